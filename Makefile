@@ -1,0 +1,58 @@
+# make demo   set up what is needed and label the faces in a photo that ships
+# make test   set up everything and pass the checks and tests
+PYTHON ?= python3
+VENV ?= .venv
+
+# Windows keeps a venv's programs in Scripts.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+
+.PHONY: demo test lint types imports unit chromium docs bench clean
+
+demo: $(VENV)-demo/.installed
+	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
+	@echo "The annotated picture is in demo/."
+
+test: lint types imports unit
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed chromium
+	$(BIN)/python -m pytest
+
+# The page's tests drive a Chromium. It is installed where that can be done unasked; else they are skipped.
+chromium:
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || test -n "$$MIEN_CHROMIUM" \
+	  || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq \
+	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "No Chromium here: the page's tests are skipped. Install one, or name it in MIEN_CHROMIUM."
+
+# Write the pages that are made from the code.
+docs: $(VENV)/.installed
+	$(BIN)/python scripts/write_cli_docs.py
+	$(BIN)/python scripts/write_model_docs.py
+
+clean:
+	rm -rf $(VENV) $(VENV)-demo demo
+
+$(VENV)-demo/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'
+	$(PYTHON) -m venv $(VENV)-demo
+	$(DEMO_BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e .
+	touch $@
+
+# uv resolves torch and torchvision as a matching pair, in seconds where pip takes minutes.
+$(VENV)/.installed: pyproject.toml requirements/constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m uv pip install --quiet --python $(BIN)/python -c requirements/constraints.txt -e '.[dev]'
+	touch $@

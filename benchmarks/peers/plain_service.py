@@ -1,0 +1,69 @@
+"""The service as one would first write it: a handler that decodes, finds faces and reads them in turn.
+
+    python benchmarks/peers/plain_service.py PORT MODEL async|threads
+
+`async` does one request after the other; with `threads` FastAPI runs the handler in its thread pool.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+
+from mien.analyze.classifier import OnnxClassifier
+from mien.analyze.face import read_face
+from mien.vision.blazeface import BlazeFace
+from mien.vision.crop import crop_face
+from mien.vision.framing import FER2013_FRAMING
+from mien.vision.picture import read_picture
+
+
+def make_app(model: str, how: str) -> FastAPI:
+    """The application."""
+    app, detector, classifier = FastAPI(), BlazeFace(), OnnxClassifier(model)
+    framing = classifier.card.framing or FER2013_FRAMING
+
+    def read(body: bytes) -> dict[str, Any]:
+        picture = read_picture(body)
+        faces = []
+        for found in detector.detect(picture.pixels):
+            crop = crop_face(picture.pixels, found, framing, size=classifier.card.input_size)
+            row = classifier.predict(crop[None])[0]
+            faces.append(
+                read_face(
+                    row,
+                    classifier.head,
+                    box=found.box,
+                    confidence=found.confidence,
+                    keypoints=found.keypoints,
+                ).to_dict()
+            )
+        return {"width": picture.width, "height": picture.height, "faces": faces}
+
+    if how == "async":
+
+        @app.post("/v1/analyze")
+        async def analyze(request: Request) -> dict[str, Any]:
+            return read(await request.body())
+
+    else:
+        from starlette.concurrency import run_in_threadpool
+
+        @app.post("/v1/analyze")
+        async def analyze_in_a_thread(request: Request) -> dict[str, Any]:
+            return await run_in_threadpool(read, await request.body())
+
+    @app.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        return {"status": "ready"}
+
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        make_app(sys.argv[2], sys.argv[3]), port=int(sys.argv[1]), log_level="warning", access_log=False
+    )

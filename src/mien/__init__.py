@@ -1,0 +1,63 @@
+"""Read the apparent expression of faces: train, measure and use EfficientNets for FER.
+
+    >>> import mien
+    >>> mien.analyze("tests/absent.jpg")
+    Traceback (most recent call last):
+    ...
+    mien.errors.PictureError: ...
+
+Mien reads how a face looks. It does not know what a person feels.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import MienError
+
+if TYPE_CHECKING:
+    from mien.analyze.analyzer import Analyzer, analyze
+    from mien.analyze.face import Face
+    from mien.analyze.summary import summary
+    from mien.analyze.video import analyze_video
+    from mien.analyze.video_table import to_frame
+    from mien.data import load
+    from mien.data.table import FaceTable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analyzer",
+    "Face",
+    "FaceTable",
+    "MienError",
+    "__version__",
+    "analyze",
+    "analyze_video",
+    "load",
+    "summary",
+    "to_frame",
+]
+
+# Loaded on first use, so that `import mien` stays quick.
+_HOMES = {
+    "Analyzer": "mien.analyze.analyzer",
+    "Face": "mien.analyze.face",
+    "FaceTable": "mien.data.table",
+    "analyze": "mien.analyze.analyzer",
+    "analyze_video": "mien.analyze.video",
+    "load": "mien.data",
+    "summary": "mien.analyze.summary",
+    "to_frame": "mien.analyze.video_table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mien' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

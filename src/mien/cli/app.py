@@ -1,0 +1,59 @@
+"""The `mien` command: collects the verbs and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mien import __version__
+from mien.cli import audit, data, doctor, evaluate, explore, export, live, models, predict, serve, train
+from mien.errors import MienError
+
+app = typer.Typer(
+    name="mien",
+    help="Read the apparent expression of faces; train and measure the models that do. "
+    "It reads how a face looks, not what a person feels.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(predict.predict)
+app.command()(live.live)
+app.command()(serve.serve)
+app.add_typer(data.app, name="data")
+app.command()(explore.explore)
+app.command()(audit.audit)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(export.export)
+app.command()(models.models)
+app.command()(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print it."
+    ),
+) -> None:
+    """The options of `mien` itself."""
+
+
+def main() -> None:
+    """Run the command line; a MienError becomes one message on stderr and its exit code."""
+    try:
+        app()
+    except MienError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""`mien models`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mien.train.scaling import Backbone, Cost
+    from mien.weights import Model
+
+_EXPLANATION = """\
+[bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ decides how much larger a network becomes, and \
+three bases how the growth is shared out: {alpha}^φ the layers (depth), {beta}^φ the channels (width), \
+{gamma}^φ the side of the picture. What a convolution costs grows with layers once, with channels and with \
+the side twice; {alpha} × {beta}² × {gamma}² = {product:.2f}, about 2, so each step of φ about doubles it. φ \
+above is the exponent that fits the three published multipliers best, for they were rounded by hand. For b7 \
+it foretells {foretold:.0f} times the MACs of b0; counted, they are {counted:.0f} times as many.
+
+Lite leaves out squeeze-and-excitation, has ReLU6 in place of SiLU, and keeps stem and head unscaled. V2 was \
+searched afresh; only its b1 to b3 are scaled, from b0.
+
+Learned parameters and multiply-accumulates (MACs) of one face are counted on the networks as mien builds \
+them: one gray channel, two heads, no ImageNet classifier. "at 48" is FER2013's own size, "MACs" the \
+resolution beside. Each of these names can be a recipe's network.backbone."""
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout instead of tables.")] = False,
+) -> None:
+    """List the models that ship, with their figures, and the backbones that can be trained.
+
+    Without the extra `train` only the shipped models are listed.
+    """
+    from mien.weights import find_model, shipped
+
+    found = [find_model(name) for name in shipped()]
+    measured: list[tuple[Backbone, Cost]] = []
+    missing = None
+    try:
+        measured = _measure_all()
+    except ModuleNotFoundError as error:
+        missing = str(MissingExtra(f"The table of backbones (package {error.name!r})", "train"))
+    if as_json:
+        document = {
+            "models": [_model_fields(model) for model in found],
+            "backbones": [_backbone_fields(backbone, cost) for backbone, cost in measured],
+            "missing": missing,
+        }
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    _print_tables(found, measured, missing)
+
+
+def _print_tables(found: list[Model], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if found:
+        console.print(_shipped_table(found))
+    else:
+        console.print("No model ships with this installation.\n")
+    if missing is not None:
+        console.print(missing, markup=False, highlight=False)
+        return
+    console.print(_backbone_table(measured))
+    console.print(_explain(measured), highlight=False)
+
+
+def _explain(measured: list[tuple[Backbone, Cost]]) -> str:
+    from mien.train.scaling import ALPHA, BETA, GAMMA, cost
+
+    costs = {backbone.name: (backbone, found) for backbone, found in measured}
+    (_, small), (large, largest) = costs["tf_efficientnet_b0"], costs["tf_efficientnet_b7"]
+    return _EXPLANATION.format(
+        alpha=ALPHA,
+        beta=BETA,
+        gamma=GAMMA,
+        product=cost(1),
+        foretold=cost(large.phi or 0),
+        counted=largest.macs / small.macs,
+    )
+
+
+def _measure_all() -> list[tuple[Backbone, Cost]]:
+    """What every backbone costs; says on stderr which one is being built."""
+    from rich.console import Console
+
+    from mien.train.scaling import BACKBONES, measure
+
+    measured = []
+    with Console(stderr=True).status("Counting") as status:
+        for backbone in BACKBONES:
+            status.update(f"Building {backbone.name} to count what it costs")
+            measured.append((backbone, measure(backbone)))
+    return measured
+
+
+def _model_fields(model: Model) -> dict[str, Any]:
+    """A shipped model as plain values: its card, and its size on disk."""
+    return {**json.loads(model.card.to_json()), "bytes": model.onnx.stat().st_size}
+
+
+def _backbone_fields(backbone: Backbone, cost: Cost) -> dict[str, Any]:
+    return {
+        "name": backbone.name,
+        "family": backbone.family,
+        "phi": backbone.phi,
+        "depth": backbone.depth,
+        "width": backbone.width,
+        "resolution": backbone.resolution,
+        "resolution_multiplier": backbone.resolution_multiplier,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "macs_at_48": cost.macs_at_face_size,
+    }
+
+
+def _shipped_table(found: list[Model]) -> Table:
+    """One column a model, so that what there is to say has room."""
+    table = _table("Models that ship", "")
+    for model in found:
+        table.add_column(model.card.name, justify="right", overflow="fold")
+    facts: dict[str, Callable[[Model], str]] = {
+        "backbone": lambda m: m.card.backbone,
+        "inner resolution": lambda m: f"{m.card.network_size} px",
+        "parameters": lambda m: f"{m.card.parameters / 1e6:.2f} M",
+        "MACs a face": lambda m: f"{m.card.macs / 1e6:.1f} M",
+        "file": lambda m: f"{m.onnx.stat().st_size / 1e6:.1f} MB",
+    }
+    for label, show in facts.items():
+        table.add_row(label, *map(show, found))
+    for split in dict.fromkeys(split for model in found for split in model.card.figures):
+        table.add_section()
+        table.add_row(f"[bold]{split}[/bold]", *[""] * len(found))
+        shown = [_figures(model.card.figures.get(split, {})) for model in found]
+        for label in shown[0]:
+            table.add_row(label, *(figures[label] for figures in shown))
+    if not any(model.card.figures for model in found):
+        table.caption = "Their cards hold no figures."
+    return table
+
+
+def _figures(by_head: dict[str, Any]) -> dict[str, str]:
+    """A card's figures of one split as text, by what they are."""
+    labels, votes = by_head.get("fer2013"), by_head.get("votes")
+    fitted = by_head.get("calibration", {}).get("fer2013")
+    return {
+        "accuracy, 7 classes": f"{labels['accuracy']:.1%}" if labels else "not measured",
+        "  95 % interval": _interval(labels["accuracy_ci95"]) if labels else "",
+        "macro F1": f"{labels['macro_f1']:.1%}" if labels else "",
+        # Of the half that the temperature was not fitted on.
+        "calibration error (ECE)": f"{fitted['ece_after']:.3f}" if fitted else "",
+        "accuracy, FER+ majority": f"{votes['accuracy']:.1%}" if votes else "not measured",
+        "  95 % interval ": _interval(votes["accuracy_ci95"]) if votes else "",
+    }
+
+
+def _backbone_table(measured: list[tuple[Backbone, Cost]]) -> Table:
+    table = _table("Backbones to train, by timm's name", "backbone")
+    for column in ("φ", "depth", "width", "resolution", "param. M", "MACs M", "at 48"):
+        table.add_column(column, justify="right", no_wrap=True)
+    previous = ""
+    for backbone, cost in measured:
+        if previous not in ("", backbone.family):
+            table.add_section()
+        previous = backbone.family
+        table.add_row(
+            backbone.name,
+            _one_decimal(backbone.phi),
+            _one_decimal(backbone.depth),
+            _one_decimal(backbone.width),
+            f"{backbone.resolution}"
+            + ("       " if backbone.phi is None else f" ×{backbone.resolution_multiplier:.2f}"),
+            f"{cost.parameters / 1e6:.1f}",
+            f"{cost.macs / 1e6:,.0f}",
+            f"{cost.macs_at_face_size / 1e6:.0f}",
+        )
+    return table
+
+
+def _one_decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _table(title: str, first: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _interval(interval: list[float]) -> str:
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"

@@ -1,0 +1,37 @@
+"""What folders and files call the parts of a data set, as the table calls them."""
+
+from __future__ import annotations
+
+# Kaggle's folder release of FER2013 mixes PublicTest and PrivateTest in `test`, so that name stays as it is:
+# calling it either would be a guess. FER+'s own generator writes FER2013Train, FER2013Valid, FER2013Test.
+_NAMES = {
+    "train": "Training",
+    "training": "Training",
+    "fer2013train": "Training",
+    "publictest": "PublicTest",
+    "fer2013valid": "PublicTest",
+    "privatetest": "PrivateTest",
+    "fer2013test": "PrivateTest",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+
+# The split of pictures that lie in no folder but their class's.
+WHOLE = "all"
+
+
+def split_name(name: str) -> str:
+    """The table's name for a split: ``"train"`` gives ``"Training"``; an unknown name stays as it is."""
+    return _NAMES.get(_key(name), name)
+
+
+def is_split(name: str) -> bool:
+    """Whether the name is one of those that data sets give to splits."""
+    return _key(name) in _NAMES
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("_", "").replace("-", "")

@@ -1,0 +1,125 @@
+"""One immutable table of labelled faces, whatever they were read from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.emotions import FER2013, VOTES
+from mien.errors import DataError
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """What is wrong with a row: its line in the file (1 is the header) or its path, and why.
+
+    `refused` is False for what costs no row: a byte-order mark, CR LF line ends, a file that seems cut.
+    """
+
+    where: str
+    reason: str
+    refused: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTable:
+    """N labelled gray faces.
+
+    Attributes:
+        pixels: uint8 (N, H, W).
+        labels: int64 (N,), index into `classes`; -1 where there is none.
+        splits: (N,) text, such as ``"Training"``, ``"PublicTest"``, ``"PrivateTest"``.
+        rows: int64 (N,), the zero-based row in the source (FER+'s votes join by it).
+        classes: names of the labels.
+        votes: uint8 (N, 10), columns in the order of `mien.emotions.VOTES`, or None.
+        names: (N,) text, the file each face came from, or None where there are no files.
+        source: what it was read from, for messages.
+        problems: the rows that were refused, and what else is wrong with the source.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    splits: NDArray[np.str_]
+    rows: NDArray[np.int64]
+    classes: tuple[str, ...] = FER2013
+    votes: NDArray[np.uint8] | None = None
+    names: NDArray[np.str_] | None = None
+    source: str = ""
+    problems: tuple[BadRow, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.pixels)
+        if self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
+            raise DataError(f"pixels must be uint8 (N, H, W), not {self.pixels.dtype} {self.pixels.shape}.")
+        for name in ("labels", "splits", "rows", "votes", "names"):
+            column = getattr(self, name)
+            if column is not None and len(column) != n:
+                raise DataError(f"{name} has {len(column)} rows where pixels has {n}.")
+        if self.votes is not None and self.votes.shape[1:] != (len(VOTES),):
+            raise DataError(f"votes must have {len(VOTES)} columns, not shape {self.votes.shape}.")
+        for column in (self.pixels, self.labels, self.splits, self.rows, self.votes, self.names):
+            if column is not None:
+                column.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> FaceTable:
+        """The rows of an index or a mask, as a new table. `problems` stay with the whole."""
+        return replace(
+            self,
+            pixels=self.pixels[index],
+            labels=self.labels[index],
+            splits=self.splits[index],
+            rows=self.rows[index],
+            votes=None if self.votes is None else self.votes[index],
+            names=None if self.names is None else self.names[index],
+            problems=(),
+        )
+
+    def split(self, name: str) -> FaceTable:
+        """The rows of one split.
+
+        Raises:
+            DataError: the table has no such split; the message lists those it has.
+        """
+        mask = self.splits == name
+        if not mask.any():
+            have = ", ".join(f"{split} ({count})" for split, count in self.split_counts.items())
+            raise DataError(
+                f"{self.source or 'the table'} has no split {name!r}; it has: {have or 'no rows'}."
+            )
+        return self.take(mask)
+
+    @cached_property
+    def split_counts(self) -> Mapping[str, int]:
+        """Rows a split, in order of first appearance."""
+        names, first, counts = np.unique(self.splits, return_index=True, return_counts=True)
+        return {str(names[i]): int(counts[i]) for i in np.argsort(first)}
+
+    @cached_property
+    def pixel_keys(self) -> NDArray[np.bytes_]:
+        """A 16-byte digest of each face's pixels, (N,); equal keys are pixel-identical faces."""
+        return np.array(
+            [hashlib.blake2b(face.tobytes(), digest_size=16).hexdigest() for face in self.pixels], dtype="S32"
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """A hash of pixels, labels, splits and votes: the data hash that a run records."""
+        digest = hashlib.sha256()
+        for column in (self.pixels, self.labels, self.splits.astype("S16"), self.votes):
+            digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
+        return digest.hexdigest()
+
+
+def not_in(faces: FaceTable, others: FaceTable) -> NDArray[np.bool_]:
+    """A mask (N,) of the `faces` that are pixel-identical to none of the `others`."""
+    return ~np.isin(faces.pixel_keys, others.pixel_keys)

@@ -1,0 +1,131 @@
+"""Every error that mien raises on purpose.
+
+    MienError                       1
+    ├── UsageError                  2   an argument or option that cannot be used
+    │   ├── UnknownEmotion
+    │   └── RecipeError                 a recipe's key or value
+    ├── DataError                   3   labelled faces that cannot be read
+    │   ├── SourceNotFound
+    │   ├── FormatError                 not a layout that mien knows, or cut short
+    │   └── BadRows                     rows refused under ``strict``
+    ├── DownloadError               4
+    │   └── CredentialsError            Kaggle does not know who asks
+    ├── PictureError                5   a photo or a video that cannot be read
+    │   └── PictureTooLarge
+    ├── ModelError                  6   weights or their card
+    │   ├── UnknownModel
+    │   └── CardError
+    ├── TrainError                  7
+    │   ├── Diverged
+    │   └── ResumeError
+    ├── ExportError                 8   the exported model disagrees with its source
+    └── MissingExtra                9   a feature whose packages are not installed
+
+The number is the command line's exit code. A message says what was wrong, the value received and
+what to do next.
+"""
+
+from __future__ import annotations
+
+
+class MienError(Exception):
+    """Base of every error that mien raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(MienError):
+    """An argument or option that cannot be used."""
+
+    exit_code = 2
+
+
+class UnknownEmotion(UsageError):
+    """A name that is no emotion known to mien."""
+
+
+class RecipeError(UsageError):
+    """A recipe with an unknown key or a value out of range."""
+
+
+class DataError(MienError):
+    """Labelled faces that cannot be read."""
+
+    exit_code = 3
+
+
+class SourceNotFound(DataError):
+    """The path names nothing."""
+
+
+class FormatError(DataError):
+    """The source is in no layout that mien knows, or is cut short."""
+
+
+class BadRows(DataError):
+    """Rows refused under ``strict``."""
+
+
+class DownloadError(MienError):
+    """A download that failed or is not what it should be."""
+
+    exit_code = 4
+
+
+class CredentialsError(DownloadError):
+    """Kaggle credentials that are missing or refused."""
+
+
+class PictureError(MienError):
+    """A photo or a video that cannot be read."""
+
+    exit_code = 5
+
+
+class PictureTooLarge(PictureError):
+    """A picture whose header announces more pixels than allowed."""
+
+
+class ModelError(MienError):
+    """Weights or a card that cannot be used."""
+
+    exit_code = 6
+
+
+class UnknownModel(ModelError):
+    """A model name that is neither shipped nor a file."""
+
+
+class CardError(ModelError):
+    """A card that is malformed or does not belong to its weights."""
+
+
+class TrainError(MienError):
+    """A training run that cannot go on."""
+
+    exit_code = 7
+
+
+class Diverged(TrainError):
+    """The loss is no longer a number."""
+
+
+class ResumeError(TrainError):
+    """A run folder that cannot be resumed."""
+
+
+class ExportError(MienError):
+    """The exported model disagrees with its source."""
+
+    exit_code = 8
+
+
+class MissingExtra(MienError):
+    """A feature whose packages are not installed."""
+
+    exit_code = 9
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs packages that are not installed. Install them with: pip install 'mien[{extra}]'"
+        )

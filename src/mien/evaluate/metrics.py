@@ -1,0 +1,157 @@
+"""Scores of probabilities (N, C) against true classes (N,), in plain NumPy.
+
+Two families: those that read the counts of a confusion matrix (and so work on a stack of them, which makes
+the bootstrap cheap), and those that read the probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import UsageError
+
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+
+# The smallest probability whose logarithm is taken, so that one certain mistake costs 15.9 nats and not
+# infinity. Source: scikit-learn's `log_loss` clips float32 probabilities here.
+FLOOR = float(np.finfo(np.float32).eps)
+
+
+def check(probabilities: Floats, truth: Integers) -> None:
+    """Nothing, if the two can be scored against each other.
+
+    Raises:
+        UsageError: shapes that do not fit, no faces, or a true class that is no column.
+    """
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
+        raise UsageError(
+            f"probabilities must be (N, C) and truth (N,), not {probabilities.shape} and {truth.shape}."
+        )
+    if not len(truth):
+        raise UsageError("there are no faces to score.")
+    if truth.min() < 0 or truth.max() >= probabilities.shape[1]:
+        raise UsageError(
+            f"true classes must lie in 0..{probabilities.shape[1] - 1}, not {truth.min()}..{truth.max()}. "
+            "Leave out faces without a label."
+        )
+
+
+def confusion(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
+    """Counts (C, C): row the true class, column the likeliest (the first of equals)."""
+    check(probabilities, truth)
+    classes = probabilities.shape[1]
+    cells = truth * classes + probabilities.argmax(axis=1)
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+# From counts (..., C, C). ---------------------------------------------------------------------------------
+
+
+def support(counts: Integers) -> NDArray[np.int64]:
+    """Faces that truly are of each class, (..., C)."""
+    return np.asarray(counts.sum(axis=-1), np.int64)
+
+
+def accuracy(counts: Integers) -> NDArray[np.float64]:
+    """Share of faces on the diagonal, (...)."""
+    return _divide(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+
+
+def precision(counts: Integers) -> NDArray[np.float64]:
+    """Share of each class's answers that are right, (..., C); 0 for a class that was never answered."""
+    return _divide(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-2))
+
+
+def recall(counts: Integers) -> NDArray[np.float64]:
+    """Share of each class's faces that were found, (..., C); 0 for a class without faces."""
+    return _divide(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+
+
+def f1(counts: Integers) -> NDArray[np.float64]:
+    """Harmonic mean of precision and recall, (..., C); 0 for a class neither present nor answered."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return _divide(2 * hits, counts.sum(axis=-2) + counts.sum(axis=-1))
+
+
+def macro(values: Floats, counts: Integers) -> NDArray[np.float64]:
+    """Mean of a score (..., C) over the classes that have faces: each weighs the same, however rare.
+
+    A class without faces in this data cannot be measured and is left out, where scikit-learn with all
+    `labels` would count it as 0.
+    """
+    present = support(counts) > 0
+    return _divide((values * present).sum(axis=-1), present.sum(axis=-1))
+
+
+def balanced_accuracy(counts: Integers) -> NDArray[np.float64]:
+    """Macro-averaged recall, (...)."""
+    return macro(recall(counts), counts)
+
+
+def macro_f1(counts: Integers) -> NDArray[np.float64]:
+    """Macro-averaged F1, (...)."""
+    return macro(f1(counts), counts)
+
+
+def bootstrap_interval(
+    counts: Integers,
+    score: Callable[[Integers], NDArray[np.float64]],
+    generator: np.random.Generator,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of a score of the counts (C, C).
+
+    Drawing n faces with replacement makes the counts of the confusion matrix multinomial, so the resampled
+    matrices are drawn directly: the same bootstrap, without `resamples` x n indices. It speaks of the
+    sampling of faces alone, not of the seed that trained the model.
+
+    Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
+    """
+    n = int(counts.sum())
+    drawn = generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
+    tail = (1 - level) / 2
+    low, high = np.quantile(score(drawn), (tail, 1 - tail))
+    return float(low), float(high)
+
+
+# From probabilities. --------------------------------------------------------------------------------------
+
+
+def top_k_accuracy(probabilities: Floats, truth: Integers, k: int) -> float:
+    """Share of faces whose true class is among the k likeliest; of equals, the first column comes first."""
+    check(probabilities, truth)
+    rows = np.arange(len(truth))
+    own = probabilities[rows, truth][:, None]
+    earlier = np.arange(probabilities.shape[1]) < truth[:, None]
+    rank = ((probabilities > own) | ((probabilities == own) & earlier)).sum(axis=1)
+    return float((rank < k).mean())
+
+
+def negative_log_likelihood(probabilities: Floats, truth: Integers) -> float:
+    """Mean of -log p(true class), in nats; p is clipped at `FLOOR`."""
+    check(probabilities, truth)
+    own = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(np.clip(own, FLOOR, None)).mean())
+
+
+def brier(probabilities: Floats, truth: Integers) -> float:
+    """Mean squared distance from the one-hot truth, summed over the classes: 0 is perfect, 2 the worst.
+
+    Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
+    """
+    check(probabilities, truth)
+    error = probabilities.astype(np.float64)
+    error[np.arange(len(truth)), truth] -= 1
+    return float((error**2).sum(axis=1).mean())
+
+
+def _divide(above: Floats | Integers, below: Floats | Integers) -> NDArray[np.float64]:
+    """Their ratio; 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros(np.shape(above), np.float64), where=np.asarray(below) > 0)

@@ -1,0 +1,106 @@
+/** The list of faces with their distributions as bars; the same elements are kept while a face stays. */
+
+import { cssColour, ordered, percent, ranked } from "./emotions.js";
+
+export class FaceList {
+  #list;
+  #empty;
+  #cards = new Map(); // id -> card
+
+  /**
+   * @param {HTMLElement} list
+   * @param {HTMLElement} empty shown where there is no face
+   */
+  constructor(list, empty) {
+    this.#list = list;
+    this.#empty = empty;
+    /** @type {(id: number) => void} called when somebody says "this is me" */
+    this.onmine = () => {};
+  }
+
+  /**
+   * @param {import("./answers.js").Face[]|null} answered null where nothing has been answered
+   * @param {{mine: number|null, choose: boolean}} options `choose`: offer to say which face is one's own
+   */
+  show(answered, { mine, choose }) {
+    const faces = answered ?? [];
+    const present = new Set(faces.map(({ id }) => id));
+    for (const [id, card] of this.#cards) {
+      if (present.has(id)) continue;
+      card.root.remove();
+      this.#cards.delete(id);
+    }
+    faces.forEach((face, i) => {
+      const names = Object.keys(face.emotions);
+      let card = this.#cards.get(face.id);
+      if (!card || card.names.join() !== ordered(names).join()) {
+        card?.root.remove();
+        card = this.#make(face.id, ordered(names));
+        this.#cards.set(face.id, card);
+      }
+      if (this.#list.children[i] !== card.root) this.#list.insertBefore(card.root, this.#list.children[i] ?? null);
+      update(card, face);
+      card.me.hidden = !choose;
+      card.me.setAttribute("aria-pressed", String(face.id === mine));
+    });
+    this.#empty.hidden = faces.length > 0;
+    write(this.#empty, answered ? "No face in view." : "Nothing has been read yet.");
+  }
+
+  #make(id, names) {
+    const root = element("li", "face");
+    root.dataset.face = String(id);
+    const head = element("div", "face-head");
+    const me = element("button", "face-me", "This is me");
+    me.type = "button";
+    me.setAttribute("aria-label", `Face ${id}: this is me`);
+    me.addEventListener("click", () => this.onmine(id));
+    head.append(element("h3", "face-name", `Face ${id}`), me);
+    const top = element("p", "face-top");
+    const word = element("span", "face-word");
+    const note = element("small", "face-note");
+    top.append(word, note);
+    const bars = element("ul", "bars");
+    const rows = new Map(names.map((name) => [name, bar(name)]));
+    for (const { row } of rows.values()) bars.append(row);
+    root.append(head, top, bars);
+    return { root, me, word, note, rows, names };
+  }
+}
+
+function bar(name) {
+  const row = element("li", "bar");
+  row.dataset.emotion = name;
+  row.style.setProperty("--colour", cssColour(name));
+  const track = element("span", "bar-track");
+  track.setAttribute("aria-hidden", "true");
+  const fill = element("span", "bar-fill");
+  track.append(fill);
+  const value = element("span", "bar-value");
+  row.append(element("span", "bar-name", name), track, value);
+  return { row, fill, value };
+}
+
+function update(card, face) {
+  const [first, second] = ranked(face.emotions);
+  card.root.classList.toggle("uncertain", face.uncertain);
+  write(card.word, face.uncertain ? "uncertain" : first);
+  write(card.note, face.uncertain ? `${first} or ${second}` : percent(face.emotions[first]));
+  for (const [name, { row, fill, value }] of card.rows) {
+    row.classList.toggle("first", name === first && !face.uncertain);
+    fill.style.width = `${(100 * face.emotions[name]).toFixed(1)}%`;
+    write(value, percent(face.emotions[name]));
+  }
+}
+
+function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
+
+/** Writes text only where it changes, so that nothing is laid out for nothing. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

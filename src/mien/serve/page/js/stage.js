@@ -1,0 +1,138 @@
+/** The picture and what is drawn over it: a frame and a name a face, and blur over those who are to be hidden. */
+
+import { colourOverPicture, percent } from "./emotions.js";
+
+const PANEL = "rgb(16 18 22 / 86%)";
+const HIDE_MARGIN = 0.25; // of a face's box, to each side: hair and chin lie outside it
+const HIDE_CELLS = 7; // a hidden face is this many blocks wide
+
+export class Stage {
+  #canvas;
+  #context;
+
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.#canvas = canvas;
+    this.#context = canvas.getContext("2d");
+  }
+
+  get size() {
+    return { width: this.#canvas.width, height: this.#canvas.height };
+  }
+
+  /**
+   * Draws a picture and its faces.
+   *
+   * @param {CanvasImageSource} source a video, canvas or bitmap
+   * @param {{width: number, height: number}} size of the source
+   * @param {import("./answers.js").Answer|null} answer
+   * @param {{mirror: boolean, hideAllBut: number|null|undefined}} options `hideAllBut`: undefined hides
+   *   nobody, null everybody, a number all but that face
+   */
+  draw(source, size, answer, { mirror, hideAllBut }) {
+    const canvas = this.#canvas;
+    if (canvas.width !== size.width || canvas.height !== size.height) {
+      Object.assign(canvas, { width: size.width, height: size.height });
+    }
+    const context = this.#context;
+    context.setTransform(mirror ? -1 : 1, 0, 0, 1, mirror ? canvas.width : 0, 0);
+    context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    if (!answer) return;
+    const place = (box) => placed(box, answer, canvas, mirror);
+    if (hideAllBut !== undefined) {
+      const hidden = [...answer.faces.filter(({ id }) => id !== hideAllBut).map(({ box }) => box), ...answer.unsure];
+      for (const box of hidden) hide(context, place(box));
+    }
+    for (const face of answer.faces) {
+      if (hideAllBut === undefined || face.id === hideAllBut) frame(context, place(face.box), face);
+    }
+  }
+
+  clear() {
+    this.#context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+  }
+
+  /** What is shown, as a PNG. */
+  snapshot() {
+    return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/png"));
+  }
+}
+
+/** A box of the answer's picture on the canvas, as [left, top, width, height]. */
+function placed(box, answer, canvas, mirror) {
+  const sx = canvas.width / answer.width;
+  const sy = canvas.height / answer.height;
+  const left = mirror ? canvas.width - (box.x + box.width) * sx : box.x * sx;
+  return [left, box.y * sy, box.width * sx, box.height * sy];
+}
+
+/** Blocks of the mean colour: unlike a soft blur, nothing of the face can be worked out again. */
+function hide(context, [left, top, width, height]) {
+  const { canvas } = context;
+  const x = Math.max(0, Math.floor(left - HIDE_MARGIN * width));
+  const y = Math.max(0, Math.floor(top - HIDE_MARGIN * height));
+  const right = Math.min(canvas.width, Math.ceil(left + (1 + HIDE_MARGIN) * width));
+  const bottom = Math.min(canvas.height, Math.ceil(top + (1 + HIDE_MARGIN) * height));
+  if (right <= x || bottom <= y) return;
+  const cell = Math.max(1, Math.ceil((right - x) / HIDE_CELLS));
+  const small = document.createElement("canvas");
+  small.width = Math.max(1, Math.round((right - x) / cell));
+  small.height = Math.max(1, Math.round((bottom - y) / cell));
+  const into = small.getContext("2d");
+  into.imageSmoothingQuality = "high";
+  into.drawImage(canvas, x, y, right - x, bottom - y, 0, 0, small.width, small.height);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, 0, 0, small.width, small.height, x, y, right - x, bottom - y);
+  context.imageSmoothingEnabled = true;
+}
+
+function frame(context, [left, top, width, height], face) {
+  const { canvas } = context;
+  const line = Math.max(2, Math.round(Math.min(canvas.width, canvas.height) / 200));
+  const path = new Path2D();
+  path.roundRect(left, top, width, height, 4 * line);
+  context.lineWidth = line + 3;
+  context.strokeStyle = PANEL;
+  context.stroke(path);
+  context.lineWidth = line;
+  context.strokeStyle = colourOverPicture(face.top);
+  context.setLineDash(face.uncertain ? [4 * line, 3 * line] : []);
+  context.stroke(path);
+  context.setLineDash([]);
+  label(context, [left, top, width, height], face, line);
+}
+
+function label(context, [left, top, , height], face, line) {
+  const { canvas } = context;
+  const em = Math.max(14, Math.round(Math.min(canvas.width, canvas.height) / 26));
+  const name = face.uncertain ? `${face.top}?` : face.top;
+  const parts = [
+    { text: String(face.id), colour: "#AEB6BD", weight: 500 },
+    { text: name, colour: colourOverPicture(face.top), weight: 650 },
+    { text: percent(face.emotions[face.top]), colour: "#FFFFFF", weight: 450 },
+  ];
+  const font = (weight) => `${weight} ${em}px system-ui, "DejaVu Sans", sans-serif`;
+  const widths = parts.map(({ text, weight }) => {
+    context.font = font(weight);
+    return context.measureText(text).width;
+  });
+  const gap = 0.45 * em;
+  const wide = widths.reduce((sum, w) => sum + w, 0) + gap * (parts.length + 1);
+  const tall = 1.55 * em;
+  const x = Math.min(Math.max(left, line), canvas.width - wide - line);
+  const above = top - tall - 2 * line;
+  const y = above >= line ? above : Math.min(top + height + 2 * line, canvas.height - tall - line);
+  context.fillStyle = PANEL;
+  context.beginPath();
+  context.roundRect(x, y, wide, tall, 0.35 * em);
+  context.fill();
+  context.textBaseline = "middle";
+  let at = x + gap;
+  parts.forEach(({ text, colour, weight }, i) => {
+    context.font = font(weight);
+    context.fillStyle = colour;
+    context.fillText(text, at, y + tall / 2 + 0.04 * em);
+    at += widths[i] + gap;
+  });
+}

@@ -1,0 +1,169 @@
+/** The last minute: a lane a face, its emotions stacked, empty where it was not seen. */
+
+import { ordered, percent } from "./emotions.js";
+
+const SPAN_S = 60;
+const GAP_S = 0.7; // longer between two answers, the face was gone
+const MOST_LANES = 4;
+const LANE_PX = 54;
+const LANE_GAP_PX = 8;
+const AXIS_PX = 22;
+const NAME_PX = 62;
+const EVERY_MS = 100;
+
+export class Timeline {
+  #canvas;
+  #legend;
+  #lanes = new Map(); // id -> [{timeS, emotions}]
+  #names = [];
+  #nowS = 0;
+  #drawnAt = 0;
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {HTMLElement} legend
+   */
+  constructor(canvas, legend) {
+    this.#canvas = canvas;
+    this.#legend = legend;
+    new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  /** Names of the emotions that follow; what was seen under others stays. */
+  setNames(names) {
+    this.#names = ordered(names);
+    const entries = this.#names.map((name) => {
+      const item = document.createElement("li");
+      const swatch = document.createElement("i");
+      swatch.style.setProperty("--colour", `var(--${name}, var(--other))`);
+      item.append(swatch, name);
+      return item;
+    });
+    this.#legend.replaceChildren(...entries);
+  }
+
+  add(timeS, faces) {
+    this.#nowS = timeS;
+    for (const face of faces) {
+      if (!this.#lanes.has(face.id)) this.#lanes.set(face.id, []);
+      this.#lanes.get(face.id).push({ timeS, emotions: face.emotions });
+    }
+    for (const [id, samples] of this.#lanes) {
+      while (samples.length && samples[0].timeS < timeS - SPAN_S) samples.shift();
+      if (!samples.length) this.#lanes.delete(id);
+    }
+    if (performance.now() - this.#drawnAt >= EVERY_MS) this.draw();
+  }
+
+  clear() {
+    this.#lanes.clear();
+    this.#nowS = 0;
+    this.draw();
+  }
+
+  draw() {
+    this.#drawnAt = performance.now();
+    const lanes = this.#shown();
+    const style = getComputedStyle(this.#canvas);
+    const width = this.#canvas.clientWidth;
+    const height = Math.max(1, lanes.length) * (LANE_PX + LANE_GAP_PX) + AXIS_PX;
+    const ratio = window.devicePixelRatio || 1;
+    this.#canvas.style.height = `${height}px`;
+    if (this.#canvas.width !== Math.round(width * ratio) || this.#canvas.height !== Math.round(height * ratio)) {
+      this.#canvas.width = Math.round(width * ratio);
+      this.#canvas.height = Math.round(height * ratio);
+    }
+    const context = this.#canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim() || style.getPropertyValue("--other").trim();
+    context.font = `13px ${style.fontFamily}`;
+    const rows = lanes.length ? lanes : [[null, []]];
+    rows.forEach(([id, samples], i) => {
+      const top = i * (LANE_PX + LANE_GAP_PX);
+      context.fillStyle = style.getPropertyValue("--sunken");
+      context.fillRect(NAME_PX, top, width - NAME_PX, LANE_PX);
+      if (id === null) return;
+      context.fillStyle = style.getPropertyValue("--quiet");
+      context.textBaseline = "middle";
+      context.textAlign = "left";
+      context.fillText(`Face ${id}`, 0, top + LANE_PX / 2);
+      this.#area(context, samples, top, width, colour);
+    });
+    axis(context, style.getPropertyValue("--quiet"), width, height - AXIS_PX + 4);
+    this.#describe(lanes);
+  }
+
+  /** The faces seen last, by number. */
+  #shown() {
+    const latest = [...this.#lanes].sort((a, b) => b[1].at(-1).timeS - a[1].at(-1).timeS || a[0] - b[0]);
+    return latest.slice(0, MOST_LANES).sort((a, b) => a[0] - b[0]);
+  }
+
+  #area(context, samples, top, width, colour) {
+    const x = (timeS) => NAME_PX + (1 - (this.#nowS - timeS) / SPAN_S) * (width - NAME_PX);
+    for (const run of runs(samples)) {
+      let below = run.map(() => 0);
+      // A face seen for a moment alone is still a pixel wide.
+      const left = x(run[0].timeS);
+      const right = Math.max(x(run.at(-1).timeS), left + 1);
+      const xs = run.map(({ timeS }, i) => (i === run.length - 1 ? right : x(timeS)));
+      for (const name of ordered(Object.keys(run[0].emotions))) {
+        const above = run.map(({ emotions }, i) => below[i] + (emotions[name] ?? 0));
+        context.beginPath();
+        xs.forEach((at, i) => context.lineTo(at, top + LANE_PX * (1 - above[i])));
+        for (let i = xs.length - 1; i >= 0; i -= 1) context.lineTo(xs[i], top + LANE_PX * (1 - below[i]));
+        context.closePath();
+        context.fillStyle = colour(name);
+        context.fill();
+        below = above;
+      }
+    }
+  }
+
+  /** What a screen reader is told of the picture. */
+  #describe(lanes) {
+    const parts = lanes.map(([id, samples]) => {
+      const [name, share] = commonest(samples);
+      return `face ${id} mostly ${name}, ${percent(share)} of the time`;
+    });
+    const text = parts.length ? `The last ${SPAN_S} seconds: ${parts.join("; ")}.` : "Nothing has been seen yet.";
+    if (this.#canvas.getAttribute("aria-label") !== text) this.#canvas.setAttribute("aria-label", text);
+  }
+}
+
+/** Samples parted where the face was gone, or the label set was another. */
+function runs(samples) {
+  const found = [];
+  let names = "";
+  for (const sample of samples) {
+    const last = found.at(-1)?.at(-1);
+    const these = Object.keys(sample.emotions).join();
+    if (last && sample.timeS - last.timeS <= GAP_S && these === names) found.at(-1).push(sample);
+    else found.push([sample]);
+    names = these;
+  }
+  return found;
+}
+
+function commonest(samples) {
+  const counts = {};
+  for (const { emotions } of samples) {
+    const top = Object.keys(emotions).reduce((a, b) => (emotions[b] > emotions[a] ? b : a));
+    counts[top] = (counts[top] ?? 0) + 1;
+  }
+  const name = Object.keys(counts).reduce((a, b) => (counts[b] > counts[a] ? b : a));
+  return [name, counts[name] / samples.length];
+}
+
+function axis(context, colour, width, top) {
+  context.fillStyle = colour;
+  context.textBaseline = "top";
+  const step = width < 480 ? 30 : 15;
+  for (let ago = SPAN_S; ago >= 0; ago -= step) {
+    const x = NAME_PX + (1 - ago / SPAN_S) * (width - NAME_PX);
+    context.textAlign = ago === SPAN_S ? "left" : ago === 0 ? "right" : "center";
+    context.fillText(ago ? `${ago} s ago` : "now", x, top);
+  }
+}

@@ -1,0 +1,105 @@
+"""What every figure of the study shares: colours, quiet axes, faces set in rows, and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by people with any colour vision, here from dark to light.
+# Source: https://jfly.uni-koeln.de/color/
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
+QUIET = "#595959"
+FORMATS = ("png", "svg")
+DPI = 130
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of that many inches with one axis, free of pyplot's global state.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtra("Drawing figures", "study") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """The figure's files, NAME.png and NAME.svg; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
+    paths = [folder / f"{name}.{ending}" for ending in FORMATS]
+    with mpl.rc_context({"svg.hashsalt": name}):
+        for path in paths:
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths
+
+
+def quiet(axes: Axes, *, grid: str = "y") -> None:
+    """Axes without frame, with a light grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x" if grid == "x" else "y", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def draw_faces(
+    axes: Axes, faces: NDArray[np.generic], captions: Sequence[str], *, columns: int, lines: int = 1
+) -> None:
+    """Gray faces (N, H, W), 0-255, in rows of `columns`, each with its caption of so many lines below."""
+    below = 0.04 + 0.135 * lines
+    rows = -(-len(faces) // columns)
+    for place, (face, caption) in enumerate(zip(faces, captions, strict=True)):
+        x, y = place % columns * 1.08, -(place // columns) * (1 + below)
+        axes.imshow(face, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y - 1, y), interpolation="nearest")
+        axes.text(x + 0.5, y - 1.03, caption, ha="center", va="top", fontsize=9, linespacing=1.15)
+    axes.set(xlim=(-0.03, columns * 1.08 - 0.05), ylim=(-rows * (1 + below), 0.03), aspect="equal")
+    axes.set_axis_off()
+
+
+def draw_matrix(
+    axes: Axes,
+    shares: NDArray[np.float64],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    below: str,
+    left: str,
+) -> None:
+    """A matrix of shares, 0-1, as shades of blue with each share in percent; nan is left white."""
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for i, row in enumerate(shares):
+        for j, share in enumerate(row):
+            if not np.isnan(share):
+                text = "·" if share == 0 else f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
+                axes.text(
+                    j,
+                    i,
+                    text,
+                    ha="center",
+                    va="center",
+                    color="white" if share > 0.55 else "black",
+                    fontsize=9,
+                )
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel=below, ylabel=left)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+Draw = Callable[["Axes"], None]

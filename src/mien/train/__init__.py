@@ -1,0 +1,1 @@
+"""From a table of faces to a trained network. Needs the `train` extra."""

@@ -1,0 +1,94 @@
+"""Checkpoints: one safetensors file each, its facts as JSON in the header, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mien.errors import ResumeError
+
+_META = "mien"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Tensors by name, and facts that JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``prefix/``, without it."""
+        start = f"{prefix}/"
+        return {
+            key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)
+        }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a power cut, finds the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Store a checkpoint atomically."""
+    tensors = {key: value.detach().to("cpu").contiguous() for key, value in checkpoint.tensors.items()}
+    write_atomically(path, save(tensors, {_META: json.dumps(checkpoint.facts)}))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a file, tensors on the CPU.
+
+    Raises:
+        ResumeError: the file is missing or is no checkpoint of mien.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_META])
+            return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118
+    except FileNotFoundError:
+        raise ResumeError(f"{path} is missing: there is nothing to go on from. Start a new run.") from None
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ResumeError(
+            f"{path} is cut short, or no checkpoint of mien ({error}). Start a new run."
+        ) from error
+
+
+def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """An optimiser's state as named tensors and, by parameter group, plain values."""
+    state = optimizer.state_dict()
+    tensors = {
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, values in state["state"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+    return tensors, state["param_groups"]
+
+
+def unpack_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
+    """Give an optimiser the state that `pack_optimizer` took from its like."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:
+                # Laid out in memory as the parameter is, as it was: the order of additions depends on it.
+                values[name] = torch.empty_like(parameter).copy_(value)

@@ -1,0 +1,118 @@
+"""The faces on the device, and the batches that they come in: each a function of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.table import FaceTable
+from mien.train.augment import augment
+from mien.train.distributed import World
+from mien.train.mix import mix
+from mien.train.recipe import Recipe
+from mien.train.rows import batch_of, rows_of
+from mien.train.targets import heads_of, targets_of
+from mien.train.validate import Validation
+
+
+def seed_of(*place: int) -> int:
+    """A 63-bit seed for a place in a run, such as (seed, epoch, step)."""
+    digest = hashlib.blake2b(repr(place).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Inside, torch computes on the calling thread alone.
+
+    Augmentation is many small operations. Spread over threads, each waits until the last thread has had
+    its turn; where something else runs on a core, that takes far longer than the work itself.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one process learns from in one step: pixels float (B, 1, S, S) in 0..1, targets by head (B, C).
+
+    `seed` is of everything else that is random in the step.
+    """
+
+    pixels: Tensor
+    targets: dict[str, Tensor]
+    seed: int
+
+
+class Feed:
+    """The training and validation faces of a run, on the device.
+
+    Args:
+        note: is told what is left out.
+
+    Attributes:
+        heads: those that the faces have targets for.
+        size: the side of a face in pixels.
+        training_faces, validation_faces: how many.
+        batch: faces that this process has in a step.
+        steps: of an epoch; faces that fill no whole batch sit out until the next.
+        validation: this process's part of the validation faces.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        faces: FaceTable,
+        *,
+        device: torch.device,
+        world: World,
+        note: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.device, self.world = recipe, device, world
+        self.heads = heads_of(faces, recipe.data)
+        train, validation = rows_of(faces, recipe.data, note)
+        self.size = train.pixels.shape[-1]
+        smallest = min([recipe.network.size, *(side for _, side in recipe.schedule.sizes)])
+        if self.size > smallest:
+            note(
+                f"The faces are {self.size} px, and the network takes them at {smallest}: they are made "
+                f"smaller. Set network.size={self.size} (and schedule.sizes) to use all of them."
+            )
+        self.training_faces, self.validation_faces = len(train), len(validation)
+        self.batch = batch_of(recipe.loop.batch_size, len(train), world.size)
+        self.steps = len(train) // (self.batch * world.size)
+        self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
+        self._targets = targets_of(train, self.heads, device)
+        own = validation.take(np.arange(len(validation))[world.rank :: world.size])
+        self.validation = Validation(
+            torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
+        )
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the faces in an epoch, the same in every process, (N,)."""
+        generator = torch.Generator().manual_seed(seed_of(self.recipe.loop.seed, epoch))
+        return torch.randperm(self.training_faces, generator=generator).to(self.device)
+
+    def batch_at(self, order: Tensor, epoch: int, step: int) -> Batch:
+        """This process's part of a step's faces, augmented and perhaps mixed."""
+        recipe, world = self.recipe, self.world
+        first = (step * world.size + world.rank) * self.batch
+        index = order[first : first + self.batch]
+        seed = seed_of(recipe.loop.seed, epoch, step, world.rank)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with on_one_thread():
+            pixels = augment(self._pixels[index], recipe.augment, generator)
+            targets = {name: target[index] for name, target in self._targets.items()}
+            if epoch < recipe.schedule.epochs - recipe.augment.mix_off_epochs:
+                pixels, targets = mix(pixels, targets, recipe.augment, np.random.default_rng(seed))
+        return Batch(pixels, targets, seed)

@@ -1,0 +1,79 @@
+"""The epochs of a run, and what they say: which is the best, whether to stop, whether it learns by heart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch measured: a row of metrics.csv. Accuracies are shares; losses are means over faces.
+
+    `train_*` are of the augmented, and perhaps mixed, faces as the network met them while its weights
+    moved. `train_loss` and `validation_loss` are the same thing, the cross-entropy of the labels;
+    `objective` is what was minimised: all heads, smoothed. `gap` is validation loss less train loss.
+    `images_per_s` is over the whole epoch, validation included; `seconds` is since the run began.
+    """
+
+    epoch: int
+    size: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    votes_loss: float | None
+    gap: float
+    gradient_norm: float
+    images_per_s: float
+    seconds: float
+    best: bool
+    objective: float | None = None
+
+
+def best_of(history: list[Epoch]) -> Epoch | None:
+    """The epoch that is kept: the last that was marked as best."""
+    return next((row for row in reversed(history) if row.best), None)
+
+
+def is_better(row: Epoch, best: Epoch | None, select: str) -> bool:
+    """Whether an epoch beats the best so far by accuracy or by loss; an equal one does not."""
+    if best is None:
+        return True
+    if select == "accuracy":
+        return row.validation_accuracy > best.validation_accuracy
+    return row.validation_loss < best.validation_loss
+
+
+def ran_out_of_patience(history: list[Epoch], patience: int) -> bool:
+    """Whether the last `patience` epochs brought no better one; 0 is endless patience."""
+    best = best_of(history)
+    return bool(patience and best and len(history) - best.epoch >= patience)
+
+
+def overfitting(history: list[Epoch], window: int = 3) -> str | None:
+    """A warning where validation loss rises over the last epochs and accuracy does not follow, else None.
+
+    It is given once for each stretch of rising loss.
+
+    Source: the report's own lesson (section 5.1): validation accuracy was increasing, "but failed to
+    take notice that validation loss was also increasing at the same time".
+    """
+    if not _overfits(history, window) or _overfits(history[:-1], window):
+        return None
+    first, last = history[-window - 1].validation_loss, history[-1].validation_loss
+    best = max(row.validation_accuracy for row in history)
+    return (
+        f"Overfitting: validation loss rose for {window} epochs ({first:.3f} to {last:.3f}) and accuracy has "
+        f"not passed {best:.2%}. Stop here, or strengthen augmentation or weight decay."
+    )
+
+
+def _overfits(history: list[Epoch], window: int) -> bool:
+    if len(history) <= window:
+        return False
+    recent = history[-window - 1 :]
+    rising = all(after.validation_loss > before.validation_loss for before, after in pairwise(recent))
+    best_before = max(row.validation_accuracy for row in history[:-window])
+    return rising and max(row.validation_accuracy for row in recent[1:]) <= best_before

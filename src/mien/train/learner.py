@@ -1,0 +1,150 @@
+"""What learns: network, optimiser, learning rate and average, and how one batch changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mien.errors import Diverged
+from mien.train.distributed import World
+from mien.train.feed import Batch
+from mien.train.network import build_network
+from mien.train.optimize import (
+    Ema,
+    build_optimizer,
+    build_scheduler,
+    clip,
+    parts,
+    sharpness,
+    with_smaller_batches,
+)
+from mien.train.recipe import Recipe
+from mien.train.targets import cross_entropy, objective_of
+
+# What `Learner.update` measures, in the order of its result. Losses are sums over the faces.
+SUMS = ("objective", "right", "faces", "label_loss")
+
+
+class Learner:
+    """Everything that a step changes.
+
+    Args:
+        recipe: what to build, and how to step.
+        heads: of the network.
+        steps: of an epoch, for the learning rate.
+        batch: faces that this process has in a step, all put through at once while the memory allows.
+        pretrained: whether to fill in the recipe's initial weights.
+        note: who is told that memory ran out.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        heads: tuple[str, ...],
+        *,
+        steps: int,
+        batch: int,
+        device: torch.device,
+        world: World,
+        pretrained: bool,
+        note: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.device, self.world, self.note = recipe, device, world, note
+        self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
+        self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = build_optimizer(recipe.optimizer, self.network)
+        self.scheduler = build_scheduler(recipe.schedule, self.optimizer, recipe.optimizer.lr, steps)
+        self.ema = Ema(self.network, recipe.optimizer.ema) if recipe.optimizer.ema else None
+        self.micro = min(recipe.loop.micro_batch or batch, batch)
+        self.weights = {"fer2013": recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
+        self.bfloat16 = _uses_bfloat16(recipe.loop.precision, device)
+        # Apple's GPUs have no float64.
+        self.sums_type = torch.float32 if device.type == "mps" else torch.float64
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.scheduler.get_last_lr()[0])
+
+    def autocast(self) -> torch.autocast:
+        """Inside, the network computes in the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """The network's state, averaged where the recipe averages."""
+        return self.ema.average if self.ema else self.network.state_dict()
+
+    def update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step on this process's part of a batch: its `SUMS` (4,), and the norm of the whole gradient.
+
+        Seeds the global generator, from which dropout and drop-path draw.
+
+        Raises:
+            TrainError: two faces are too many for the memory.
+        """
+        pixels = batch.pixels.to(memory_format=torch.channels_last)
+
+        def gradient(micro: int) -> Tensor:
+            torch.manual_seed(batch.seed)
+            self.optimizer.zero_grad(set_to_none=True)
+            return self._accumulate(pixels, batch.targets, micro)
+
+        sums, self.micro = with_smaller_batches(gradient, self.micro, self.note)
+        if self.recipe.optimizer.sam_rho:
+            self.world.average(self._gradients())
+            with sharpness(self.recipe.optimizer.sam_rho, self.network):
+                gradient(self.micro)
+        self.world.average(self._gradients() + self._statistics())
+        norm = clip(self.recipe.optimizer, list(self.network.parameters()))
+        self.optimizer.step()
+        done = self.scheduler.last_epoch
+        self.scheduler.step()
+        if self.ema:
+            self.ema.update(self.network, done)
+        return sums, norm
+
+    def check_finite(self) -> None:
+        """Make sure that the weights are worth keeping.
+
+        Raises:
+            Diverged: one is no longer a finite number, though the last loss still was.
+        """
+        for name, value in self.network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise Diverged(
+                    f"after {self.scheduler.last_epoch} steps {name} is no longer finite; it is not saved. "
+                    "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
+                )
+
+    def _accumulate(self, pixels: Tensor, targets: dict[str, Tensor], micro: int) -> Tensor:
+        """Gradients of the batch's mean loss, a part at a time; its `SUMS`, (4,)."""
+        sums = torch.zeros(len(SUMS), dtype=self.sums_type, device=self.device)
+        for part in parts(len(pixels), micro):
+            answers = {name: target[part] for name, target in targets.items()}
+            with self.autocast():
+                logits = self.network(pixels[part])
+            objective = objective_of(logits, answers, self.weights, self.recipe.loss.label_smoothing)
+            (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                labels = answers["fer2013"]
+                sums[0] += objective
+                sums[1] += (logits["fer2013"].argmax(1) == labels.argmax(1)).sum()
+                sums[2] += len(labels)
+                sums[3] += cross_entropy(logits["fer2013"], labels)
+        return sums
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.network.parameters() if p.grad is not None]
+
+    def _statistics(self) -> list[Tensor]:
+        """The running means and variances, which each process gathers from its own faces."""
+        return [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+
+
+def _uses_bfloat16(precision: str, device: torch.device) -> bool:
+    if precision == "auto":
+        # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bfloat16"

@@ -1,0 +1,1 @@
+"""A photo to face crops: decode, detect, crop and align."""

@@ -1,0 +1,96 @@
+"""What is wrong with a file that Pillow could not read, said so that its owner can act on it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+# What photos come as. Left out are formats that run other programs (EPS), that any bytes may pass for
+# (TGA), or that hold no photos. HEIF is known to Pillow only where pillow-heif was registered.
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "HEIF")
+
+_MAGIC = (
+    (b"\xff\xd8\xff", 0, "a JPEG"),
+    (b"\x89PNG", 0, "a PNG"),
+    (b"GIF8", 0, "a GIF"),
+    (b"WEBP", 8, "a WebP"),
+    (b"II*\0", 0, "a TIFF"),
+    (b"MM\0*", 0, "a TIFF"),
+    (b"BM", 0, "a BMP"),
+    (b"ftypavif", 4, "an AVIF"),
+    (b"\x00\x00\x00\x0cjP  ", 0, "a JPEG 2000"),
+)
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
+
+
+def describe_unknown(name: str, file: BinaryIO) -> str:
+    """Why no reader took the file: damaged beyond its first bytes, HEIC, or no picture at all."""
+    size, start = _size(file), _start(file)
+    for magic, offset, what in _MAGIC:
+        if start[offset : offset + len(magic)] == magic:
+            return f"{name} begins as {what} but is cut short or damaged (it ends after {size:,} bytes)."
+    if start[4:12] in _HEIC:
+        return (
+            f"{name} is a HEIC photo, which mien does not read. Save it as JPEG, or install pillow-heif "
+            "and call pillow_heif.register_heif_opener() first."
+        )
+    return f"{name} is no picture that mien reads (its {size:,} bytes begin with {start[:8]!r})."
+
+
+def describe_damage(name: str, image: Image.Image | None, file: BinaryIO | None, error: Exception) -> str:
+    """How much of a picture is missing, as far as its format lets one know."""
+    missing = _missing_bytes(file) if file else 0
+    if missing > 0 and file:
+        total = _size(file) + missing
+        return f"{name} is cut short: {missing:,} of its {total:,} bytes are missing."
+    rows = _missing_rows(image) if image else 0
+    if rows and image:
+        return f"{name} is cut short or damaged: the last {rows:,} of its {image.height:,} rows are missing."
+    if file:
+        return f"{name} is cut short or damaged: it ends after {_size(file):,} bytes ({error})."
+    return f"{name} is cut short or damaged ({error})."
+
+
+def _missing_bytes(file: BinaryIO) -> int:
+    """Bytes that the header announces and the file lacks; 0 where the format does not say."""
+    start, size = _start(file), _size(file)
+    if start[:4] == b"RIFF" and len(start) >= 12:
+        return int(struct.unpack("<I", start[4:8])[0]) + 8 - size
+    if start[:2] == b"BM" and len(start) >= 6:
+        return int(struct.unpack("<I", start[2:6])[0]) - size
+    return 0
+
+
+def _missing_rows(image: Image.Image) -> int:
+    """Rows below the last that was decoded; 0 where that is not known.
+
+    Decoders that go from top to bottom leave the rest of the memory at zero.
+    """
+    if image.format not in ("JPEG", "MPO", "PNG", "PPM", "TIFF", "GIF") or image.info.get("interlace"):
+        return 0
+    try:
+        decoded = np.asarray(_decoded(image))
+    except (OSError, ValueError, AttributeError, AssertionError):
+        return 0  # nothing was decoded; the caller says how long the file is
+    filled = np.flatnonzero(decoded.reshape(len(decoded), -1).any(axis=1))
+    return image.height - int(filled[-1]) - 1 if len(filled) else 0
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """What a decoder wrote before it failed, as an image of its own."""
+    part = Image.new(image.mode, image.size)
+    part.im = image.im
+    return part
+
+
+def _start(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(32)
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)

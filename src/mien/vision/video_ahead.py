@@ -1,0 +1,100 @@
+"""Work done ahead in a thread of its own, so that decoding and reading faces share the machine's cores."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mien.errors import PictureError
+
+T = TypeVar("T")
+
+
+@dataclass
+class Dropped:
+    """How many items were thrown away because they came faster than they were taken."""
+
+    count: int = 0
+
+
+class _Shelf(Generic[T]):
+    """Holds a few items between the thread that makes them and the one that takes them."""
+
+    def __init__(self, room: int, dropped: Dropped | None) -> None:
+        self._items: deque[T] = deque()
+        self._room = room
+        self._dropped = dropped
+        self._turn = threading.Condition()
+        self._done = self._closed = False
+        self._error: BaseException | None = None
+
+    def fill(self, source: Iterable[T]) -> None:
+        """Put everything on the shelf, waiting for room, until it is closed."""
+        try:
+            for item in source:
+                if not self._put(item):
+                    return
+        except BaseException as error:  # handed to whoever takes the items
+            self._error = error
+        finally:
+            if isinstance(source, Generator):
+                source.close()  # here, in the thread that ran it
+            with self._turn:
+                self._done = True
+                self._turn.notify_all()
+
+    def _put(self, item: T) -> bool:
+        with self._turn:
+            if self._dropped is not None and len(self._items) >= self._room:
+                self._items.popleft()
+                self._dropped.count += 1
+            self._turn.wait_for(lambda: len(self._items) < self._room or self._closed)
+            self._items.append(item)
+            self._turn.notify_all()
+            return not self._closed
+
+    def take(self, patience_s: float | None) -> Generator[T, None, None]:
+        while True:
+            with self._turn:
+                if not self._turn.wait_for(lambda: self._items or self._done, patience_s):
+                    raise PictureError(
+                        f"no picture came for {patience_s:g} s. Look after its plug or its sender."
+                    )
+                if not self._items:
+                    break
+                item = self._items.popleft()
+                self._turn.notify_all()
+            yield item
+        if self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        with self._turn:
+            self._closed = True
+            self._turn.notify_all()
+
+
+def ahead(
+    source: Iterable[T], *, room: int = 4, dropped: Dropped | None = None, patience_s: float | None = None
+) -> Generator[T, None, None]:
+    """Yields what `source` yields, made ahead in another thread, at most `room` items.
+
+    With `dropped`, an item that finds no room takes the place of the oldest, which is counted there: for
+    live pictures, of which the newest matters. An error of `source` is raised here, behind its last item.
+    Closing the generator ends the thread, after the item that it is at.
+
+    Raises:
+        PictureError: nothing came for `patience_s`.
+    """
+    shelf: _Shelf[T] = _Shelf(room, dropped)
+    thread = threading.Thread(target=shelf.fill, args=(source,), name="mien-ahead", daemon=True)
+    thread.start()
+    try:
+        yield from shelf.take(patience_s)
+    finally:
+        shelf.close()
+        if patience_s is None:  # a live source may be stuck for good; the thread is a daemon
+            thread.join()

@@ -1,0 +1,67 @@
+"""What a source is: a clip's file, a stream's address or a camera; and the clips of a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from mien.errors import PictureError
+
+# Containers that FFmpeg opens and that are not pictures; an animated GIF is read as a photo.
+SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
+    | {".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+def is_camera(source: str) -> bool:
+    """Whether a source names a camera: ``"0"`` (unless a file has that name) or ``"/dev/video0"``."""
+    numbered = source.isascii() and source.isdigit() and not Path(source).exists()
+    return numbered or source.startswith("/dev/video")
+
+
+def is_address(source: str) -> bool:
+    """Whether a source is an address such as ``"rtsp://camera.local/1"``."""
+    return _ADDRESS.match(source) is not None
+
+
+def without_password(address: str) -> str:
+    """The address as it may be shown and stored: ``"rtsp://me:secret@cam/1"`` gives ``"rtsp://cam/1"``."""
+    return re.sub(r"(?<=://)[^/@]*@", "", address)
+
+
+def is_clip(source: str) -> bool:
+    """Whether a source names a clip by its suffix, such as ``"holiday.MP4"``."""
+    return not is_address(source) and Path(source).suffix.lower() in SUFFIXES
+
+
+def find_clips(sources: Iterable[str]) -> list[Path]:
+    """The clips of paths, of folders and what is below them, and of globs, sorted within each, each once.
+
+    Raises:
+        PictureError: a source names nothing, or a folder or glob without a clip.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        found.update(dict.fromkeys(_clips_of(source)))
+    return list(found)
+
+
+def _clips_of(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        inside = (file for file in path.rglob("*") if not file.name.startswith("."))
+        clips = sorted(file for file in inside if is_clip(file.name) and file.is_file())
+    elif any(mark in source for mark in "*?["):
+        anchor = Path(path.anchor)
+        matches = anchor.glob(str(path.relative_to(anchor)))
+        clips = sorted(match for match in matches if match.is_file() and is_clip(match.name))
+    else:
+        raise PictureError(f"{source} does not exist.")
+    if not clips:
+        raise PictureError(f"{source} holds no clip. Suffixes of clips: {' '.join(sorted(SUFFIXES))}.")
+    return clips

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy
+import pytest
+from typer.testing import CliRunner
+
+import mien
+from mien.card import sha256_file
+from mien.cli.app import app
+from mien.cli.machine import WEIGHTS, inspect_machine
+from mien.testing import write_band_model
+from mien.weights import DEFAULT
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of weights in which everything is as it should be."""
+    for name in ("blazeface-back.onnx", "blazeface-back.json"):
+        shutil.copy(WEIGHTS / name, tmp_path)
+    write_band_model(tmp_path, name=DEFAULT)
+    monkeypatch.setattr("mien.weights._FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_versions_are_those_of_the_packages() -> None:
+    machine = inspect_machine()
+    assert machine.mien == mien.__version__
+    assert machine.packages["numpy"] == numpy.__version__
+    assert "CPUExecutionProvider" in machine.providers
+
+
+def test_a_whole_installation_has_no_problems(weights: Path) -> None:
+    machine = inspect_machine(weights)
+    assert machine.problems == ()
+    assert {model.name: model.intact for model in machine.models} == {DEFAULT: True, "blazeface-back": True}
+    assert machine.models[0].sha256 == sha256_file(weights / "blazeface-back.onnx")
+    assert machine.detect_ms is not None
+    assert machine.detect_ms > 0
+    assert machine.classify_ms is not None
+    assert machine.classify_ms > 0
+
+
+@pytest.mark.parametrize("name", [DEFAULT, "blazeface-back"])
+def test_weights_that_were_changed_are_found_and_what_to_do_is_said(weights: Path, name: str) -> None:
+    with (weights / f"{name}.onnx").open("ab") as file:
+        file.write(b"\0")
+    machine = inspect_machine(weights)
+    assert {model.name for model in machine.models if not model.intact} == {name}
+    assert any(f"{name}.onnx" in problem and "pip install" in problem for problem in machine.problems)
+
+
+def test_a_missing_default_model_is_a_problem(weights: Path) -> None:
+    (weights / f"{DEFAULT}.onnx").unlink()
+    machine = inspect_machine(weights)
+    assert any(DEFAULT in problem for problem in machine.problems)
+    assert machine.classify_ms is None
+
+
+def test_a_missing_detector_is_a_problem(weights: Path) -> None:
+    (weights / "blazeface-back.onnx").unlink()
+    assert any("blazeface-back" in problem for problem in inspect_machine(weights).problems)
+
+
+def test_kaggle_credentials_are_named_by_their_place_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "very-secret-token")
+    assert inspect_machine().kaggle == "KAGGLE_API_TOKEN"
+    for arguments in (["doctor"], ["doctor", "--json"]):
+        result = CliRunner().invoke(app, arguments)
+        assert "KAGGLE_API_TOKEN" in result.output
+        assert "secret" not in result.output
+
+
+def test_cameras_are_not_checked_where_they_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.cli.machine.sys.platform", "darwin")
+    assert inspect_machine().cameras is None
+    assert "not checked" in CliRunner().invoke(app, ["doctor"]).output
+
+
+def test_the_json_holds_what_was_found_and_the_exit_code_says_whether_it_is_enough(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.cli.machine.WEIGHTS", weights)
+    good = CliRunner().invoke(app, ["doctor", "--json"])
+    assert good.exit_code == 0
+    assert json.loads(good.output)["packages"]["numpy"] == numpy.__version__
+    (weights / f"{DEFAULT}.onnx").unlink()
+    bad = CliRunner().invoke(app, ["doctor", "--json"])
+    assert bad.exit_code == 1
+    assert json.loads(bad.output)["problems"]
+
+
+def test_people_are_told_what_is_broken(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.cli.machine.WEIGHTS", weights)
+    assert "Everything" in CliRunner().invoke(app, ["doctor"]).output
+    (weights / f"{DEFAULT}.json").unlink()
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exit_code == 1
+    assert "problem:" in result.output

@@ -1,0 +1,213 @@
+"""`mien evaluate` from a CSV to its table, JSON and CSV, with a real ONNX model whose answers are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from mien.card import Head
+from mien.cli.app import app
+from mien.emotions import FER2013, FERPLUS, FERPLUS_COLUMNS, VOTES
+from mien.errors import CardError, DataError, UnknownModel, UsageError
+from mien.testing import banded_face, write_band_model
+
+# What each face shows. The label in the data is the same, but for PublicTest's last, which shows sad.
+TRAINING = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+PUBLIC = ["happy", "happy", "fear", "sad"]
+LABELS = [*TRAINING, "happy", "happy", "fear", "neutral"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A FER2013 CSV of 11 faces, votes for them, and a model with both heads."""
+    place = tmp_path_factory.mktemp("evaluate")
+    with (place / "fer2013.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for i, (shown, label) in enumerate(zip([*TRAINING, *PUBLIC], LABELS, strict=True)):
+            face = banded_face(FER2013.index(shown), 7)
+            # PublicTest's first face stands in Training too; the others differ by a grey level at the edge.
+            face[-1, -1] = 0 if i in (3, 7) else i
+            split = "Training" if i < len(TRAINING) else "PublicTest"
+            writer.writerow([FER2013.index(label), " ".join(map(str, face.ravel())), split])
+    names = {name: column for column, name in FERPLUS_COLUMNS.items()}
+    with (place / "votes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Usage", "Image name", *FERPLUS_COLUMNS])
+        # All vote for what the label says, but three of PublicTest's last, who are as many as the rest.
+        for i, label in enumerate(LABELS):
+            split = "Training" if i < len(TRAINING) else "PublicTest"
+            votes = dict.fromkeys(FERPLUS_COLUMNS, 0) | {names[label]: 10}
+            if i == len(LABELS) - 1:
+                votes = dict.fromkeys(FERPLUS_COLUMNS, 0) | {"neutral": 5, "sadness": 5}
+            writer.writerow([split, f"fer{i:07}.png", *votes.values()])
+    heads = (Head("fer2013", FER2013), Head("votes", VOTES, abstain=VOTES[8:]))
+    write_band_model(place, heads=heads)
+    write_band_model(place, name="seven")
+    return place
+
+
+def run(folder: Path, *options: str, model: str = "bands.onnx", data: str = "fer2013.csv") -> Result:
+    return CliRunner().invoke(
+        app, ["evaluate", "--model", str(folder / model), "--data", str(folder / data), *options]
+    )
+
+
+def ask(folder: Path, *options: str, model: str = "bands.onnx") -> dict[str, object]:
+    place = folder / "scores.json"
+    result = run(folder, *options, "--json", str(place), model=model)
+    assert result.exception is None, result.output
+    found: dict[str, object] = json.loads(place.read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_scores_are_those_of_the_faces(folder):
+    found = ask(folder)
+    assert found["n"] == 4
+    assert found["accuracy"] == 0.75
+    assert found["deduplicated"]["n"] == 3
+    assert found["deduplicated"]["accuracy"] == pytest.approx(2 / 3)
+    counts = np.array(found["confusion"]["counts"])
+    assert counts[FER2013.index("neutral"), FER2013.index("sad")] == 1
+    assert counts.trace() == 3
+    assert (found["model"], found["head"], found["split"], found["votes"]) == (
+        "bands",
+        "fer2013",
+        "PublicTest",
+        None,
+    )
+
+
+def test_the_table_says_what_the_json_says(folder):
+    output = run(folder).output
+    assert "bands, head fer2013" in output
+    assert "75.0%" in output
+    assert "66.7%" in output
+    assert "no duplicates of Training" in output
+
+
+def test_another_split_can_be_asked_for(folder):
+    found = ask(folder, "--split", "Training")
+    assert (found["n"], found["accuracy"], found["deduplicated"]) == (7, 1.0, None)
+
+
+def test_votes_add_a_block_that_the_votes_head_answers(folder):
+    found = ask(folder, "--votes", str(folder / "votes.csv"))
+    assert found["n"] == 4
+    assert (found["votes"]["n"], found["votes"]["head"]) == (3, "votes")
+
+
+def test_a_model_without_a_votes_head_is_still_scored_on_labels(folder):
+    found = ask(folder, "--votes", str(folder / "votes.csv"), model="seven.onnx")
+    assert (found["n"], found["votes"]) == (4, None)
+
+
+def test_ferplus_labels_score_the_votes_head_on_the_majority(folder):
+    found = ask(folder, "--votes", str(folder / "votes.csv"), "--labels", "ferplus")
+    assert (found["head"], found["n"], found["left_out"]) == ("votes", 3, {"no majority": 1})
+    assert found["confusion"]["labels"] == list(FERPLUS)
+
+
+def test_another_head_can_be_asked_for(folder):
+    found = ask(folder, "--votes", str(folder / "votes.csv"), "--labels", "ferplus", "--head", "fer2013")
+    assert (found["head"], found["accuracy"], found["votes"]["head"]) == ("fer2013", 1.0, "fer2013")
+    assert found["confusion"]["labels"] == list(FER2013)
+
+
+def test_the_predictions_are_written(folder):
+    place = folder / "faces.csv"
+    assert run(folder, "--predictions", str(place)).exception is None
+    rows = list(csv.DictReader(place.read_text(encoding="utf-8").splitlines()))
+    assert [row["predicted"] for row in rows] == PUBLIC
+    assert [row["in_training"] for row in rows] == ["1", "0", "0", "0"]
+    assert [row["row"] for row in rows] == ["7", "8", "9", "10"]
+
+
+def test_batches_change_nothing(folder):
+    assert ask(folder, "--batch-size", "1") == ask(folder, "--batch-size", "256")
+
+
+def test_intervals_repeat_and_follow_the_resamples(folder):
+    assert ask(folder, "--bootstrap", "50") == ask(folder, "--bootstrap", "50")
+
+
+def test_synthetic_faces_can_be_scored(folder):
+    result = CliRunner().invoke(
+        app, ["evaluate", "--model", str(folder / "bands.onnx"), "--data", "synthetic"]
+    )
+    assert result.exception is None, result.output
+    assert "PublicTest" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (["--split", "PrivateTest"], DataError, "PrivateTest"),
+        (["--head", "ages"], CardError, "no head 'ages'"),
+        (["--labels", "ferplus"], UsageError, "--votes"),
+        (["--json", "absent/scores.json"], UsageError, "no folder absent"),
+        (["--model", "absent.onnx"], UnknownModel, "absent"),
+    ],
+)
+def test_what_cannot_be_done_is_said(folder, options, error, message):
+    result = run(folder, *options)
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
+
+
+def test_faces_of_contempt_are_never_left_out_unsaid(folder, tmp_path):
+    for name, shown in (("happiness", "happy"), ("contempt", "sad")):
+        (tmp_path / "faces" / "test" / name).mkdir(parents=True)
+        face = Image.fromarray(banded_face(FER2013.index(shown), 7))
+        face.save(tmp_path / "faces" / "test" / name / "1.png")
+    place = tmp_path / "scores.json"
+    options = ["--data", str(tmp_path / "faces"), "--split", "test", "--json", str(place)]
+    refused = run(folder, *options, model="seven.onnx")
+    assert isinstance(refused.exception, UsageError)
+    assert "contempt (1)" in str(refused.exception)
+    result = run(folder, *options, "--known-only", model="seven.onnx")
+    assert result.exception is None, result.output
+    assert "left out: 1 contempt" in result.output
+    assert json.loads(place.read_text())["left_out"] == {"contempt": 1}
+
+
+def test_a_training_run_is_scored_by_its_best_network(folder, tmp_path):
+    from mien.train.checkpoint import Checkpoint, write_checkpoint
+    from mien.train.network import build_network
+    from mien.train.predictor import TorchClassifier
+    from mien.train.recipe import load_recipe, to_toml
+
+    changes = ("network.backbone=tinynet_e", "network.init=random", "network.size=48")
+    recipe = load_recipe("quick", changes)
+    network = build_network(recipe.network, ("fer2013", "votes"), seed=3, pretrained=False)
+    facts = {"size": 48, "heads": ["fer2013", "votes"], "epoch": {}, "ema": False}
+    write_checkpoint(tmp_path / "best.safetensors", Checkpoint(network.state_dict(), facts))
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    place = tmp_path / "faces.csv"
+    result = run(
+        folder, "--model", str(tmp_path), "--votes", str(folder / "votes.csv"), "--predictions", str(place)
+    )
+    assert result.exception is None, result.output
+    assert "head votes" in result.output
+    rows = list(csv.DictReader(place.read_text(encoding="utf-8").splitlines()))
+    shown = np.stack([banded_face(FER2013.index(name), 7) for name in PUBLIC])
+    shown[:, -1, -1] = [0, 8, 9, 10]
+    found = np.array([[row[name] for name in FER2013] for row in rows], np.float32)
+    np.testing.assert_allclose(found, TorchClassifier(tmp_path).predict(shown), atol=1e-6)
+
+
+def test_a_folder_that_is_no_run_is_named(folder):
+    result = run(folder, model="")
+    assert isinstance(result.exception, UsageError)
+    assert "no training run" in str(result.exception)

@@ -1,0 +1,98 @@
+"""A server with a model that answers at once, in this process and on a port."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from mien.card import Head
+from mien.emotions import ABSTAIN, FER2013, VOTES
+from mien.serve import running
+from mien.serve.app import create_app
+from mien.serve.settings import Limits, Settings
+from mien.testing import write_band_model
+
+PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with both heads that says where a face is bright."""
+    folder = tmp_path_factory.mktemp("serve-model")
+    return write_band_model(folder, heads=(Head("fer2013", FER2013), Head("votes", VOTES, ABSTAIN)))
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A JPEG with one face."""
+    return PHOTO.read_bytes()
+
+
+def ready(app: Any, **options: Any) -> TestClient:
+    """A client that calls the server by an allowed name."""
+    return TestClient(app, base_url="http://127.0.0.1:8000", **options)
+
+
+@pytest.fixture(scope="module")
+def client(model: Path) -> Iterator[TestClient]:
+    """A client of a server as it comes, with its models warm."""
+    with ready(create_app(Settings(model=model, workers=2))) as made:
+        wait_until_ready(made)
+        yield made
+
+
+@pytest.fixture
+def make_client(model: Path) -> Iterator[Callable[..., TestClient]]:
+    """A maker of clients of servers with other settings; keywords of `Limits` go there."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> TestClient:
+            limits = {
+                name: options.pop(name) for name in list(options) if name in Limits.__dataclass_fields__
+            }
+            settings = Settings(model=model, workers=1, limits=Limits(**limits), **options)
+            return stack.enter_context(ready(create_app(settings)))
+
+        yield make
+
+
+def wait_until_ready(client: TestClient) -> None:
+    """Until the models are warm; fails after a minute."""
+    for _ in range(600):
+        if client.get("/readyz").status_code == 200:
+            return
+        threading.Event().wait(0.1)
+    pytest.fail("the server was not ready after a minute")
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """The address of a server that listens on a free port of this machine."""
+    config = uvicorn.Config(create_app(settings), log_level="warning", ws_per_message_deflate=False)
+    server = uvicorn.Server(config)
+    port = 0 if settings.port == Settings.port else settings.port
+    with running.listen("127.0.0.1", port) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            deadline = time.monotonic() + 60
+            while not server.started and thread.is_alive() and time.monotonic() < deadline:
+                threading.Event().wait(0.02)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def listen() -> Callable[[Settings], AbstractContextManager[str]]:
+    """A maker of servers that listen, in the port of their settings or in a free one."""
+    return listening

@@ -1,0 +1,215 @@
+"""`/v1/stream`: followed faces, newest frames, and errors that do not end it."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from mien.analyze.analyzer import Analyzer
+from mien.emotions import FER2013, FERPLUS
+from mien.serve.live_reader import LiveReader
+from mien.vision.detection import Detection
+
+STREAM = "ws://127.0.0.1:8000/v1/stream"
+
+
+def frame(number: int, time_s: float, picture: bytes) -> bytes:
+    return struct.pack(">Id", number, time_s) + picture
+
+
+def shifted(photo: bytes, dx: int) -> bytes:
+    """The photo moved to the right, as JPEG."""
+    with Image.open(io.BytesIO(photo)) as image:
+        moved = Image.fromarray(np.roll(np.asarray(image.convert("RGB")), dx, axis=1))
+    buffer = io.BytesIO()
+    moved.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def test_it_begins_with_what_can_be_asked(client: TestClient) -> None:
+    with client.websocket_connect(STREAM) as stream:
+        ready = stream.receive_json()
+    assert ready["type"] == "ready"
+    assert ready["label_sets"] == {"fer2013": list(FER2013), "ferplus": list(FERPLUS)}
+
+
+def test_a_face_that_moves_keeps_its_number(client: TestClient, photo: bytes) -> None:
+    ids, lefts = [], []
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        for i in range(6):
+            stream.send_bytes(frame(i, 0.1 * i, shifted(photo, 8 * i)))
+            answer = stream.receive_json()
+            assert (answer["type"], answer["number"], answer["time_s"]) == ("faces", i, 0.1 * i)
+            assert (answer["width"], answer["height"]) == (512, 512)
+            ids += [face["face_id"] for face in answer["faces"]]
+            lefts += [face["box"][0] for face in answer["faces"]]
+    assert len(ids) >= 4  # the first pictures only confirm it
+    assert set(ids) == {1}
+    assert lefts == sorted(lefts)
+
+
+def test_a_face_just_found_is_to_be_hidden_with_the_others(client: TestClient, photo: bytes) -> None:
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        stream.send_bytes(frame(0, 0.0, photo))
+        answer = stream.receive_json()
+    assert (answer["faces"], len(answer["unsure"])) == ([], 1)
+
+
+def test_the_expression_is_the_analyzers_and_smoothed(client: TestClient, model: Path, photo: bytes) -> None:
+    (expected,) = Analyzer(model, threads=1).analyze(photo)
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        for i in range(3):
+            stream.send_bytes(frame(i, 0.2 * i, photo))
+            answer = stream.receive_json()
+    (face,) = answer["faces"]
+    assert face["raw"]["emotions"] == pytest.approx(expected.emotions, abs=1e-3)
+    assert face["emotions"] == pytest.approx(
+        expected.emotions, abs=1e-3
+    )  # a still picture: nothing to smooth
+    assert (face["top"], face["uncertain"]) == (expected.top[0], expected.uncertain)
+
+
+def test_labels_can_be_changed_on_the_way(client: TestClient, photo: bytes) -> None:
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        stream.send_json({"labels": "ferplus"})
+        assert stream.receive_json() == {"type": "settings", "labels": "ferplus"}
+        for i in range(3):
+            stream.send_bytes(frame(i, 0.2 * i, photo))
+            answer = stream.receive_json()
+    assert answer["labels"] == "ferplus"
+    assert tuple(answer["faces"][0]["emotions"]) == FERPLUS
+    assert set(answer["faces"][0]["abstentions"]) == {"unknown", "not a face"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (b"short", "unusable_argument"),
+        (struct.pack(">Id", 7, float("nan")) + b"x", "unusable_argument"),
+        (struct.pack(">Id", 7, 1.0) + b"no picture", "unreadable"),
+        ("labels", "unusable_argument"),
+        ('{"labels": "affectnet"}', "unusable_argument"),
+        ("[]", "unusable_argument"),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_the_stream_goes_on(
+    client: TestClient, photo: bytes, message: bytes | str, code: str
+) -> None:
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        if isinstance(message, bytes):
+            stream.send_bytes(message)
+        else:
+            stream.send_text(message)
+        error = stream.receive_json()
+        assert (error["type"], error["code"]) == ("error", code)
+        assert error["number"] == (7 if code == "unreadable" else None)
+        stream.send_bytes(frame(8, 1.0, photo))
+        assert stream.receive_json()["number"] == 8
+
+
+def test_of_frames_that_come_too_fast_the_newest_is_read(
+    client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = threading.Event(), threading.Event()
+    read = LiveReader.read
+
+    def slowly(self: LiveReader, *args: Any) -> Any:
+        begun.set()
+        assert gate.wait(30)
+        return read(self, *args)
+
+    monkeypatch.setattr(LiveReader, "read", slowly)
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        stream.send_bytes(frame(0, 0.0, photo))
+        assert begun.wait(30)
+        for i in range(1, 8):
+            stream.send_bytes(frame(i, 0.1 * i, photo))
+        stream.send_json({"labels": "fer2013"})  # answered behind all of them have arrived
+        assert stream.receive_json()["type"] == "settings"
+        gate.set()
+        answers = [stream.receive_json() for _ in range(2)]
+    assert [(answer["number"], answer["dropped"]) for answer in answers] == [(0, 0), (7, 6)]
+
+
+def test_one_stream_too_many_is_told_to_come_later(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(streams=1)
+    with client.websocket_connect(STREAM) as first:
+        first.receive_json()
+        with client.websocket_connect(STREAM) as second, pytest.raises(WebSocketDisconnect) as refused:
+            second.receive_json()
+    assert refused.value.code == 1013
+    with client.websocket_connect(STREAM) as third:
+        assert third.receive_json()["type"] == "ready"
+
+
+def test_a_failure_of_the_model_ends_the_stream_with_a_reason(
+    client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: LiveReader, *args: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(LiveReader, "read", fails)
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        stream.send_bytes(frame(0, 0.0, photo))
+        with pytest.raises(WebSocketDisconnect) as ended:
+            stream.receive_json()
+    assert (ended.value.code, "log" in ended.value.reason) == (1011, True)
+
+
+class Walk:
+    """A detector whose face moves 20 pixels a picture, and is away in some."""
+
+    def __init__(self, away: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+        self.calls, self.away = -1, away
+
+    def detect(self, image_rgb: np.ndarray) -> list[Detection]:
+        self.calls += 1
+        return [] if self.calls in self.away else [Detection((20.0 * self.calls, 40, 60, 60), 0.9)]
+
+
+def answers(model: Path, times_s: list[float], away: set[int]) -> list[Any]:
+    reader, analyzer = LiveReader(max_pixels=10**6), Analyzer(model, Walk(away))
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 200), (90, 90, 90)).save(buffer, "PNG")
+    return [reader.read(buffer.getvalue(), time_s, analyzer) for time_s in times_s]
+
+
+def test_a_face_that_is_missed_for_a_moment_keeps_its_number_and_is_hidden_meanwhile(model: Path) -> None:
+    read = answers(model, [i / 15 for i in range(10)], away={5})
+    assert {face.id for answer in read for face in answer.faces} == {1}
+    assert (read[5].faces, len(read[5].unsure)) == ((), 1)
+    expected = 100.0  # 20 pixels further than in picture 4
+    assert read[5].unsure[0][0] == pytest.approx(expected, abs=15)
+
+
+def test_time_that_runs_backward_begins_a_new_scene(model: Path) -> None:
+    read = answers(model, [0.0, 0.2, 0.4, 0.0], away=set())
+    assert [len(answer.faces) for answer in read] == [0, 1, 1, 0]
+
+
+def test_a_stream_that_lasts_remembers_no_more_than_it_follows(model: Path) -> None:
+    reader, walk = LiveReader(max_pixels=10**6), Walk()
+    analyzer = Analyzer(model, walk)
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 200)).save(buffer, "PNG")
+    for i in range(30):
+        walk.calls = 3 * (i % 2)  # it jumps to and fro, further than anybody can: somebody else each time
+        reader.read(buffer.getvalue(), 3.0 * i, analyzer)
+    assert len(reader._smoothed) <= 2

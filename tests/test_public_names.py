@@ -1,0 +1,25 @@
+"""The public names: few, and none by accident."""
+
+from __future__ import annotations
+
+import mien
+
+
+def test_public_names_are_these() -> None:
+    assert sorted(mien.__all__) == [
+        "Analyzer",
+        "Face",
+        "FaceTable",
+        "MienError",
+        "__version__",
+        "analyze",
+        "analyze_video",
+        "load",
+        "summary",
+        "to_frame",
+    ]
+
+
+def test_every_public_name_can_be_had() -> None:
+    for name in mien.__all__:
+        assert getattr(mien, name) is not None
