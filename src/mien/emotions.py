@@ -5,7 +5,10 @@ Order matters everywhere: it is the order of the columns of every array of proba
 
 from __future__ import annotations
 
-from mien.errors import UnknownEmotion
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mien.errors import UnknownEmotion, UsageError
 
 # Source: Goodfellow et al. 2013, "Challenges in Representation Learning"; the label is the index.
 FER2013: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -77,3 +80,66 @@ def canonical(name: str) -> str:
         raise UnknownEmotion(
             f"{name!r} is not an emotion that mien knows. Known names: {', '.join(sorted(_ALIASES))}."
         ) from None
+
+
+# Binary framings. -----------------------------------------------------------------------------------------
+
+# The two ends of valence: unpleasant and pleasant. Surprise may be either, and only what follows tells which;
+# neutral is neither. Source: the horizontal axis of Russell 1980, "A circumplex model of affect"; to leave
+# both out, and not to call them "not negative", is a choice: a classifier is asked about clear cases.
+NEGATIVE: tuple[str, ...] = ("angry", "disgust", "fear", "sad", "contempt")
+POSITIVE: tuple[str, ...] = ("happy",)
+
+# The side of what is on neither: it is left out.
+NEITHER = -1
+
+
+@dataclass(frozen=True)
+class BinaryFraming:
+    """Emotions asked about as one yes-or-no question.
+
+    Attributes:
+        name: as it is asked for, ``"happy"`` or ``"negative"``.
+        classes: the two answers, that of the question last: ``("not happy", "happy")``.
+        members: the emotions of each answer, in the order of `classes`. Emotions of neither, and grounds to
+            abstain, are left out.
+    """
+
+    name: str
+    classes: tuple[str, str]
+    members: tuple[tuple[str, ...], tuple[str, ...]]
+
+    def sides(self, labels: Sequence[str]) -> tuple[int, ...]:
+        """The side of each label, 0 or 1 as in `classes`, or `NEITHER`; any alias that `canonical` knows.
+
+            >>> binary_framing("negative").sides(("angry", "happy", "neutral"))
+            (1, 0, -1)
+
+        Raises:
+            UnknownEmotion: a label that is no emotion.
+        """
+        return tuple(self._side(canonical(label)) for label in labels)
+
+    def _side(self, emotion: str) -> int:
+        return next((side for side in (0, 1) if emotion in self.members[side]), NEITHER)
+
+
+def binary_framing(name: str) -> BinaryFraming:
+    """The framing of that name: an emotion (against all others), or ``"negative"`` (against positive).
+
+    Raises:
+        UsageError: no framing has that name.
+    """
+    if name.strip().lower() == "negative":
+        return BinaryFraming("negative", ("positive", "negative"), (POSITIVE, NEGATIVE))
+    try:
+        asked = canonical(name)
+    except UnknownEmotion:
+        asked = ""
+    if asked not in FERPLUS:
+        raise UsageError(
+            f"there is no framing {name!r}. There are: negative, or one emotion against the rest: "
+            f"{', '.join(FERPLUS)}."
+        )
+    others = tuple(emotion for emotion in FERPLUS if emotion != asked)
+    return BinaryFraming(asked, (f"not {asked}", asked), (others, (asked,)))
