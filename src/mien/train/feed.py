@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mien.data.table import FaceTable
 from mien.train.augment import augment
+from mien.train.distil import Teachers
 from mien.train.distributed import World
 from mien.train.mix import mix
 from mien.train.recipe import Recipe
@@ -44,13 +45,18 @@ def on_one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one process learns from in one step: pixels float (B, 1, S, S) in 0..1, targets by head (B, C).
+    """What one process learns from in one step.
 
-    `seed` is of everything else that is random in the step.
+    Attributes:
+        pixels: float (B, 1, S, S) in 0..1.
+        targets: by head (B, C), what the network is asked to say, the teachers' share included.
+        labels: (B, C), what the data say: for measures.
+        seed: of everything else that is random in the step.
     """
 
     pixels: Tensor
     targets: dict[str, Tensor]
+    labels: Tensor
     seed: int
 
 
@@ -93,6 +99,13 @@ class Feed:
         self.steps = len(train) // (self.batch * world.size)
         self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
         self._targets = targets_of(train, self.heads, device)
+        self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
+        self._once: dict[str, Tensor] = {}
+        if self._teachers and recipe.distil.views == "once":
+            note(
+                f"Asking {len(recipe.distil.teachers)} teachers about {len(train)} faces, ten views of each."
+            )
+            self._once = self._teachers.at_leisure(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = Validation(
             torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
@@ -113,6 +126,13 @@ class Feed:
         with on_one_thread():
             pixels = augment(self._pixels[index], recipe.augment, generator)
             targets = {name: target[index] for name, target in self._targets.items()}
+            wanted = targets | {"labels": targets["fer2013"]}
+            if self._teachers and self._once:
+                known = {name: answer[index] for name, answer in self._once.items()}
+                wanted |= self._teachers.blend(targets, known)
             if epoch < recipe.schedule.epochs - recipe.augment.mix_off_epochs:
-                pixels, targets = mix(pixels, targets, recipe.augment, np.random.default_rng(seed))
-        return Batch(pixels, targets, seed)
+                pixels, wanted = mix(pixels, wanted, recipe.augment, np.random.default_rng(seed))
+        labels = wanted.pop("labels")
+        if self._teachers and not self._once:
+            wanted = self._teachers.blend(wanted, self._teachers.answers(pixels))
+        return Batch(pixels, wanted, labels, seed)

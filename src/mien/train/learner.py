@@ -89,7 +89,7 @@ class Learner:
         def gradient(micro: int) -> Tensor:
             torch.manual_seed(batch.seed)
             self.optimizer.zero_grad(set_to_none=True)
-            return self._accumulate(pixels, batch.targets, micro)
+            return self._accumulate(pixels, batch, micro)
 
         sums, self.micro = with_smaller_batches(gradient, self.micro, self.note)
         if self.recipe.optimizer.sam_rho:
@@ -118,17 +118,17 @@ class Learner:
                     "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
                 )
 
-    def _accumulate(self, pixels: Tensor, targets: dict[str, Tensor], micro: int) -> Tensor:
+    def _accumulate(self, pixels: Tensor, batch: Batch, micro: int) -> Tensor:
         """Gradients of the batch's mean loss, a part at a time; its `SUMS`, (4,)."""
         sums = torch.zeros(len(SUMS), dtype=self.sums_type, device=self.device)
         for part in parts(len(pixels), micro):
-            answers = {name: target[part] for name, target in targets.items()}
+            answers = {name: target[part] for name, target in batch.targets.items()}
             with self.autocast():
                 logits = self.network(pixels[part])
             objective = objective_of(logits, answers, self.weights, self.recipe.loss.label_smoothing)
             (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
-                labels = answers["fer2013"]
+                labels = batch.labels[part]
                 sums[0] += objective
                 sums[1] += (logits["fer2013"].argmax(1) == labels.argmax(1)).sum()
                 sums[2] += len(labels)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import timm
 import torch
 from timm.layers.conv2d_same import Conv2dSame
+from timm.models import efficientnet
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,12 @@ from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.errors import RecipeError
 from mien.train import recipe as recipes
 from mien.train.initial import load_initial
+
+# What builds a family at any width and depth; timm's named models are calls of these.
+_SCALED: Mapping[str, Callable[..., Any]] = {
+    "tf_efficientnet_b0": efficientnet._gen_efficientnet,
+    "tf_efficientnet_lite0": efficientnet._gen_efficientnet_lite,
+}
 
 HEAD_LABELS: Mapping[str, tuple[str, ...]] = {"fer2013": FER2013, "votes": VOTES}
 HEAD_ABSTAIN: Mapping[str, tuple[str, ...]] = {"fer2013": (), "votes": ABSTAIN}
@@ -146,7 +153,7 @@ def build_network(
 
 def _build_backbone(spec: recipes.Network) -> nn.Module:
     """The timm model without classifier, for gray pictures, its paddings static."""
-    backbone: Any = timm.create_model(spec.backbone, num_classes=0, in_chans=1, drop_path_rate=spec.drop_path)
+    backbone: Any = _create(spec)
     if not isinstance(getattr(backbone, "conv_stem", None), nn.Conv2d):
         raise RecipeError(
             f"network.backbone {spec.backbone!r} has no stem that mien knows; take one of the EfficientNet "
@@ -159,6 +166,32 @@ def _build_backbone(spec: recipes.Network) -> nn.Module:
             module.momentum = spec.batch_norm_momentum
     _make_padding_static(backbone)
     return cast(nn.Module, backbone)
+
+
+def _create(spec: recipes.Network) -> Any:
+    """timm's model, scaled in width and depth where the recipe asks for it.
+
+    Raises:
+        RecipeError: a backbone that cannot be scaled.
+    """
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": 1, "drop_path_rate": spec.drop_path}
+    if spec.width == spec.depth == 1:
+        return timm.create_model(spec.backbone, **options)
+    if spec.backbone not in _SCALED:
+        raise RecipeError(
+            f"network.width and network.depth scale {' and '.join(_SCALED)}, not {spec.backbone!r}. "
+            "Choose one of them, or set both to 1."
+        )
+    # Paddings and epsilon as timm gives TensorFlow's models.
+    return _SCALED[spec.backbone](
+        spec.backbone,
+        channel_multiplier=spec.width,
+        depth_multiplier=spec.depth,
+        pretrained=False,
+        pad_type="same",
+        bn_eps=1e-3,
+        **options,
+    )
 
 
 def _make_padding_static(module: nn.Module) -> None:

@@ -49,6 +49,10 @@ class Network:
     stem_init: Literal["sum", "random"] = key(
         "sum", "`sum` adds up the RGB filters of the first convolution; `random` starts it anew."
     )
+    width: float = key(
+        1.0, "Multiplies the channels of B0 or Lite0; below 1, the network is smaller.", 0.1, 4
+    )
+    depth: float = key(1.0, "Multiplies the layers of B0 or Lite0.", 0.1, 4)
     stem_stride: Literal[1, 2] = key(2, "Stride of the first convolution; 1 keeps all of a small face.")
     size: int = key(48, "The side in pixels to which the network enlarges its input.", 16, 1024)
     padding_size: int = key(
@@ -122,6 +126,20 @@ class Loss:
 
 
 @dataclass(frozen=True)
+class Distil:
+    """What finished networks add to the targets."""
+
+    teachers: tuple[str, ...] = key((), "Runs whose mean answer becomes a part of the targets; none is off.")
+    weight: float = key(0.5, "The share of the targets that is the teachers' answer.", 0, 1)
+    temperature: float = key(1.0, "Divides the teachers' logits; above 1 their answers are softer.", 0.05, 20)
+    views: Literal["same", "once"] = key(
+        "same",
+        "`same` asks them at every step about the very view that the network learns from; `once`, before the "
+        "first step, about each face as it is and mirrored, which costs little on a CPU.",
+    )
+
+
+@dataclass(frozen=True)
 class Loop:
     """How the work is cut up."""
 
@@ -149,6 +167,7 @@ class Recipe:
     optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     loss: Loss = field(default_factory=Loss)
+    distil: Distil = field(default_factory=Distil)
     loop: Loop = field(default_factory=Loop)
 
     def to_dict(self) -> dict[str, Any]:
