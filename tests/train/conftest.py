@@ -17,6 +17,7 @@ from mien.train.distributed import World
 from mien.train.history import Epoch
 from mien.train.interrupt import Interrupt
 from mien.train.loop import Result, Trainer
+from mien.train.process import settings_put_back
 from mien.train.progress import Progress
 from mien.train.recipe import Recipe, from_dict, to_toml
 
@@ -39,13 +40,17 @@ TINY = {
 }
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)  # as `mien train` does: some tests compare with its runs to the bit
-    yield
-    torch.set_num_threads(before)
+    """One thread, and denormal numbers are 0 as in `mien train`: some tests compare with its runs to the bit.
+
+    A module's, not the session's, and put back: the processor's setting is the whole process's, and
+    hypothesis, in another folder's tests, refuses to draw floats where there are no subnormal ones.
+    """
+    with settings_put_back():
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        yield
 
 
 @dataclass

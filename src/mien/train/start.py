@@ -17,6 +17,7 @@ from mien.train.distributed import World, world_of
 from mien.train.figures import draw_run
 from mien.train.interrupt import Interrupt
 from mien.train.loop import Result, Trainer
+from mien.train.process import settings_put_back
 from mien.train.progress import OnlyNotes, Reporter
 from mien.train.recipe import Recipe, load_recipe
 from mien.train.run import LAST
@@ -97,6 +98,7 @@ def resume(
     return _go(plan, asked, folder, reporter, resume=True)
 
 
+@settings_put_back()
 def _go(plan: Recipe, asked: Asked, folder: Path, reporter: Reporter, *, resume: bool) -> Result:
     if asked.threads:
         torch.set_num_threads(asked.threads)
