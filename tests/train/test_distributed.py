@@ -62,7 +62,8 @@ def update_halves(world):
     )
     wake(learner.network, batch["pixels"])
     for _ in range(2):
-        learner.update(Batch(batch["pixels"][part], {"fer2013": batch["labels"][part]}, seed=1))
+        labels = batch["labels"][part]
+        learner.update(Batch(batch["pixels"][part], {"fer2013": labels}, labels, seed=1))
     torch.save(learner.network.state_dict(), folder / f"update-{world.rank}.pt")
 
 start.Trainer = Watched
@@ -194,7 +195,7 @@ def test_two_halves_of_a_batch_move_the_weights_as_the_whole_does(
     wake(learner.network, batch["pixels"])
     before = {name: p.detach().clone() for name, p in learner.network.named_parameters()}
     for _ in range(2):
-        learner.update(Batch(batch["pixels"], {"fer2013": batch["labels"]}, seed=1))
+        learner.update(Batch(batch["pixels"], {"fer2013": batch["labels"]}, batch["labels"], seed=1))
     moves = {name: p.detach() - before[name] for name, p in learner.network.named_parameters()}
     assert torch.stack([move.norm() for move in moves.values()]).median() > 1e-4
     for rank in range(2):

@@ -37,12 +37,11 @@ PLAIN = {
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 7, (N,), generator=generator)
+    truth = functional.one_hot(labels, 7).float()
     return Batch(
         torch.rand(N, 1, 48, 48, generator=generator),
-        {
-            "fer2013": functional.one_hot(labels, 7).float(),
-            "votes": torch.rand(N, 10, generator=generator).softmax(1),
-        },
+        {"fer2013": truth, "votes": torch.rand(N, 10, generator=generator).softmax(1)},
+        truth,
         seed=4,
     )
 

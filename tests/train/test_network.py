@@ -259,7 +259,7 @@ def test_a_broken_file_of_weights_is_refused_by_name(tmp_path: Path, name: str) 
 
 
 def test_an_init_that_is_nothing_names_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="neither 'random', 'hub' nor 'package', nor a file"):
+    with pytest.raises(ModelError, match="neither 'random', 'hub' nor 'package', nor a model that ships"):
         build_network(replace(TINY, init=str(tmp_path / "nowhere")), BOTH, seed=0)
 
 

@@ -7,15 +7,13 @@ teacher is patient and consistent", for showing teacher and student the same aug
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mien.errors import RecipeError
 from mien.train import recipe as recipes
-from mien.train.predictor import load_run
+from mien.train.predictor import load_network
 from mien.train.validate import as_input
 
 
@@ -28,13 +26,13 @@ class Teachers:
         device: where they work.
 
     Raises:
-        ModelError: a teacher cannot be loaded.
+        ModelError, UnknownModel, CardError: a teacher cannot be loaded.
         RecipeError: a teacher lacks a head.
     """
 
     def __init__(self, spec: recipes.Distil, heads: tuple[str, ...], device: torch.device) -> None:
         self.spec, self.heads = spec, heads
-        self._networks = [load_run(Path(name)).network.to(device).eval() for name in spec.teachers]
+        self._networks = [load_network(name).to(device) for name in spec.teachers]
         for name, network in zip(spec.teachers, self._networks, strict=True):
             if lacking := [head for head in heads if head not in network.heads]:
                 raise RecipeError(

@@ -102,9 +102,7 @@ class Feed:
         self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
         self._once: dict[str, Tensor] = {}
         if self._teachers and recipe.distil.views == "once":
-            note(
-                f"Asking {len(recipe.distil.teachers)} teachers about {len(train)} faces, ten views of each."
-            )
+            note(f"Asking {', '.join(recipe.distil.teachers)} about {len(train)} faces.")
             self._once = self._teachers.at_leisure(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = Validation(
@@ -115,6 +113,11 @@ class Feed:
         """The order of the faces in an epoch, the same in every process, (N,)."""
         generator = torch.Generator().manual_seed(seed_of(self.recipe.loop.seed, epoch))
         return torch.randperm(self.training_faces, generator=generator).to(self.device)
+
+    def sample(self, n: int) -> Tensor:
+        """The first faces of the first epoch, augmented: float (n, 1, S, S) in 0..1."""
+        generator = torch.Generator(self.device).manual_seed(seed_of(self.recipe.loop.seed))
+        return augment(self._pixels[self.order(0)[:n]], self.recipe.augment, generator)
 
     def batch_at(self, order: Tensor, epoch: int, step: int) -> Batch:
         """This process's part of a step's faces, augmented and perhaps mixed."""

@@ -1,4 +1,4 @@
-"""The weights that a network begins with: from the hub, from a package, from a file, or from a run."""
+"""The weights that a network begins with: from the hub, a package, a file, a run, or an exported model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from mien import weights
 from mien.errors import ModelError
 from mien.train import recipe as recipes
+from mien.train.folded import read_folded, unfold
 from mien.train.run import BEST
 
 _STEM = "backbone.conv_stem.weight"
@@ -26,7 +28,8 @@ def load_initial(network: nn.Module, spec: recipes.Network) -> None:
     Raises:
         ModelError: the weights cannot be had, or do not fit.
     """
-    state = initial_state(spec)
+    folded = is_folded(spec)
+    state = unfold(network, read_folded(folded)) if folded else initial_state(spec)
     if _STEM in state and state[_STEM].shape[1] == 3:
         state[_STEM] = state[_STEM].sum(dim=1, keepdim=True)
     own = network.state_dict()
@@ -41,6 +44,13 @@ def load_initial(network: nn.Module, spec: recipes.Network) -> None:
             "Choose the backbone that they were trained with, or another network.init."
         )
     network.load_state_dict(own | fitting)
+
+
+def is_folded(spec: recipes.Network) -> Path | None:
+    """The ONNX file that the recipe begins with, by the name of a model that ships or by its path."""
+    if spec.init in weights.shipped():
+        return weights.find_model(spec.init).onnx
+    return Path(spec.init) if spec.init.endswith(".onnx") else None
 
 
 def initial_state(spec: recipes.Network) -> dict[str, Tensor]:
@@ -58,8 +68,8 @@ def initial_state(spec: recipes.Network) -> dict[str, Tensor]:
         path = path / BEST
     if not path.is_file():
         raise ModelError(
-            f"network.init={spec.init!r} is neither 'random', 'hub' nor 'package', nor a file of weights, "
-            f"nor a run's folder with {BEST}."
+            f"network.init={spec.init!r} is neither 'random', 'hub' nor 'package', nor a model that ships "
+            f"({', '.join(weights.shipped())}), nor a file of weights, nor a run's folder with {BEST}."
         )
     state = _read(path)
     return state if any(key.startswith("backbone.") for key in state) else _under_backbone(state)

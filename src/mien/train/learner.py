@@ -10,6 +10,8 @@ from torch import Tensor
 from mien.errors import Diverged
 from mien.train.distributed import World
 from mien.train.feed import Batch
+from mien.train.folded import settle
+from mien.train.initial import is_folded
 from mien.train.network import build_network
 from mien.train.optimize import (
     Ema,
@@ -26,6 +28,9 @@ from mien.train.targets import cross_entropy, objective_of
 # What `Learner.update` measures, in the order of its result. Losses are sums over the faces.
 SUMS = ("objective", "right", "faces", "label_loss")
 
+# Faces on which the normalisation of an exported model is restored: at 2x2 pixels, 4,000 values a channel.
+_SETTLE_ON = 1024
+
 
 class Learner:
     """Everything that a step changes.
@@ -37,6 +42,8 @@ class Learner:
         batch: faces that this process has in a step, all put through at once while the memory allows.
         pretrained: whether to fill in the recipe's initial weights.
         note: who is told that memory ran out.
+        sample: gives so many faces as the network gets them, float (n, 1, S, S): an exported model, whose
+            normalisation is folded away, begins with it restored on them.
     """
 
     def __init__(
@@ -50,10 +57,13 @@ class Learner:
         world: World,
         pretrained: bool,
         note: Callable[[str], None],
+        sample: Callable[[int], Tensor] | None = None,
     ) -> None:
         self.recipe, self.device, self.world, self.note = recipe, device, world, note
         self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
         self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if sample and pretrained and is_folded(recipe.network):
+            settle(self.network, sample(_SETTLE_ON))
         self.optimizer = build_optimizer(recipe.optimizer, self.network)
         self.scheduler = build_scheduler(recipe.schedule, self.optimizer, recipe.optimizer.lr, steps)
         self.ema = Ema(self.network, recipe.optimizer.ema) if recipe.optimizer.ema else None

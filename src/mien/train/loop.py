@@ -99,6 +99,7 @@ class Trainer:
             device=device,
             world=world,
             pretrained=checkpoint is None,
+            sample=self.feed.sample,
             note=reporter.note,
         )
         self.at = Position(torch.zeros(5, dtype=self.learner.sums_type, device=device))

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.errors import CardError, MienError, ModelError, UsageError
+from mien.errors import CardError, MienError, ModelError, RecipeError, UsageError
 from mien.train.checkpoint import read_checkpoint
 from mien.train.network import HEAD_LABELS, ExpressionNet, build_network
-from mien.train.recipe import Recipe, load_recipe
+from mien.train.recipe import Recipe, from_dict, load_recipe
 from mien.train.run import BEST
+from mien.weights import find_model
 
 
 class LoadedRun(NamedTuple):
@@ -55,6 +56,31 @@ def load_run(run: Path) -> LoadedRun:
         ) from error
     network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedRun(network, recipe, checkpoint.facts)
+
+
+def load_network(model: str | Path) -> ExpressionNet:
+    """The network of a run, of a model that ships, or of an ONNX file, in evaluation mode on the CPU.
+
+    From an ONNX file it answers as the file does, its normalisation folded away.
+
+    Raises:
+        ModelError: there is no network that can be loaded.
+        UnknownModel: neither a run, nor a model that ships, nor a file.
+        CardError: the file's card is missing or not one of mien's.
+    """
+    if Path(model).is_dir():
+        return load_run(Path(model)).network
+    found = find_model(model)
+    try:
+        recipe = from_dict(found.card.training["recipe"])
+        spec = dataclasses.replace(recipe.network, size=found.card.network_size, init=str(found.onnx))
+    except (KeyError, TypeError, RecipeError) as error:
+        raise ModelError(
+            f"the card of {found.onnx} does not hold the recipe of this version of mien ({error}), which the "
+            "network is built by. Export the model again, or give the run's folder."
+        ) from error
+    network = build_network(spec, tuple(head.name for head in found.card.heads), seed=0).eval()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def logits_of(

