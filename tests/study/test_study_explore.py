@@ -122,7 +122,7 @@ def test_the_page_carries_its_pictures_and_needs_no_other_host(tmp_path: Path) -
     page = explore(table, tmp_path / "new" / "out", done=told.append).read_text(encoding="utf-8")
     names = [part.name for part in parts(table)]
     assert told == names
-    assert page.count('src="data:image/png;base64,') == len(names)
+    assert len(re.findall(r'<img alt="[^"]+"[^>]* src="data:image/(?:png|webp);base64,', page)) == len(names)
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for name in names:
         with Image.open(tmp_path / "new" / "out" / f"{name}.png") as png:
@@ -131,7 +131,9 @@ def test_the_page_carries_its_pictures_and_needs_no_other_host(tmp_path: Path) -
             (tmp_path / "new" / "out" / f"{name}.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
         )
     numbers = json.loads((tmp_path / "new" / "out" / "explore.json").read_text(encoding="utf-8"))
-    assert numbers["emotions"] == dict.fromkeys(table.classes, 10)
+    assert numbers["parts"]["emotions"] == dict.fromkeys(table.classes, 10)
+    assert numbers["data"]["sha256"] == table.sha256
+    assert numbers["chapters"] == {"data": names}
 
 
 def test_no_text_is_clipped_at_the_edge_of_a_figure() -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+# So that emotions can be told apart without colour too.
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+
 
 @dataclass(frozen=True)
 class Light:
@@ -67,9 +70,14 @@ def light(table: FaceTable) -> Light:
 
 
 def draw_representatives(axes: Axes, table: FaceTable, chosen: dict[str, int]) -> None:
-    """The chosen faces in a row, each with its label and row."""
+    """The chosen faces in a row, each with its label, its row and the votes for its label."""
     captions = [f"{table.labels[place]} {name}\nrow {table.rows[place]:,}" for name, place in chosen.items()]
-    draw_faces(axes, table.pixels[list(chosen.values())], captions, columns=len(chosen), lines=2)
+    if table.votes is not None:
+        votes = table.votes
+        for i, (name, place) in enumerate(chosen.items()):
+            captions[i] += f"\n{votes[place, VOTES.index(name)]} of {votes[place].sum()} votes"
+    lines = 2 if table.votes is None else 3
+    draw_faces(axes, table.pixels[list(chosen.values())], captions, columns=len(chosen), lines=lines)
     axes.set_title("A face for each emotion")
 
 
@@ -81,14 +89,23 @@ def draw_mean_faces(axes: Axes, table: FaceTable, means: dict[str, Floats]) -> N
 
 
 def draw_light(axes: Axes, table: FaceTable, measured: Light) -> None:
-    """Contrast over brightness, one dot a face, with the middle of each emotion as a numbered mark."""
+    """Contrast over brightness, one dot a face, with the median of each emotion as a mark of its own."""
     axes.scatter(measured.brightness, measured.contrast, s=2, color="#b8b8b8", linewidths=0, rasterized=True)
     for label, name in enumerate(table.classes):
         mine = table.labels == label
         if mine.any():
             x, y = np.median(measured.brightness[mine]), np.median(measured.contrast[mine])
             colour = COLOURS[label % len(COLOURS)]
-            axes.plot(x, y, "o", ms=8, color=colour, mec="white", label=f"{name}: {x:.0f}, {y:.0f}")
+            axes.plot(
+                x,
+                y,
+                _MARKS[label % len(_MARKS)],
+                ms=9,
+                color=colour,
+                mec="white",
+                linestyle="none",
+                label=f"{name}: {x:.0f}, {y:.0f}",
+            )
     if (table.labels == UNLABELLED).all():
         axes.plot([], [], "o", color=QUIET, label="no labels")
     quiet(axes)

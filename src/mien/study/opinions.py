@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import UNLABELLED, FaceTable
-from mien.emotions import VOTES
+from mien.emotions import FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.study.drawing import COLOURS, draw_faces, draw_matrix, quiet
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # 0 to log2(10) bits in steps of a quarter.
 _BINS = np.arange(0, 3.51, 0.25)
 _TOP_VOTES = 3
+_VERDICT_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,44 @@ def labels_and_votes(table: FaceTable) -> LabelsAndVotes:
     )
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """What the voters said of each label's faces: (labels, 4) faces, by `VERDICTS`; rows by `labels`."""
+
+    labels: tuple[str, ...]
+    faces: NDArray[np.int64]
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The same as shares of the row, 0-1."""
+        shares: NDArray[np.float64] = self.faces / self.faces.sum(axis=1, keepdims=True)
+        return shares
+
+
+# Of the ten answers, the one with most votes; where two share most votes it is a tie.
+VERDICTS = ("the label", "a tie", "another emotion", "unknown or no face")
+
+
+def verdicts(table: FaceTable) -> Verdicts:
+    """For each label that has faces, on how many of them most people said the label, and what they said else.
+
+    Raises:
+        UsageError: the table has no votes.
+    """
+    votes = _votes(table)
+    tie = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    top = votes.argmax(axis=1)
+    there = [label for label in range(len(table.classes)) if (table.labels == label).any()]
+    counted = []
+    for label in there:
+        mine = table.labels == label
+        same = mine & ~tie & (top == VOTES.index(table.classes[label]))
+        none = mine & ~tie & (top >= len(FERPLUS))
+        tied = mine & tie
+        counted.append([int(each.sum()) for each in (same, tied, mine & ~same & ~none & ~tied, none)])
+    return Verdicts(tuple(table.classes[label] for label in there), np.array(counted, np.int64))
+
+
 def entropy_bits(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Entropy of each face's votes (N, answers) in bits, (N,): 0 where all agree, nan where nobody voted."""
     totals = votes.sum(axis=1, keepdims=True, dtype=np.float64)
@@ -88,6 +127,32 @@ def draw_labels_and_votes(axes: Axes, matrix: LabelsAndVotes) -> None:
         axes, matrix.shares, rows, matrix.answers, below="what people said (FER+)", left="label (faces)"
     )
     axes.set_title("Where the votes went, by label")
+
+
+def draw_verdicts(axes: Axes, found: Verdicts) -> None:
+    """A bar a label, parted by what most people said of its faces."""
+    from matplotlib.ticker import PercentFormatter
+
+    places = np.arange(len(found.labels))
+    left = np.zeros(len(places))
+    for i, (name, colour) in enumerate(zip(VERDICTS, _VERDICT_COLOURS, strict=True)):
+        shares = found.shares[:, i]
+        axes.barh(places, shares, left=left, color=colour, edgecolor="white", label=name)
+        for place, start, share in zip(places, left, shares, strict=True):
+            if share > 0.035:  # narrower than its own text
+                ink = "white" if i in (0, 2) else "black"
+                axes.text(
+                    start + share / 2, place, f"{share:.0%}", ha="center", va="center", color=ink, fontsize=9
+                )
+        left += shares
+    faces = found.faces.sum(axis=1)
+    axes.set_yticks(places, [f"{name} ({n:,})" for name, n in zip(found.labels, faces, strict=True)])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    quiet(axes, grid="x")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.11))
+    axes.set(title="What most people said of the faces of each label", ylabel="label (faces)")
 
 
 def draw_entropy(axes: Axes, table: FaceTable) -> None:

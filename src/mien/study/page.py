@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff;
-  max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.4rem 0 .2rem; }
-p { margin: .2rem 0 .7rem; max-width: 46rem; }
-nav a { margin-right: .9rem; white-space: nowrap; display: inline-block; }
-a { color: #005a8f; }
-img { max-width: 100%; height: auto; display: block; }
-footer { margin-top: 3rem; color: #595959; font-size: .9rem; }
-@media print { nav { display: none; } section { break-inside: avoid; } }
-"""
+from PIL import Image
+
+from mien.study.drawing import DPI
+
+_STYLE = Path(__file__).parent / "page.css"
+# A CSS pixel is 1/96 inch; figures are shown a little larger than they were drawn.
+_CSS_PIXELS_AN_INCH = 104
 
 _NOTE = (
     "This is about apparent expressions: how faces look to people. It says nothing about what a person feels."
@@ -29,32 +24,130 @@ _NOTE = (
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a page: its anchor, heading, a sentence (text, not HTML), and its body (HTML)."""
+    """One part of a page: its anchor, heading, text (not HTML), a note beside it, and its body (HTML)."""
 
     anchor: str
     title: str
     text: str
     body: str
+    note: str = ""
 
 
-def image(path: Path, alt: str) -> str:
-    """An img element that carries the PNG itself."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}">'
+@dataclass(frozen=True)
+class SectionGroup:
+    """A chapter of a page: its anchor, heading, text (not HTML), and sections."""
+
+    anchor: str
+    title: str
+    text: str
+    sections: Sequence[Section]
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """The page as HTML: title, a lead sentence, links to the sections, the sections."""
-    links = "\n".join(f'<a href="#{s.anchor}">{html.escape(s.title)}</a>' for s in sections)
-    bodies = "\n".join(
-        f'<section id="{s.anchor}">\n<h2>{html.escape(s.title)}</h2>\n<p>{html.escape(s.text)}</p>\n'
-        f"{s.body}\n</section>"
-        for s in sections
+def picture(path: Path, alt: str) -> str:
+    """An img element that carries the picture itself, as PNG or as lossless WebP, whichever is smaller."""
+    content = path.read_bytes()
+    with Image.open(path) as opened:
+        width, height = opened.size
+        packed = io.BytesIO()
+        opened.save(packed, "WEBP", lossless=True, method=4)
+    kind = "png"
+    if packed.tell() < len(content):
+        kind, content = "webp", packed.getvalue()
+    scale = _CSS_PIXELS_AN_INCH / DPI
+    data = base64.b64encode(content).decode("ascii")
+    return (
+        f'<img alt="{html.escape(alt)}" width="{round(width * scale)}" height="{round(height * scale)}" '
+        f'decoding="async" src="data:image/{kind};base64,{data}">'
     )
+
+
+def page(
+    title: str,
+    lead: str,
+    groups: Sequence[SectionGroup],
+    *,
+    facts: Mapping[str, str] | None = None,
+    before: str = "",
+) -> str:
+    """The page as HTML: title, a lead sentence, facts, contents, what comes `before` (HTML), the chapters.
+
+    Chapters and sections are numbered where there is more than one chapter.
+    """
+    alone = len(groups) == 1
+    bodies = "\n".join(_group(group, None if alone else i) for i, group in enumerate(groups, 1))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(lead)}</p>\n<nav>\n{links}\n</nav>\n"
-        f"{bodies}\n<footer>{_NOTE}</footer>\n</body>\n</html>\n"
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n"
+        '</head>\n<body>\n<a class="skip" href="#content">To the content</a>\n'
+        f"<header>\n<h1>{html.escape(title)}</h1>\n{_paragraphs(lead, 'lead')}\n"
+        f"{_facts(facts or {})}</header>\n"
+        f"{_contents(groups, alone=alone)}\n"
+        f'<main id="content">\n{before}{bodies}\n</main>\n<footer>{_NOTE}</footer>\n</body>\n</html>\n'
     )
+
+
+def link_to(anchor: str, text: str) -> str:
+    """A link to an anchor of the same page."""
+    return f'<a href="#{html.escape(anchor)}">{html.escape(text)}</a>'
+
+
+def numbered(groups: Sequence[SectionGroup]) -> dict[str, str]:
+    """The number of each section, by anchor: ``"2.3"``; where there is one chapter, ``"3"``."""
+    alone = len(groups) == 1
+    return {
+        section.anchor: f"{j}" if alone else f"{i}.{j}"
+        for i, group in enumerate(groups, 1)
+        for j, section in enumerate(group.sections, 1)
+    }
+
+
+def _contents(groups: Sequence[SectionGroup], *, alone: bool) -> str:
+    numbers = numbered(groups)
+    lists = []
+    for i, group in enumerate(groups, 1):
+        items = "\n".join(
+            f"<li>{link_to(s.anchor, s.title if alone else f'{numbers[s.anchor]} {s.title}')}</li>"
+            for s in group.sections
+        )
+        if alone:
+            lists.append(f"<ul>\n{items}\n</ul>")
+        else:
+            head = f"{i} {group.title}"
+            lists.append(f"<li>{link_to(group.anchor, head)}\n<ul>\n{items}\n</ul></li>")
+    inside = lists[0] if alone else "<ul>\n" + "\n".join(lists) + "\n</ul>"
+    return f'<nav aria-label="Contents">\n<p class="head">Contents</p>\n{inside}\n</nav>'
+
+
+def _group(group: SectionGroup, number: int | None) -> str:
+    level = "h2" if number is None else "h3"
+    sections = "\n".join(
+        _section(section, level, "" if number is None else f"{number}.{j} ")
+        for j, section in enumerate(group.sections, 1)
+    )
+    head = ""
+    if number is not None:
+        head = f'<h2 id="{group.anchor}">{number} {html.escape(group.title)}</h2>\n'
+    return f'<div class="chapter">\n{head}{_paragraphs(group.text, "about")}\n{sections}\n</div>'
+
+
+def _section(section: Section, level: str, number: str) -> str:
+    note = f'<p class="note">{html.escape(section.note)}</p>\n' if section.note else ""
+    return (
+        f'<section id="{section.anchor}">\n<{level}>{number}{html.escape(section.title)}</{level}>\n{note}'
+        f"{_paragraphs(section.text)}\n{section.body}\n</section>"
+    )
+
+
+def _paragraphs(text: str, kind: str = "") -> str:
+    mark = f' class="{kind}"' if kind else ""
+    parts = [part.strip() for part in text.split("\n\n") if part.strip()]
+    return "\n".join(f"<p{mark}>{html.escape(part)}</p>" for part in parts)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    if not facts:
+        return ""
+    rows = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
+    return f"<dl>\n{rows}\n</dl>\n"
