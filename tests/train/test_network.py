@@ -276,3 +276,31 @@ def test_an_unknown_backbone_names_the_nearest() -> None:
 def test_a_backbone_of_another_family_is_refused() -> None:
     with pytest.raises(RecipeError, match="'resnet18' has no stem that mien knows"):
         build_network(replace(TINY, backbone="resnet18"), BOTH, seed=0)
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_b0", "tf_efficientnet_lite0"])
+def test_at_multipliers_of_one_a_scaled_network_is_timms_own(backbone: str) -> None:
+    """Only nearly one, so that it goes the scaled way."""
+    nearly = build_network(Network(backbone=backbone, init="random", width=1.0 + 1e-9), BOTH, seed=0)
+    timms = build_network(Network(backbone=backbone, init="random"), BOTH, seed=0)
+    for (name, ours), (same, theirs) in zip(
+        nearly.state_dict().items(), timms.state_dict().items(), strict=True
+    ):
+        assert name == same
+        assert torch.equal(ours, theirs)
+    assert [m.eps for m in nearly.modules() if isinstance(m, nn.BatchNorm2d)] == [
+        m.eps for m in timms.modules() if isinstance(m, nn.BatchNorm2d)
+    ]
+
+
+def test_half_the_width_is_half_of_a_layers_channels_rounded_to_eights() -> None:
+    half = build_network(replace(LITE, width=0.5), BOTH, seed=0).backbone
+    name = "blocks.3.0.conv_pw"
+    shapes = [tuple(net.get_submodule(name).weight.shape) for net in (half, timm.create_model(LITE.backbone))]
+    # 20 becomes 24: rounding must not take away more than a tenth. Each block widens six times.
+    assert shapes == [(6 * 24, 24, 1, 1), (6 * 40, 40, 1, 1)]
+
+
+def test_a_backbone_that_cannot_be_scaled_is_an_error() -> None:
+    with pytest.raises(RecipeError, match="tf_efficientnet_lite0"):
+        build_network(replace(TINY, depth=0.5), BOTH, seed=0)
