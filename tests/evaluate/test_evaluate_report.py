@@ -37,7 +37,19 @@ SCORES = [
     "per_class",
     "confusion",
 ]
-REPORT = [*SCORES, "deduplicated", "votes", "model", "head", "labels", "split", "data", "left_out", "mien"]
+REPORT = [
+    *SCORES,
+    "deduplicated",
+    "votes",
+    "model",
+    "head",
+    "labels",
+    "split",
+    "data",
+    "left_out",
+    "tta",
+    "mien",
+]
 VOTE_SCORES = [
     "accuracy",
     "accuracy_ci95",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mien.evaluate.classifier import Classifier
     from mien.evaluate.report import Evaluation
     from mien.evaluate.scores import Scores
+    from mien.evaluate.tta import Views
     from mien.evaluate.votes import VoteScores
 
 # The intervals must come out the same when the command is repeated.
@@ -58,6 +59,11 @@ def evaluate(
     known_only: bool = typer.Option(
         False, "--known-only", help="Leave out faces of classes that the model does not know."
     ),
+    tta: bool = typer.Option(
+        False,
+        "--tta",
+        help="Average the answers to ten views of each face: five crops, and those mirrored.",
+    ),
     json: Path | None = typer.Option(None, help="Write the scores here as JSON."),
     predictions: Path | None = typer.Option(None, help="Write every face's probabilities here as CSV."),
     bootstrap: int = typer.Option(2000, min=1, help="Resamples behind the intervals."),
@@ -71,6 +77,7 @@ def evaluate(
     from mien.evaluate.predictions import predict_split
     from mien.evaluate.report import DataSource, write_json, write_predictions
     from mien.evaluate.report import evaluate as report
+    from mien.evaluate.tta import Views
 
     for path in (json, predictions):
         if path is not None and not path.parent.is_dir():
@@ -80,6 +87,7 @@ def evaluate(
     # Faces of contempt are kept, so that they are scored or named, never left out unsaid.
     table = load(data, votes=votes, contempt="keep")
     voter = _open(model, "votes")[0] if _wants_voter(labels, heads, table, split) else None
+    views = Views() if tta else None
     faces = table.split_counts.get(split, 0)
     with _progress(f"{classifier.name} on {split}", faces if voter is None else 2 * faces) as advance:
         ask = partial(
@@ -90,13 +98,14 @@ def evaluate(
             batch_size=batch_size,
             progress=advance,
         )
-        judged = ask(classifier, head=head, labels=labels.value)
-        voted = None if voter is None else ask(voter, head="votes", labels="ferplus")
+        judged = ask(_viewed(classifier, views), head=head, labels=labels.value)
+        voted = None if voter is None else ask(_viewed(voter, views), head="votes", labels="ferplus")
     evaluation = report(
         judged,
         np.random.default_rng(_SEED),
         data=DataSource(table.source, table.sha256),
         voted=voted,
+        tta=views,
         resamples=bootstrap,
     )
     if json is not None:
@@ -130,6 +139,13 @@ def _open(model: str, head: str) -> tuple[Classifier, tuple[str, ...]]:
 
     run = TorchClassifier(folder, head=head)
     return run, run.heads
+
+
+def _viewed(classifier: Classifier, views: Views | None) -> Classifier:
+    """The classifier, asked about several views of each face where there are views."""
+    from mien.evaluate.tta import Augmented
+
+    return classifier if views is None else Augmented(classifier, views)
 
 
 def _wants_voter(labels: Labels, heads: tuple[str, ...], table: FaceTable, split: str) -> bool:
@@ -168,6 +184,8 @@ def _render(evaluation: Evaluation) -> Iterator[RenderableType]:
     e = evaluation
     truth = "the labels of the data" if e.labels == "fer2013" else "the majority of the FER+ votes"
     head = [f"{e.split} of {e.data.source}, against {truth}"]
+    if e.tta is not None:
+        head.append(f"mean of the answers to {len(e.tta)} views of each face (test-time augmentation)")
     if e.left_out:
         head.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items()))
     yield f"[bold]{escape(e.model)}[/bold], head " + escape("\n".join([e.head, *head]))

@@ -21,6 +21,7 @@ from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluate.predictions import Predictions, align
 from mien.evaluate.scores import Scores, score
+from mien.evaluate.tta import Views
 from mien.evaluate.votes import VoteScores, score_votes
 
 
@@ -47,6 +48,7 @@ class Evaluation:
         data: what was read.
         left_out: reason to number of faces that could not be scored.
         votes: scores against the FER+ votes, where there are any.
+        tta: the views of each face whose answers were averaged; None for one look at the face as it is.
     """
 
     scores: Scores
@@ -58,6 +60,7 @@ class Evaluation:
     data: DataSource
     left_out: dict[str, int]
     votes: VoteScores | None = None
+    tta: Views | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain values for JSON, by the schema of docs/evaluation.md."""
@@ -71,6 +74,7 @@ class Evaluation:
             "split": self.split,
             "data": dataclasses.asdict(self.data),
             "left_out": dict(self.left_out),
+            "tta": None if self.tta is None else self.tta.to_dict(),
             "mien": mien.__version__,
         }
 
@@ -81,12 +85,14 @@ def evaluate(
     *,
     data: DataSource,
     voted: Predictions | None = None,
+    tta: Views | None = None,
     resamples: int = 2000,
 ) -> Evaluation:
     """The report of a classifier's predictions on one split.
 
     `voted` are its predictions against the FER+ majority (`labels="ferplus"`) where the report shall hold
-    scores against the votes too; predictions that are of that kind themselves need no second. The generator
+    scores against the votes too; predictions that are of that kind themselves need no second. `tta` says with
+    which views of each face they were made, if with several. The generator
     draws the bootstrap resamples; the same seed gives the same intervals.
     """
     p = predictions
@@ -104,6 +110,7 @@ def evaluate(
         data=data,
         left_out=dict(p.left_out),
         votes=None if voted is None else _score_votes(voted, generator, resamples),
+        tta=tta,
     )
 
 
