@@ -57,7 +57,7 @@ def picture(path: Path, alt: str) -> str:
     data = base64.b64encode(content).decode("ascii")
     return (
         f'<img alt="{html.escape(alt)}" width="{round(width * scale)}" height="{round(height * scale)}" '
-        f'decoding="async" src="data:image/{kind};base64,{data}">'
+        f'src="data:image/{kind};base64,{data}">'
     )
 
 

@@ -1,0 +1,118 @@
+"""`mien study`: everything about data, training and model on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mien.errors import UsageError
+from mien.weights import DEFAULT
+
+if TYPE_CHECKING:
+    from mien.study.report import Subject
+
+
+def study(
+    data: str = typer.Option(
+        help="FER2013's CSV, plain or packed; Parquet; a folder with one folder a class; or 'synthetic'.",
+        metavar="PATH",
+    ),
+    out: Path = typer.Option(help="The folder to write to; made if it is not there.", metavar="DIR"),
+    votes: Path | None = typer.Option(None, help="FER+ votes (fer2013new.csv), joined by row."),
+    run: list[Path] | None = typer.Option(
+        None, help="A training run's folder: how it learned is shown too. Repeatable.", metavar="RUN"
+    ),
+    model: str | None = typer.Option(
+        None,
+        help="The model that is judged: a shipped name, an ONNX file or a run's folder. Default: the first "
+        f"--run, else {DEFAULT}.",
+    ),
+    split: str = typer.Option("PublicTest", help="The split on which the model is judged."),
+) -> None:
+    """Write the whole study: the data, what is wrong with it, the network, how it learned, how good it is.
+
+    One page, study.html, that needs no other file; beside it every figure as PNG and SVG, and all numbers
+    as study.json. Needs no PyTorch, unless a training run is judged that was never exported.
+    """
+    from mien.data import load
+    from mien.study.report import study as write
+
+    runs = tuple(run or ())
+    chosen = model or _model_of(runs)
+    with _progress(f"reading {data}") as (begin, done):
+        table = load(data, votes=votes)
+        page = write(table, _subject(chosen, runs), out, split=split, begin=begin, done=done)
+    typer.echo(f"{page}: {len(table):,} faces, {chosen} judged on {split}")
+    typer.echo(f"figures as PNG and SVG and study.json beside it; {page.stat().st_size / 1e6:.1f} MB")
+
+
+def _model_of(runs: tuple[Path, ...]) -> str:
+    """What is judged where nobody said: what the first run was exported as, the run itself, the default.
+
+    Raises:
+        UsageError: a run that is no run, or one that was not exported, and no PyTorch to ask it.
+    """
+    from mien.cli.opening import is_run
+
+    for run in runs:
+        if not is_run(run):
+            raise UsageError(f"{run} is no folder of a training run. Give one such as runs/NAME.")
+    if not runs:
+        return DEFAULT
+    exported = sorted(path for path in runs[0].glob("*.onnx") if path.with_suffix(".json").is_file())
+    if exported:
+        return str(exported[0])
+    if find_spec("torch") is None:
+        raise UsageError(
+            f"{runs[0]} holds no exported model, and PyTorch is not installed to ask the run itself. Install "
+            f"'mien[train]', or judge a shipped model: --model {DEFAULT}."
+        )
+    return str(runs[0])
+
+
+def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
+    """The model of a name or path, opened, with both of its heads where it has both."""
+    from mien.cli.opening import is_run, open_classifier
+    from mien.study.network import network_of_card, network_of_run
+    from mien.study.report import Subject
+
+    if is_run(model):
+        from mien.train.predictor import TorchClassifier
+
+        first = TorchClassifier(Path(model), head="fer2013")
+        heads, network = first.heads, network_of_run(Path(model))
+    else:
+        from mien.weights import find_model
+
+        card = find_model(model).card
+        heads, network = tuple(head.name for head in card.heads), network_of_card(card)
+    wanted = [head for head in ("fer2013", "votes") if head in heads]
+    return Subject(network, {head: open_classifier(model, head) for head in wanted}, runs)
+
+
+@contextmanager
+def _progress(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """A bar on stderr that moves on with each chapter; gives what tells it of chapters and of parts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from mien.study.report import CHAPTERS
+
+    columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(first, total=CHAPTERS)
+        title = ""
+
+        def begin(chapter: str) -> None:
+            nonlocal title
+            if title:
+                progress.advance(task)
+            title = chapter
+            progress.update(task, description=title)
+
+        yield begin, lambda part: progress.update(task, description=f"{title}: {part}")

@@ -1,0 +1,139 @@
+"""The study: everything about data, training and model on one page, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import mien
+from mien.data.table import FaceTable
+from mien.errors import DataError
+from mien.evaluate.classifier import Classifier
+from mien.evaluate.predictions import predict_split
+from mien.study import explore, network
+from mien.study.at_work import at_work_part
+from mien.study.network import Network
+from mien.study.part import Chapter, Document, Part
+from mien.study.writing import write
+
+NAME = "study"
+# The most that a study has.
+CHAPTERS = 5
+
+# The places of the report that have a figure or a table, or wish for one, and what stands there.
+REPORT: dict[str, str] = {
+    "figure 1": "the table",
+    "figure 2": "a face for each emotion",
+    "section 2.1.2": "irregular pictures",
+    "figure 3": "distribution of the emotions, and of usage",
+    "figure 4": "emotions within each usage",
+    "figure 5": "ways to make a network larger",
+    "figure 6": "compound scaling",
+    "figure 7": "the layers of EfficientNet-B0",
+    "section 3.1": "the transforms of training faces",
+    "section 3.2.2": "learning rate, losses, and where they part",
+    "section 4.1": "accuracy, precision, recall and F1; pictures and their label",
+    "section 5.2": "top two, several labels, binary framings, other data",
+}
+
+_JUDGING = (
+    "The report's section 4.1, and what its section 5.2 wished for. A number is worth what stands beside "
+    "it: how many faces, how it could have come out by chance, and on which faces the model is wrong."
+)
+_LEAD = (
+    "What the data holds, what is wrong with it, how a network learned from it, and how far the result can "
+    "be believed. It follows “Facial Emotion Recognition using EfficientNet”, called the report here."
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that a study is about.
+
+    Attributes:
+        network: its layers and how it was trained.
+        classifiers: what answers, by name of the head: ``"fer2013"``, and ``"votes"`` where it has one.
+        runs: folders of training runs whose learning is shown.
+    """
+
+    network: Network
+    classifiers: Mapping[str, Classifier] = field(default_factory=dict)
+    runs: Sequence[Path] = ()
+
+
+def study(
+    table: FaceTable,
+    subject: Subject,
+    folder: Path,
+    *,
+    split: str = "PublicTest",
+    begin: Callable[[str], None] = lambda _: None,
+    done: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """The page study.html in the folder, beside each figure as PNG and SVG and study.json.
+
+    Args:
+        table: the faces.
+        subject: the model.
+        folder: written to; made if it is not there. Files of those names are replaced.
+        split: the faces on which the model is judged.
+        begin: told the title of each chapter as it begins.
+        done: told the name of each part when its files are written.
+
+    Raises:
+        DataError: the table is empty or has no such split, or the folder cannot be made.
+        MissingExtra: matplotlib or pandas is not installed.
+    """
+    if not len(table):
+        raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to study.")
+    judged = len(table.split(split))
+    document = Document(
+        name=NAME,
+        title="Reading apparent expressions: a study",
+        lead=_LEAD,
+        chapters=chapters(table, subject, split),
+        about={
+            "data": explore.about(table),
+            "model": {"name": subject.network.name, "backbone": subject.network.backbone, "judged_on": split},
+            "runs": [run.resolve().name for run in subject.runs],
+        },
+        facts=_facts(table, subject, split, judged),
+        sought=REPORT,
+        absent={} if subject.runs else {"section 3.2.2": "give a training run with --run"},
+    )
+    return write(document, folder, begin=begin, done=done)
+
+
+def chapters(table: FaceTable, subject: Subject, split: str) -> Iterator[Chapter]:
+    """The chapters of a study, each worked out when its parts are asked for."""
+    yield explore.chapter(table)
+    yield network.chapter(subject.network)
+    if subject.classifiers:
+        yield Chapter("judging", "Judging the model", _JUDGING, _judged(table, subject, split))
+
+
+def _judged(table: FaceTable, subject: Subject, split: str) -> Iterator[Part]:
+    head, classifier = next(iter(subject.classifiers.items()))
+    predictions = predict_split(classifier, table, split, head=head, known_only=True)
+    yield at_work_part(predictions)
+
+
+def _facts(table: FaceTable, subject: Subject, split: str, judged: int) -> dict[str, str]:
+    splits = ", ".join(f"{name} {count:,}" for name, count in table.split_counts.items())
+    facts = {
+        "data": f"{table.source}: {len(table):,} faces ({splits})",
+        "votes": "FER+, ten people a face" if table.votes is not None else "none: give them with --votes",
+        "hash of the data": table.sha256[:16],
+        "model": f"{subject.network.name} ({subject.network.backbone})",
+        "judged on": f"{split}, {judged:,} faces",
+    }
+    if subject.runs:
+        facts["runs"] = ", ".join(run.resolve().name for run in subject.runs)
+    return {**facts, "made by": f"mien {mien.__version__}"}
+
+
+def _at(places: Mapping[str, str], parts: Iterable[Part]) -> Iterator[Part]:
+    """The parts, those of these names marked as counterparts of these places of the report."""
+    for part in parts:
+        yield replace(part, report=places[part.name]) if part.name in places and not part.report else part
