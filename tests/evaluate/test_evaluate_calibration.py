@@ -11,9 +11,18 @@ from scipy import optimize, special
 
 from mien.data.table import FaceTable
 from mien.errors import UsageError
-from mien.evaluate.calibration import calibrate, fit_temperature, halves, tempered
+from mien.evaluate.calibration import (
+    COLDEST,
+    calibrate,
+    cross_calibrate,
+    fit_temperature,
+    halves,
+    match_confidence,
+    tempered,
+)
 from mien.evaluate.conformal import conformal_threshold, prediction_set, set_coverage
 from mien.evaluate.metrics import negative_log_likelihood
+from mien.evaluate.reliability import debiased_error
 from mien.testing import numbered_faces
 
 
@@ -186,3 +195,83 @@ def test_a_head_of_votes_is_fitted_to_the_shares_and_not_sharpened_to_the_majori
     assert to_voters.ece_after < 2 * to_voters.ece_noise
     assert to_majority.conformal[1].measured_coverage == pytest.approx(0.9, abs=0.03)
     assert to_voters.conformal[1].measured_coverage == pytest.approx(0.9, abs=0.03)
+
+
+def test_matched_confidence_is_as_sure_as_it_is_right(generator):
+    """The root is found by SciPy too, and the answers stay."""
+    probabilities, truth = draw(3000, generator, overconfident=2.0)
+    logits = np.log(probabilities.astype(float))
+    right = (logits.argmax(axis=1) == truth).mean()
+    root = optimize.brentq(lambda t: special.softmax(logits / t, axis=1).max(axis=1).mean() - right, 0.1, 20)
+    found = match_confidence(probabilities, truth)
+    assert found == pytest.approx(root, rel=1e-4)
+    np.testing.assert_array_equal(tempered(probabilities, found).argmax(axis=1), probabilities.argmax(axis=1))
+
+
+def test_matched_confidence_undoes_a_known_temperature_of_votes(generator):
+    shares = generator.dirichlet(np.ones(8), size=2000)
+    votes = np.stack([generator.multinomial(10, row) for row in shares]) / 10
+    sharpened = shares**2 / (shares**2).sum(axis=1, keepdims=True)
+    assert match_confidence(sharpened, votes) == pytest.approx(2.0, rel=0.05)
+
+
+def test_answers_that_are_always_right_end_at_the_coldest_temperature():
+    right = np.full((5, 3), 0.2)
+    right[:, 1] = 0.6
+    assert match_confidence(right, np.ones(5, np.int64)) == pytest.approx(COLDEST, rel=0.5)
+
+
+def test_faces_without_a_majority_count_for_the_votes_and_not_for_the_sets(generator):
+    probabilities = generator.dirichlet(np.full(8, 0.4), 1000)
+    votes = np.stack([generator.multinomial(10, row) for row in probabilities]) / 10
+    truth, half = votes.argmax(axis=1), np.arange(1000) % 2 == 0
+    truth[votes.max(axis=1) <= 0.5] = -1
+    found = calibrate(probabilities, truth, half, generator, voters=votes)
+    assert (found.n_fitted, found.n_measured) == (500, 500)
+    assert found.n_sets == ((truth >= 0) & ~half).sum() < 500
+    assert found.temperature == match_confidence(probabilities[half], votes[half])
+    # The faces on which the voters agreed are not all faces: to those alone a perfect model looks too modest.
+    agreed = truth >= 0
+    assert match_confidence(probabilities[agreed], votes[agreed]) < 0.95 < found.temperature
+
+
+def test_crossed_halves_of_a_perfect_model_show_chance_alone(generator):
+    probabilities, truth = draw(4000, generator)
+    found = cross_calibrate(
+        probabilities, truth, table_of(list(range(4000))).pixel_keys, generator, halvings=8
+    )
+    assert found.n == 4000
+    assert found.ece == pytest.approx(found.ece_noise, abs=0.008)
+    assert found.ece < found.ece_half
+    assert found.debiased < 0.015
+    assert 0 < found.temperature_std < 0.1
+
+
+def test_crossed_halves_show_what_no_temperature_can_mend(generator):
+    """Half of the faces too sure, half too modest: on average right, and wrong everywhere."""
+    probabilities, truth = draw(4000, generator)
+    bent = np.concatenate([tempered(probabilities[:2000], 0.4), tempered(probabilities[2000:], 2.5)])
+    found = cross_calibrate(bent, truth, table_of(list(range(4000))).pixel_keys, generator, halvings=4)
+    assert found.ece > 2 * found.ece_noise
+    assert found.debiased > 0.05
+
+
+def test_identical_faces_are_never_on_both_sides_of_a_crossing(generator):
+    """Each face stands there four times, its answer right three times: every half of whole faces gives the
+    same temperature, which a half that parts them would not."""
+    probabilities, truth = np.tile([0.9, 0.1], (400, 1)), np.repeat([0, 0, 0, 1], 100)
+    keys = table_of([*range(100)] * 4).pixel_keys
+    found = cross_calibrate(probabilities, truth, keys, generator, halvings=5)
+    assert found.temperature_std == pytest.approx(0, abs=1e-3)
+    assert found.ece == pytest.approx(0, abs=1e-3)
+
+
+def test_the_debiased_error_is_unbiased_where_the_plain_one_is_not(generator):
+    """The mean square over many draws of few faces, of a model that is 0.2 too sure and of a perfect one."""
+    confidence = np.full(30, 0.7)
+    squares = [
+        debiased_error(confidence, (generator.random(30) < 0.5).astype(float)) ** 2 for _ in range(4000)
+    ]
+    assert np.mean(squares) == pytest.approx(0.2**2, abs=0.004)
+    perfect = [debiased_error(confidence, (generator.random(30) < 0.7).astype(float)) for _ in range(1000)]
+    assert np.mean(np.array(perfect) == 0) > 0.4
