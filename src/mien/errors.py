@@ -19,7 +19,8 @@
     │   ├── Diverged
     │   └── ResumeError
     ├── ExportError                 8   the exported model disagrees with its source
-    └── MissingExtra                9   a feature whose packages are not installed
+    ├── MissingExtra                9   a feature whose packages are not installed
+    └── VerifyError                10   a model whose card does not come true
 
 The number is the command line's exit code. A message says what was wrong, the value received and
 what to do next.
@@ -129,3 +130,9 @@ class MissingExtra(MienError):
         super().__init__(
             f"{feature} needs packages that are not installed. Install them with: pip install 'mien[{extra}]'"
         )
+
+
+class VerifyError(MienError):
+    """A shipped model that is not, or does not do, what its card says."""
+
+    exit_code = 10
