@@ -109,7 +109,7 @@ def draw_gap(axes: Axes, curves: Curves) -> None:
     axes.fill_between(
         epoch, 0, gap, where=[g > 0 for g in gap], color=_VALIDATION, alpha=0.2, interpolate=True
     )
-    opened = _opening(gap)
+    opened = gap_opening(gap)
     if opened is not None:
         axes.axvline(epoch[opened], color=_VALIDATION, linestyle=":", linewidth=1.5)
         axes.annotate(
@@ -127,7 +127,7 @@ def draw_gap(axes: Axes, curves: Curves) -> None:
     axes.set(title="Gap: validation loss less train loss", ylabel="difference of loss")
 
 
-def _opening(gap: list[float]) -> int | None:
+def gap_opening(gap: list[float]) -> int | None:
     """The index from which on the gap stays above zero; None where it ends at or below zero."""
     start = 1 + max((i for i, value in enumerate(gap) if not value > 0), default=-1)
     return start if start < len(gap) else None

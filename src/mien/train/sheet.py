@@ -1,0 +1,82 @@
+"""Faces before and after augmentation, as one PNG that carries its captions; reading needs no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+
+from mien.errors import DataError
+
+# The name of the sheet in a run's folder.
+SHEET = "augmented.png"
+_CHUNK = "mien"
+# A face of 48 px is hard to see; the PNG shows each pixel as a square of so many, for about 96 px a face.
+_SHOWN_PX = 96
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """N faces, row after row of `columns`.
+
+    Attributes:
+        before: as they are in the data, uint8 (N, S, S).
+        after: as the network was given them, uint8 (N, S, S).
+        captions: what each was to be named, such as ``"happy"`` or, mixed, ``"happy 70 %, sad 30 %"``.
+        columns: of a row.
+    """
+
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    captions: tuple[str, ...]
+    columns: int
+
+    @property
+    def rows(self) -> int:
+        """How many rows of faces there are."""
+        return -(-len(self.captions) // self.columns)
+
+
+def write_sheet(sheet: Sheet, path: Path) -> None:
+    """Write a sheet as a gray PNG: above each row of `after` its row of `before`. Whole or not at all."""
+    side = sheet.before.shape[-1]
+    canvas = np.full((sheet.rows * 2 * side, sheet.columns * side), 255, np.uint8)
+    for place, (before, after) in enumerate(zip(sheet.before, sheet.after, strict=True)):
+        y, x = place // sheet.columns * 2 * side, place % sheet.columns * side
+        canvas[y : y + side, x : x + side] = before
+        canvas[y + side : y + 2 * side, x : x + side] = after
+    factor = max(1, _SHOWN_PX // side)
+    info = PngImagePlugin.PngInfo()
+    facts = {"side": side, "factor": factor, "columns": sheet.columns, "captions": sheet.captions}
+    info.add_text(_CHUNK, json.dumps(facts))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        Image.fromarray(canvas.repeat(factor, 0).repeat(factor, 1)).save(file, "PNG", pnginfo=info)
+    temporary.replace(path)
+
+
+def read_sheet(path: Path) -> Sheet:
+    """The sheet that `write_sheet` wrote.
+
+    Raises:
+        DataError: the file is no sheet.
+    """
+    try:
+        with Image.open(path) as picture:
+            facts = json.loads(picture.text[_CHUNK])  # type: ignore[attr-defined]
+            canvas = np.asarray(picture.convert("L"))
+        side, factor, columns = facts["side"], facts["factor"], facts["columns"]
+        faces = canvas[::factor, ::factor]
+        places = [divmod(place, columns) for place in range(len(facts["captions"]))]
+        before, after = (
+            np.stack([faces[(2 * y + below) * side :, x * side :][:side, :side] for y, x in places])
+            for below in (0, 1)
+        )
+    except (OSError, UnidentifiedImageError, KeyError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is no sheet of augmented faces that mien wrote ({error!r}).") from error
+    return Sheet(before, after, tuple(facts["captions"]), columns)
