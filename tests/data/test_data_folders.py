@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> No
 
 def test_folders_named_by_numbers_are_not_guessed(tmp_path: Path) -> None:
     tree(tmp_path, ["train/1/a.png", "train/2/b.png"])
-    with pytest.raises(FormatError, match=r"RAF-DB's 1-7 are surprise, fear"):
+    with pytest.raises(FormatError, match=r"raf-db \(1-7 are surprise, fear.*--label-map"):
         load(tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from mien.data.classes import DROPPED, UNKNOWN, Contempt, classes_for, label_of
 from mien.data.fer2013 import cores
 from mien.data.images import gray_face
+from mien.data.label_map import NO_MAP, LabelMap, folder_key
 from mien.data.splits import WHOLE, is_split, split_name
 from mien.data.table import BadRow, FaceTable
 from mien.errors import FormatError, PictureError
@@ -24,6 +26,8 @@ _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".
 # What systems leave in folders unasked.
 _LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 _BATCH = 256
+# KA.AN1.39.tiff: subject, emotion and take, number. Source: JAFFE (Lyons et al. 1998), README.
+_JAFFE = re.compile(r"^[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d+\.\d+\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,21 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def read_tree(pictures: Sequence[Picture], source: str, size: int, contempt: Contempt) -> FaceTable:
+def read_tree(
+    pictures: Sequence[Picture], source: str, size: int, contempt: Contempt, mapping: LabelMap = NO_MAP
+) -> FaceTable:
     """The faces of a tree, gray and `size` pixels wide, in order of path.
 
     The first folder on the way whose name is an emotion is the class, the one above it the split ("all"
-    where there is none). `rows` number the pictures, refused ones included; they are not FER2013's rows.
+    where there is none). Without such a folder, a file named as JAFFE names them (KA.AN1.39.tiff) tells its
+    class itself. `mapping` says what folders that are named otherwise mean; they come before all other names.
+    `rows` number the pictures, refused ones included; they are not FER2013's rows.
 
     Raises:
         FormatError: no folder is named after an emotion, or no picture can be read.
     """
-    pictures = _without_wrapper(pictures)
-    placed, problems = _place(pictures, source, contempt)
+    pictures = _without_wrapper(pictures, mapping)
+    placed, problems = _place(pictures, source, contempt, mapping)
     kept = [item for item in placed if item.label != DROPPED]
     pixels, broken = _decode([item.picture for item in kept], size)
     good = np.array([row not in broken for row in range(len(kept))], dtype=bool)
@@ -112,19 +120,23 @@ def read_tree(pictures: Sequence[Picture], source: str, size: int, contempt: Con
     )
 
 
-def _without_wrapper(pictures: Sequence[Picture]) -> Sequence[Picture]:
+def _without_wrapper(pictures: Sequence[Picture], mapping: LabelMap) -> Sequence[Picture]:
     """Pictures without folders that hold all of them and say nothing, as an archive's own name."""
     while pictures and len(pictures[0].parts) > 2:
         top = pictures[0].parts[0]
-        said = is_split(top) or label_of(top, "keep") != UNKNOWN
+        said = is_split(top) or _label_of(top, "keep", mapping) != UNKNOWN
         if said or any(picture.parts[0] != top for picture in pictures):
             break
         pictures = [Picture(picture.parts[1:], picture.read) for picture in pictures]
     return pictures
 
 
+def _label_of(folder: str, contempt: Contempt, mapping: LabelMap) -> int:
+    return label_of(mapping.get(folder_key(folder), folder), contempt)
+
+
 def _place(
-    pictures: Sequence[Picture], source: str, contempt: Contempt
+    pictures: Sequence[Picture], source: str, contempt: Contempt, mapping: LabelMap
 ) -> tuple[list[_Placed], list[BadRow]]:
     placed: list[_Placed] = []
     problems: list[BadRow] = []
@@ -134,9 +146,14 @@ def _place(
         if not name.lower().endswith(_SUFFIXES):
             problems.append(BadRow(picture.name, "not a picture by its name"))
             continue
-        labels = [label_of(folder, contempt) for folder in folders]
+        labels = [_label_of(folder, contempt, mapping) for folder in folders]
         depth = next((place for place, label in enumerate(labels) if label != UNKNOWN), None)
-        if depth is None:
+        if depth is None and (told := _JAFFE.match(name)):
+            split = folders[-1] if folders and is_split(folders[-1]) else ""
+            placed.append(
+                _Placed(picture, label_of(told[1], contempt), split_name(split) if split else WHOLE)
+            )
+        elif depth is None:
             strange["/".join(folders) or "."] += 1
         else:
             split = split_name(folders[depth - 1]) if depth else WHOLE
@@ -157,9 +174,10 @@ def _no_classes(source: str, strange: Counter[str]) -> str:
     )
     if strange and all(folder.rpartition("/")[2].isdigit() for folder in strange):
         message += (
-            " Numbers mean something else in each data set, so name the folders: RAF-DB's 1-7 are surprise, "
-            "fear, disgust, happiness, sadness, anger, neutral; AffectNet's 0-7 are neutral, happiness, "
-            "sadness, surprise, fear, disgust, anger, contempt."
+            " Numbers mean something else in each data set, so say which it is by a label map: raf-db (1-7 "
+            "are surprise, fear, disgust, happiness, sadness, anger, neutral), affectnet (0-7 are neutral, "
+            "happiness, sadness, surprise, fear, disgust, anger, contempt), ck+, or a CSV with the columns "
+            "folder,emotion. mien train takes it as --label-map. Or name the folders."
         )
     return message
 

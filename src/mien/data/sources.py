@@ -17,6 +17,7 @@ from mien.data.fer2013 import read_csv
 from mien.data.ferplus import join_votes
 from mien.data.folders import pictures_in_folder, pictures_in_zip, read_tree
 from mien.data.hashing import file_sha256, tree_sha256
+from mien.data.label_map import NO_MAP, LabelMap
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.errors import BadRows, FormatError, SourceNotFound, UsageError
@@ -31,6 +32,7 @@ def load(
     strict: bool = False,
     contempt: Contempt = "drop",
     size: int = 48,
+    mapping: LabelMap = NO_MAP,
     cache: bool = True,
 ) -> FaceTable:
     """The labelled faces of a source as one table.
@@ -44,6 +46,8 @@ def load(
             good rows are as they are in the source.
         contempt: whether faces of contempt, which FER2013 does not have, are kept as an eighth class.
         size: width and height for pictures and Parquet, and for synthetic faces. FER2013's CSV is 48 always.
+        mapping: what folders mean that are not named after emotions, see `mien.data.label_map`. Of a folder
+            or zip of pictures only.
         cache: keep the table in the cache (`mien.data.cache`) under the hash of the source, and take it from
             there. Of a folder of pictures, names, sizes and times are hashed, not the bytes.
 
@@ -52,7 +56,8 @@ def load(
         FormatError: no layout that mien knows, cut short, damaged, or without one good row.
         BadRows: `strict`, and something is wrong; the message names the first.
         MissingExtra: Parquet without pyarrow.
-        UsageError: `contempt` or `size` out of range, or votes for synthetic faces (they have their own).
+        UsageError: `contempt` or `size` out of range, votes for synthetic faces (they have their own), or a
+            mapping for what has no folders.
     """
     if contempt not in ("drop", "keep"):
         raise UsageError(f"contempt must be 'drop' or 'keep', not {contempt!r}.")
@@ -67,7 +72,9 @@ def load(
             "a Parquet file, or 'synthetic'."
         )
     with readable(path):
-        table = _read(path, contempt, size, cache)
+        table = _read(path, contempt, size, mapping, cache)
+    if mapping and table.names is None:
+        raise UsageError(f"a label map says what folders mean, and {table.source} has none. Leave it out.")
     if strict and table.problems:
         first, *others = table.problems
         more = f" ({len(others):,} more problems)" if others else ""
@@ -86,17 +93,17 @@ def _synthetic(votes: Path | None, size: int) -> FaceTable:
     return faces(size=size)
 
 
-def _read(path: Path, contempt: Contempt, size: int, cache: bool) -> FaceTable:
+def _read(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
     if path.is_file() and _starts(path).startswith(b"PAR1"):
         return _read_parquet([path], str(path), contempt, size, cache)
     if member := find_csv(path):
         choices = ("csv", member.inner)
         return _cached(_hash_of(member.file), member.source, choices, lambda: _read_member(member), cache)
     if path.is_file():
-        return _read_zip_tree(path, contempt, size, cache)
+        return _read_zip_tree(path, contempt, size, mapping, cache)
     if files := parquet_files(path):
         return _read_parquet(files, str(path), contempt, size, cache)
-    return _read_tree(path, contempt, size, cache)
+    return _read_tree(path, contempt, size, mapping, cache)
 
 
 def _starts(path: Path) -> bytes:
@@ -118,20 +125,20 @@ def _read_parquet(
     )
 
 
-def _read_tree(path: Path, contempt: Contempt, size: int, cache: bool) -> FaceTable:
+def _read_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
     pictures = pictures_in_folder(path)
     files = [os.path.join(path, *picture.parts) for picture in pictures]  # noqa: PTH118  # they are many
-    choices = ("tree", size, contempt)
+    choices = ("tree", size, contempt, sorted(mapping.items()))
     return _cached(
         lambda: tree_sha256(files),
         str(path),
         choices,
-        lambda: read_tree(pictures, str(path), size, contempt),
+        lambda: read_tree(pictures, str(path), size, contempt, mapping),
         cache,
     )
 
 
-def _read_zip_tree(path: Path, contempt: Contempt, size: int, cache: bool) -> FaceTable:
+def _read_zip_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
     start = _starts(path)
     if not start:
         raise FormatError(f"{path} is empty.")
@@ -145,9 +152,10 @@ def _read_zip_tree(path: Path, contempt: Contempt, size: int, cache: bool) -> Fa
 
     def read() -> FaceTable:
         with zipfile.ZipFile(path) as archive:
-            return read_tree(pictures_in_zip(archive), str(path), size, contempt)
+            return read_tree(pictures_in_zip(archive), str(path), size, contempt, mapping)
 
-    return _cached(_hash_of(path), str(path), ("zip tree", size, contempt), read, cache)
+    choices = ("zip tree", size, contempt, sorted(mapping.items()))
+    return _cached(_hash_of(path), str(path), choices, read, cache)
 
 
 def _hash_of(*files: Path) -> Callable[[], str]:
