@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
@@ -13,7 +14,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from mien.analyze.analyzer import Analyzer
 from mien.analyze.smoothing import Causal, Smoothing
 from mien.analyze.tracking import iou
-from mien.analyze.video import VideoAnalysis, analyze_video, open_source
+from mien.analyze.video import VideoAnalysis, analyze_video, live, open_source
 from mien.analyze.video_results import FrameResult
 from mien.card import Head
 from mien.emotions import ABSTAIN, VOTES
@@ -157,6 +158,35 @@ def test_live_pictures_are_smoothed_from_the_past_alone_and_given_at_once(
     smooth = [smoother.step(r.time_s, row) for r, row in zip(seen, follower, strict=True)]
     late = np.array(list(seen[-1].faces[0].face.emotions.values()))
     assert late == pytest.approx(smooth[-1], abs=0.02)  # their beginnings differ by what was unconfirmed
+
+
+def test_live_reads_a_camera_and_nothing_else(
+    tmp_path: Path,
+    analyzer: Analyzer,
+    people: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A clip takes the camera's place behind `av.open`, as the driver of a camera would."""
+    path = clip(tmp_path, [(people[0], lambda t: (200 + 60 * t, 180, 220))], 1.0)
+    real, asked = av.open, []
+
+    def open_device(file: str, mode: str, **options: object) -> object:
+        asked.append((file, options))
+        return real(str(path), mode)
+
+    monkeypatch.setattr(av, "open", open_device)
+    monkeypatch.setattr("mien.vision.video_camera._device", lambda name: ("v4l2", f"/dev/video{name}"))
+    with live(camera=0, analyzer=analyzer) as results:
+        results.video.frames = _without_haste(results.video.frames)  # type: ignore[method-assign]
+        seen = [result for result in results if result.faces]
+    assert asked[0][0] == "/dev/video0"
+    assert {face.id for result in seen for face in result.faces} == {1}
+    assert seen[0].source == "camera 0"
+    assert "Plug it in again" in (results.ending.describe() or "")
+    with pytest.raises(UsageError, match="no camera"):
+        live(str(path))
+    with pytest.raises(UsageError, match="--stream"):
+        live("rtsp://127.0.0.1/1")
 
 
 def _without_haste(frames: Callable[..., Iterable[object]]) -> Callable[..., Iterable[object]]:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import mien.cli.predict_video as predict_video
+from mien.analyze.video_results import Analysed
 from mien.card import Head
 from mien.cli.app import main
 from mien.cli.predict_video_sources import are_clips, file_names, seconds
@@ -255,3 +256,30 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_files_of_clips_of_one_name_do_not_meet() -> None:
     names = file_names(["a/x.mp4", "b/X.mkv", "0", "rtsp://h/1"])
     assert list(names.values()) == ["x", "X-2", "camera-0", "stream"]
+
+
+def test_show_opens_a_window_and_says_where_there_is_none(
+    predict: Predict, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    class Seen:
+        def __init__(self, *, blur_others: bool) -> None:
+            assert not blur_others
+
+        def show(self, analysed: Analysed) -> bool:
+            assert analysed.picture is not None
+            shown.append(analysed.result.frame)
+            return True
+
+        def close(self) -> None:
+            shown.append("closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.analyze.video_window.Window", Seen)
+        assert predict(clip, "--show", "--end", "0.4s").code == 0
+    assert shown == [*range(10), "closed"]
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    done = predict(clip, "--show")
+    assert done.code == UsageError.exit_code
+    assert "mien live" in done.err

@@ -49,6 +49,65 @@ def test_a_frozen_camera_ends_after_three_seconds_and_says_so(tmp_path: Path) ->
     assert "frozen" in (video.ending.describe() or "")
 
 
+def _second(folder: Path) -> Path:
+    """A second of pictures, each another."""
+    pictures = [np.full((32, 32, 3), i, np.uint8) for i in range(25)]
+    return write_clip(folder / "c.mkv", pictures, codec="ffv1")
+
+
+def test_a_camera_that_gives_no_more_pictures_was_unplugged(tmp_path: Path) -> None:
+    """What the system calls it alone, `No such device`, says neither what happened nor what to do."""
+    path = write_clip(
+        tmp_path / "c.mkv", [np.full((32, 32, 3), i, np.uint8) for i in range(25)], codec="ffv1"
+    )
+    with open_video(path) as video:
+        video.live = video.endless = True
+        video.duration_s = None
+        video.source = "camera 0"
+        assert len(list(until_frozen(video.frames(), video))) == 25
+    said = video.ending.describe() or ""
+    assert said.startswith("ended at 0.96 s: camera 0 gives no more pictures; it was unplugged")
+    assert "Plug it in again" in said
+
+
+def test_a_camera_that_is_left_by_its_reader_was_not_unplugged(tmp_path: Path) -> None:
+    path = write_clip(
+        tmp_path / "c.mkv", [np.full((32, 32, 3), i, np.uint8) for i in range(25)], codec="ffv1"
+    )
+    with open_video(path) as video:
+        video.live = video.endless = True
+        assert len(list(until_frozen(video.frames(end_s=0.4), video))) == 10
+    assert video.ending.describe() is None
+
+
+def test_an_unplugged_camera_is_said_with_what_the_system_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_clip(
+        tmp_path / "c.mkv", [np.full((32, 32, 3), i, np.uint8) for i in range(25)], codec="ffv1"
+    )
+    video = open_video(path)
+    video.live = video.endless = True
+    container = video.container
+
+    class Unplugged:
+        """The container, whose device goes away behind the tenth packet."""
+
+        def demux(self, stream: object) -> Iterator[object]:
+            yield from itertools.islice(container.demux(stream), 10)  # type: ignore[call-overload]
+            av.error.err_check(-errno.ENODEV)
+
+        def close(self) -> None:
+            container.close()
+
+    video.container = Unplugged()  # type: ignore[assignment]
+    with video:
+        frames = list(until_frozen(video.frames(), video))
+    assert 0 < len(frames) <= 10
+    assert "No such device" in (video.ending.describe() or "")
+    assert "Plug it in again" in (video.ending.describe() or "")
+
+
 def test_a_camera_that_moves_is_not_frozen(tmp_path: Path) -> None:
     path = write_clip(
         tmp_path / "c.mkv", [np.full((32, 32, 3), i, np.uint8) for i in range(125)], codec="ffv1"

@@ -22,9 +22,9 @@ from mien.vision.video_ahead import Dropped, ahead
 from mien.vision.video_camera import FROZEN_S, open_camera, until_frozen
 from mien.vision.video_frame import VideoFrame
 from mien.vision.video_reading import Ending, Moment, Video
-from mien.vision.video_source import is_camera
+from mien.vision.video_source import is_address, is_camera
 
-__all__ = ["FrameResult", "TrackedFace", "VideoAnalysis", "analyze_video"]
+__all__ = ["FrameResult", "TrackedFace", "VideoAnalysis", "analyze_video", "live"]
 
 # The longest side of the picture that the detector is given.
 DETAIL = 640
@@ -56,6 +56,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         smoothing: Smoothing | None = None,
         detail: int = DETAIL,
         detect_every_s: float = DETECT_EVERY_S,
+        pictures: bool = False,
         thumbnails: bool = False,
         state_every: int | None = None,
     ) -> None:
@@ -68,7 +69,7 @@ class VideoAnalysis(Iterator[FrameResult]):
             card.framing or FER2013_FRAMING,
             card.input_size,
             align=analyzer.align,
-            keep_pictures=video.live,
+            keep_pictures=video.live or pictures,
             thumbnails=thumbnails,
             state_every=state_every,
         )
@@ -208,6 +209,40 @@ def analyze_video(
         faces=faces,
         smoothing=Smoothing(smooth_s),
         detail=detail,
+    )
+
+
+def live(
+    camera: str | int = 0,
+    *,
+    analyzer: Analyzer | None = None,
+    faces: Which = "all",
+    smooth_s: float = 0.2,
+    stream: bool = False,
+    detail: int = DETAIL,
+) -> VideoAnalysis:
+    """The faces before a camera now, one result a picture, until it is closed or the camera falls silent.
+
+        >>> with mien.live(camera=0) as results:
+        ...     for result in results:
+        ...         print([(face.id, face.top) for face in result.faces])
+
+    Pictures that come while one is read are dropped, the oldest first, and counted in `dropped`. Expressions
+    are smoothed from the past alone. `ending.describe()` says afterwards why it ended: unplugged, or frozen.
+
+    Args:
+        camera: its number, or its device's path; with `stream`, an address.
+        analyzer, faces, smooth_s, stream, detail: as `analyze_video` takes them.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        PictureError: the camera is absent, busy or forbidden, or sent no picture for 3 s.
+        UsageError: an argument that makes no sense; an address without `stream`; a file.
+    """
+    if not (isinstance(camera, int) or is_camera(camera) or is_address(camera)):
+        raise UsageError(f"{camera} is no camera. Give its number, such as 0, or use mien.analyze_video.")
+    return analyze_video(
+        camera, analyzer=analyzer, faces=faces, smooth_s=smooth_s, stream=stream, detail=detail
     )
 
 

@@ -13,6 +13,7 @@ from mien.analyze.video import VideoAnalysis
 from mien.analyze.video_results import FrameResult
 from mien.analyze.video_saving import AnnotatedClip
 from mien.analyze.video_table_file import TableFile
+from mien.analyze.video_window import Window
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ClipRun:
         table: takes each result.
         timeline: gathers the results for a figure, drawn at this path at the end.
         annotated: draws the results on the clip's pictures.
+        window: shows them meanwhile. Closing it ends a live source; with a file it is as Ctrl-C.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class ClipRun:
         table: TableFile | None = None,
         timeline: tuple[Timeline, Path] | None = None,
         annotated: AnnotatedClip | None = None,
+        window: Window | None = None,
     ) -> None:
         self._analysis, self._table = analysis, table
-        self._timeline, self._annotated = timeline, annotated
+        self._timeline, self._annotated, self._window = timeline, annotated, window
         self._tally = Tally(analysis.video.source)
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -91,6 +94,10 @@ class ClipRun:
                 on_result(result)
                 if (state := self._analysis.state()) is not None:
                     on_state(self._state(state))
+                if self._window and not self._window.show(analysed):
+                    if not self._analysis.video.live:
+                        raise KeyboardInterrupt
+                    break
             complete = True
         finally:
             self._analysis.close()

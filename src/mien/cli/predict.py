@@ -45,7 +45,8 @@ class FaceChoice(StrEnum):
 
 # Those of `predict` that photos have no use for.
 CLIP_OPTIONS = (
-    "--timeline, --every, --start, --end, --faces, --blur-others, --smooth, --detail, --stream and --resume"
+    "--timeline, --every, --start, --end, --faces, --blur-others, --show, --smooth, --detail, --stream "
+    "and --resume"
 )
 
 
@@ -105,7 +106,10 @@ def predict(
         FaceChoice.all, help="Clips: report all faces, or the biggest person's alone."
     ),
     blur_others: bool = typer.Option(
-        False, "--blur-others", help="Clips: in the saved one, blur all faces that are not reported."
+        False, "--blur-others", help="Clips: where they are saved or shown, blur all faces not reported."
+    ),
+    show: bool = typer.Option(
+        False, "--show", help="Clips, cameras: show each picture in a window; Q or Escape closes it."
     ),
     smooth: str = typer.Option(
         "0.2s", metavar="TIME", help="Clips: average expressions over about so long; 0 for not at all."
@@ -161,6 +165,7 @@ def predict(
         end_s=None if end is None else seconds(end),
         faces=faces.value,
         blur_others=blur_others,
+        show=show,
         smooth_s=seconds(smooth),
         detail=detail,
     )

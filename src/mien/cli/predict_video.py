@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mien.analyze.video_resume import Progress
     from mien.analyze.video_run import ClipOutcome, ClipRun
     from mien.analyze.video_table_file import TableFile
+    from mien.analyze.video_window import Window
     from mien.vision.video_reading import Video
 
 # A run can go on behind every so many pictures.
@@ -44,6 +45,7 @@ class ClipOptions:
     end_s: float | None = None
     faces: Which = "all"
     blur_others: bool = False
+    show: bool = False
     smooth_s: float = 0.2
     detail: int = 640
 
@@ -57,9 +59,9 @@ def predict_clips(sources: list[str], analyzer: Analyzer, options: ClipOptions) 
     """
     from rich.console import Console
 
-    if options.blur_others and (options.save is None or options.faces != "biggest"):
+    if options.blur_others and (not (options.save or options.show) or options.faces != "biggest"):
         raise UsageError(
-            "--blur-others blurs all faces but the biggest: it needs --save and --faces biggest."
+            "--blur-others blurs all faces but the biggest: it needs --faces biggest, and --save or --show."
         )
     if options.resume and options.out is None:
         raise UsageError("--resume goes on with the file of an interrupted run; name it with --out.")
@@ -78,6 +80,7 @@ class _Job:
         self._names = file_names(clips)
         self._failures = 0
         self._table: TableFile | None = None
+        self._window: Window | None = None
         decisive = self._decisive()
         self._progress_file = options.out and options.out.with_name(f"{options.out.name}.resume.json")
         self._progress: Progress = Progress(decisive)
@@ -88,7 +91,7 @@ class _Job:
     def run(self) -> int:
         """Reads clip after clip."""
         done = set(self._progress.done)
-        with self._open_table() as self._table:
+        with self._open_window() as self._window, self._open_table() as self._table:
             if self._table:
                 self._table.errors = self._progress.errors
                 self._save_progress()
@@ -157,6 +160,7 @@ class _Job:
             faces=options.faces,
             smoothing=Smoothing(options.smooth_s),
             detail=options.detail,
+            pictures=self._window is not None,
             thumbnails=timeline_path is not None,
             state_every=_STATE_EVERY if self._progress_file and not video.live else None,
         )
@@ -169,7 +173,9 @@ class _Job:
             annotated = AnnotatedClip(
                 video, annotated_path, **span, blur_others=options.blur_others, state=drawn
             )
-        run = ClipRun(analysis, table=self._table, timeline=timeline, annotated=annotated)
+        run = ClipRun(
+            analysis, table=self._table, timeline=timeline, annotated=annotated, window=self._window
+        )
         if state is not None:
             run.restore(state)
         return run
@@ -213,6 +219,12 @@ class _Job:
             kept += "; the same command with --resume goes on from there"
         self._notes.print(f"stopped: {kept}", markup=False)
 
+    def _open_window(self) -> AbstractContextManager[Window | None]:
+        from mien.analyze.video_window import Window
+
+        options = self._options
+        return closing(Window(blur_others=options.blur_others)) if options.show else nullcontext()
+
     def _open_table(self) -> AbstractContextManager[TableFile | None]:
         from mien.analyze.video_table_file import open_table
 
@@ -237,7 +249,7 @@ class _Job:
     def _decisive(self) -> dict[str, Any]:
         """The options that decide what is written, to compare with those of an interrupted run."""
         options, classifier = asdict(self._options), self._analyzer.classifier
-        for name in ("overwrite", "resume", "stream"):
+        for name in ("overwrite", "resume", "show", "stream"):
             del options[name]
         model = {
             "model": classifier.card.sha256,

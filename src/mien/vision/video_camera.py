@@ -38,7 +38,9 @@ def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) ->
         container = av.open(device, "r", format=form, options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise PictureError(_explain(name, error)) from error
-    return as_video(f"camera {name}", container, live=True)
+    video = as_video(f"camera {name}", container, live=True)
+    video.endless = True
+    return video
 
 
 def until_frozen(

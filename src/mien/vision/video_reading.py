@@ -81,6 +81,7 @@ class Video:
         rate: pictures a second on average, as announced; None where unknown.
         duration_s: its length as announced; None for streams and cameras.
         live: whether pictures come at their own pace, so that late ones are better dropped.
+        endless: whether it has no end of its own, as a camera: if its pictures end, something happened to it.
         ending: how reading went.
     """
 
@@ -88,6 +89,7 @@ class Video:
     container: InputContainer
     stream: VideoStream
     live: bool = False
+    endless: bool = False
     ending: Ending = field(default_factory=Ending)
 
     def __post_init__(self) -> None:
@@ -262,6 +264,12 @@ class Video:
     def _judge_the_end(self) -> None:
         """Whether all that was announced did come."""
         self.ending.expected_s = self.duration_s
+        if self.endless:
+            why = f" ({self.ending.reason})" if self.ending.reason else ""
+            self.ending.reason = (
+                f"{self.source} gives no more pictures{why}; it was unplugged, or another program took it. "
+                "Plug it in again, or close that program"
+            )
         if self.duration_s is None or self.ending.reason is not None:
             return
         of_track = _announced_length(self.container, self.stream)[1]
