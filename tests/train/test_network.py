@@ -304,3 +304,17 @@ def test_half_the_width_is_half_of_a_layers_channels_rounded_to_eights() -> None
 def test_a_backbone_that_cannot_be_scaled_is_an_error() -> None:
     with pytest.raises(RecipeError, match="tf_efficientnet_lite0"):
         build_network(replace(TINY, depth=0.5), BOTH, seed=0)
+
+
+def test_a_smaller_network_begins_with_evenly_spaced_channels_of_the_larger(tmp_path: Path) -> None:
+    larger = build_network(LITE, BOTH, seed=1)
+    path = tmp_path / "larger.safetensors"
+    save_file(dict(larger.state_dict()), path)
+    smaller = build_network(replace(LITE, width=0.5, depth=0.6, init=str(path)), BOTH, seed=2)
+    name = "blocks.3.1.conv_pw"  # of 80 channels 24 are left, each widened six times
+    theirs, ours = (net.backbone.get_submodule(name).weight for net in (larger, smaller))
+    rows, columns = [torch.linspace(0, n - 1, m).round().long() for n, m in ((480, 144), (80, 24))]
+    assert torch.equal(ours, theirs[rows][:, columns])
+    norm = "blocks.3.1.bn1"
+    assert smaller.backbone.get_submodule(norm).weight.shape == (144,)
+    assert torch.equal(smaller.heads["votes"].weight, larger.heads["votes"].weight)

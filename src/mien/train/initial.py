@@ -50,11 +50,11 @@ def load_initial(network: nn.Module, spec: recipes.Network) -> None:
 
 
 def select(larger: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
-    """For a network of less width or depth: of each tensor of the larger one as many channels as it has room for.
+    """For a network of less width or depth: of each of the larger one's tensors what it has room for.
 
-    They are spaced evenly, in every layer alike, so that what a layer takes is what the one before it gives. Of
-    a stage's layers it takes the first. Tensors that are of the same shape or have no counterpart stay as they
-    are.
+    Channels are taken at even distances, in every layer alike, so that what a layer takes is what the one
+    before it gives; of a stage's layers the first are taken. Tensors of the same shape stay as they are, and so
+    do those without a counterpart.
 
     Source: Xu et al. 2024, "Initializing Models with Larger Ones": a far better beginning than chance.
     """
