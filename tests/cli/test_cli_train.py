@@ -68,8 +68,11 @@ def test_quick_trains_on_synthetic_faces_on_a_fresh_machine(mien_train: Run, tmp
     assert "on PublicTest (n = 4, seed 0, epoch 1 of 1); complete in" in result.stdout
     assert "epoch   1/1  48 px  train" in result.stderr
     assert load_recipe(out / "recipe.toml").network.init == "package"
+    assert (out / "batches.png").exists()
     asked = json.loads((out / "run.json").read_text())["asked"]
-    assert asked == {"data": "synthetic", "votes": None, "device": "auto", "threads": 1}
+    assert asked == {
+        "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
+    }  # fmt: skip
 
 
 def test_changes_reach_the_recipe_and_init_is_short_for_one(mien_train: Run, tmp_path: Path) -> None:
@@ -113,9 +116,13 @@ def test_resume_takes_data_votes_device_and_threads_from_the_run(
     asked: dict[str, Any] = {}
     monkeypatch.setattr(start, "_go", lambda plan, what, folder, reporter, resume: asked.update(vars(what)))
     mien_train("--resume", tmp_path)
-    assert asked == {"data": "synthetic", "votes": None, "device": "auto", "threads": 1}
+    assert asked == {
+        "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
+    }  # fmt: skip
     mien_train("--resume", tmp_path, "--threads", "2", "--device", "cpu")
-    assert asked == {"data": "synthetic", "votes": None, "device": "cpu", "threads": 2}
+    assert asked == {
+        "data": "synthetic", "votes": None, "device": "cpu", "threads": 2, "label_map": None,
+    }  # fmt: skip
 
 
 def test_paths_are_kept_whole_so_that_a_run_resumes_from_anywhere(
@@ -231,3 +238,57 @@ def test_notes_are_shown_as_they_are() -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_preview_draws_the_augmented_faces_and_trains_nothing(mien_train: Run, tmp_path: Path) -> None:
+    result = mien_train("--data", "synthetic", *SMALL, "--preview", tmp_path / "look")
+    assert result.exit_code == 0, result.exception
+    drawn = [tmp_path / "look" / f"augmented.{ending}" for ending in ("png", "svg")]
+    assert result.stdout.split() == list(map(str, drawn))
+    assert sorted((tmp_path / "look").iterdir()) == drawn
+
+
+def write_numbered_folder(root: Path) -> None:
+    """Faces as RAF-DB comes from Kaggle, but with names that tell who is on them: 6 people, 7 faces each."""
+    from PIL import Image
+
+    drawn = mien.data.synthetic.faces(42)
+    for i, (face, label) in enumerate(zip(drawn.pixels, drawn.labels, strict=True)):
+        path = root / str((6, 3, 2, 4, 5, 1, 7)[label]) / f"p{i % 6}_{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(path)
+
+
+def test_folds_of_a_numbered_folder_are_trained_and_summed_up(
+    mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(start, "draw_run", lambda folder: None)
+    # A folder that has the map's own name must not be taken for the map.
+    monkeypatch.chdir(tmp_path)
+    write_numbered_folder(tmp_path / "raf-db")
+    asked = [
+        *("--data", "raf-db", "--label-map", "raf-db", *SMALL, "--set", r"subject=/(p\d)_"),
+        *("--folds", "2", "--out", tmp_path / "out"),
+    ]
+    result = mien_train(*asked)
+    assert result.exit_code == 0, result.exception
+    *runs, summary = result.stdout.splitlines()
+    assert ["on fold 1 of 2" in runs[0], "on fold 2 of 2" in runs[1]] == [True, True]
+    assert "2 folds, 6 subjects, 42 faces" in summary
+    again = mien_train("--resume", tmp_path / "out")
+    assert again.stdout.splitlines() == [summary]
+    one = mien_train(*asked[:-1], tmp_path / "one", "--fold", "2")
+    assert one.exit_code == 0, one.exception
+    assert "on fold 2 of 2" in one.stdout
+    assert (tmp_path / "one" / BEST).exists()
+
+
+@pytest.mark.parametrize("option", [["--folds", "3"], ["--fold", "1"], ["--label-map", "raf-db"]])
+def test_what_decides_about_the_data_cannot_be_changed_on_resume(
+    mien_train: Run, tmp_path: Path, option: list[str]
+) -> None:
+    result = mien_train("--resume", tmp_path, *option)
+    assert isinstance(result.exception, UsageError)
+    assert f"{option[0]} cannot be given with --resume" in str(result.exception)

@@ -54,9 +54,15 @@ def export_run(
         ModelError: the folder holds no network that can be loaded.
         ExportError: the network cannot be expressed in ONNX, or the answers disagree.
         DataError: the table has no such split.
-        UsageError: `out` cannot be written or does not end in ``.onnx``, or the faces are of another size.
+        UsageError: `out` cannot be written or does not end in ``.onnx``, the faces are of another size, or
+            the run was trained on a framing's question.
     """
     loaded = load_run(run)
+    if loaded.recipe.data.framing:
+        raise UsageError(
+            f"{run} answers one question ({loaded.recipe.data.framing}), and an exported model answers with "
+            "emotions. Compare it with others by mien compare --framing, or export one without data.framing."
+        )
     name = name or (out.stem if out else f"mien-{loaded.recipe.name}")
     out = out or run / f"{name}.onnx"
     check_place(out)

@@ -67,7 +67,7 @@ class Feed:
         note: is told what is left out.
 
     Attributes:
-        heads: those that the faces have targets for.
+        heads: those that the faces have targets for, that of the labels first.
         size: the side of a face in pixels.
         training_faces, validation_faces: how many.
         batch: faces that this process has in a step.
@@ -114,6 +114,10 @@ class Feed:
         generator = torch.Generator().manual_seed(seed_of(self.recipe.loop.seed, epoch))
         return torch.randperm(self.training_faces, generator=generator).to(self.device)
 
+    def faces_at(self, index: Tensor) -> Tensor:
+        """Faces of the training split as they are in the data, uint8 (n, S, S)."""
+        return self._pixels[index]
+
     def sample(self, n: int) -> Tensor:
         """The first faces of the first epoch, augmented: float (n, 1, S, S) in 0..1."""
         generator = torch.Generator(self.device).manual_seed(seed_of(self.recipe.loop.seed))
@@ -129,7 +133,7 @@ class Feed:
         with on_one_thread():
             pixels = augment(self._pixels[index], recipe.augment, generator)
             targets = {name: target[index] for name, target in self._targets.items()}
-            wanted = targets | {"labels": targets["fer2013"]}
+            wanted = targets | {"labels": targets[self.heads[0]]}
             if self._teachers and self._once:
                 known = {name: answer[index] for name, answer in self._once.items()}
                 wanted |= self._teachers.blend(targets, known)

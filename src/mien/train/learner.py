@@ -37,7 +37,7 @@ class Learner:
 
     Args:
         recipe: what to build, and how to step.
-        heads: of the network.
+        heads: of the network, that of the labels first.
         steps: of an epoch, for the learning rate.
         batch: faces that this process has in a step, all put through at once while the memory allows.
         pretrained: whether to fill in the recipe's initial weights.
@@ -68,7 +68,8 @@ class Learner:
         self.scheduler = build_scheduler(recipe.schedule, self.optimizer, recipe.optimizer.lr, steps)
         self.ema = Ema(self.network, recipe.optimizer.ema) if recipe.optimizer.ema else None
         self.micro = min(recipe.loop.micro_batch or batch, batch)
-        self.weights = {"fer2013": recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
+        self.label_head = heads[0]
+        self.weights = {self.label_head: recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
         self.bfloat16 = _uses_bfloat16(recipe.loop.precision, device)
         # Apple's GPUs have no float64.
         self.sums_type = torch.float32 if device.type == "mps" else torch.float64
@@ -140,9 +141,10 @@ class Learner:
             with torch.no_grad():
                 labels = batch.labels[part]
                 sums[0] += objective
-                sums[1] += (logits["fer2013"].argmax(1) == labels.argmax(1)).sum()
+                answer = logits[self.label_head]
+                sums[1] += (answer.argmax(1) == labels.argmax(1)).sum()
                 sums[2] += len(labels)
-                sums[3] += cross_entropy(logits["fer2013"], labels)
+                sums[3] += cross_entropy(answer, labels)
         return sums
 
     def _gradients(self) -> list[Tensor]:

@@ -14,7 +14,7 @@ from timm.models import efficientnet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.emotions import ABSTAIN, FER2013, VOTES
+from mien.emotions import ABSTAIN, FER2013, VOTES, binary_framing
 from mien.errors import RecipeError
 from mien.train import recipe as recipes
 from mien.train.initial import load_initial
@@ -27,6 +27,15 @@ _SCALED: Mapping[str, Callable[..., Any]] = {
 
 HEAD_LABELS: Mapping[str, tuple[str, ...]] = {"fer2013": FER2013, "votes": VOTES}
 HEAD_ABSTAIN: Mapping[str, tuple[str, ...]] = {"fer2013": (), "votes": ABSTAIN}
+
+
+def head_labels(head: str) -> tuple[str, ...]:
+    """Names of a head's columns. A head that is neither labels nor votes has the name of a binary framing.
+
+    Raises:
+        UsageError: there is no head of that name.
+    """
+    return HEAD_LABELS[head] if head in HEAD_LABELS else binary_framing(head).classes
 
 
 class StaticSameConv2d(nn.Conv2d):
@@ -136,7 +145,7 @@ def build_network(
         backbone = _build_backbone(spec)
         network = ExpressionNet(
             backbone,
-            {name: len(HEAD_LABELS[name]) for name in heads},
+            {name: len(head_labels(name)) for name in heads},
             size=spec.size,
             drop_rate=spec.drop_rate,
             mean=spec.mean,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import CardError, MienError, ModelError, RecipeError, UsageError
 from mien.train.checkpoint import read_checkpoint
-from mien.train.network import HEAD_LABELS, ExpressionNet, build_network
+from mien.train.network import ExpressionNet, build_network, head_labels
 from mien.train.recipe import Recipe, from_dict, load_recipe
 from mien.train.run import BEST
 from mien.weights import find_model
@@ -97,7 +97,7 @@ def logits_of(
         raise UsageError(f"crops must be uint8 (N, S, S), not {crops.dtype} {crops.shape}.")
     device = next(network.parameters()).device
     parts: dict[str, list[NDArray[np.float32]]] = {
-        name: [np.empty((0, len(HEAD_LABELS[name])), np.float32)] for name in network.heads
+        name: [np.empty((0, len(head_labels(name))), np.float32)] for name in network.heads
     }
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
@@ -113,7 +113,7 @@ class TorchClassifier:
 
     Args:
         run: the run's folder.
-        head: ``"fer2013"`` or ``"votes"``.
+        head: ``"fer2013"``, ``"votes"``, or the name of the framing that the run was trained on.
         device: where torch works.
         batch_size: the most faces that go through the network at once.
 
@@ -146,7 +146,7 @@ class TorchClassifier:
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the columns of `predict`, in order; for votes all ten, grounds to abstain included."""
-        return HEAD_LABELS[self._head]
+        return head_labels(self._head)
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 (N, C), rows sum to 1, of gray faces, uint8 (N, S, S).

@@ -34,6 +34,25 @@ class Data:
     )
     votes: bool = key(True, "Train the head of votes too, where the table has votes.")
     face_size: int = key(48, "The side at which pictures are read; FER2013's rows are 48 always.", 16, 1024)
+    framing: str = key(
+        "",
+        "One yes-or-no question instead of the seven emotions: an emotion (`happy`), against all others, or "
+        "`negative`, against positive.",
+    )
+    folds: int = key(
+        0, "Subject-independent folds, instead of `validation`; 0 is none. See `mien train --folds`.", 0, 1000
+    )
+    fold: int = key(1, "The fold that is held out, counted from 1.", 1, 1000)
+    subject: str = key(
+        "",
+        "A regular expression whose first group is the subject, searched for in the path of each file; "
+        "without one, the names of CK+ and JAFFE are known.",
+    )
+
+    @property
+    def held(self) -> str:
+        """The name of the faces that choose the epoch: the validation split, or the fold that is held out."""
+        return f"fold {self.fold} of {self.folds}" if self.folds else self.validation
 
 
 @dataclass(frozen=True)

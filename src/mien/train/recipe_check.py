@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import RecipeError
+from mien.emotions import binary_framing
+from mien.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from mien.train.recipe import Key, Recipe
@@ -39,8 +40,19 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError(
             "optimizer.clip_value and optimizer.clip_norm are both set; keep one and set the other to 0."
         )
-    if not recipe.loss.label_weight and not (recipe.loss.votes_weight and recipe.data.votes):
+    votes_count = recipe.loss.votes_weight and recipe.data.votes and not recipe.data.framing
+    if not recipe.loss.label_weight and not votes_count:
         raise RecipeError("loss.label_weight is 0 and no other head is trained: nothing would be learned.")
+    if recipe.data.folds == 1 or (recipe.data.folds and recipe.data.fold > recipe.data.folds):
+        raise RecipeError(
+            f"data.folds must be 2 or more and data.fold none above it, not {recipe.data.folds} and "
+            f"{recipe.data.fold}; data.folds=0 is without folds."
+        )
+    if recipe.data.framing:
+        try:
+            binary_framing(recipe.data.framing)
+        except UsageError as error:
+            raise RecipeError(f"data.framing: {error}") from None
     if recipe.augment.scale[0] > recipe.augment.scale[1]:
         raise RecipeError(f"augment.scale must be smallest, largest; not {list(recipe.augment.scale)}.")
     sizes = [list(pair) for pair in recipe.schedule.sizes]

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from mien.errors import DataError
 
 # The name of the sheet in a run's folder.
-SHEET = "augmented.png"
+SHEET = "batches.png"
 _CHUNK = "mien"
 # A face of 48 px is hard to see; the PNG shows each pixel as a square of so many, for about 96 px a face.
 _SHOWN_PX = 96

@@ -11,16 +11,20 @@ from typing import Any
 import torch
 
 from mien.data import load
+from mien.data.label_map import NO_MAP, label_map, label_maps
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, TrainError, UsageError
 from mien.train.distributed import World, world_of
+from mien.train.feed import Feed
 from mien.train.figures import draw_run
 from mien.train.interrupt import Interrupt
 from mien.train.loop import Result, Trainer
+from mien.train.preview import preview, write_preview
 from mien.train.process import settings_put_back
 from mien.train.progress import OnlyNotes, Reporter
 from mien.train.recipe import Recipe, load_recipe
 from mien.train.run import LAST
+from mien.train.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Asked:
     votes: str | None = None
     device: str = "auto"
     threads: int | None = None
+    label_map: str | None = None
+
+    def faces(self, size: int) -> FaceTable:
+        """The faces that are asked for, pictures at that side."""
+        mapping = label_map(self.label_map) if self.label_map else NO_MAP
+        return load(self.data, votes=Path(self.votes) if self.votes else None, size=size, mapping=mapping)
 
 
 def start(
@@ -39,6 +49,7 @@ def start(
     recipe: str | Path = "quick",
     changes: tuple[str, ...] = (),
     votes: str | Path | None = None,
+    label_map: str | Path | None = None,
     out: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -60,8 +71,45 @@ def start(
         )
     # The number of threads decides in which order numbers are added, and so their last bits.
     threads = threads or torch.get_num_threads()
-    asked = Asked(_lasting(data), _lasting(votes) if votes else None, device, threads)
+    asked = Asked(
+        lasting(data),
+        lasting(votes) if votes else None,
+        device,
+        threads,
+        lasting_map(label_map),
+    )
     return _go(plan, asked, folder, reporter, resume=False)
+
+
+def has_folds(recipe: str | Path, changes: tuple[str, ...]) -> bool:
+    """Whether a recipe asks for folds.
+
+    Raises:
+        RecipeError: the recipe or a change to it cannot be used.
+    """
+    return load_recipe(recipe, changes).data.folds > 0
+
+
+def preview_of(
+    *,
+    data: str,
+    recipe: str | Path,
+    changes: tuple[str, ...] = (),
+    votes: str | Path | None = None,
+    label_map: str | Path | None = None,
+    reporter: Reporter,
+) -> Sheet:
+    """Faces as a run would get them, before and after augmentation; nothing is trained or written.
+
+    Raises:
+        RecipeError: the recipe or a change to it cannot be used.
+        DataError: the faces cannot be read, or lack a split.
+    """
+    plan = load_recipe(recipe, changes)
+    asked = Asked(data, str(votes) if votes else None, label_map=str(label_map) if label_map else None)
+    faces = asked.faces(plan.data.face_size)
+    feed = Feed(plan, faces, device=torch.device("cpu"), world=World(), note=reporter.note)
+    return preview(feed)
 
 
 def resume(
@@ -86,10 +134,11 @@ def resume(
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     begun = Asked(**facts.get("asked", {}))
     asked = Asked(
-        _lasting(data) if data else begun.data,
-        _lasting(votes) if votes else begun.votes,
+        lasting(data) if data else begun.data,
+        lasting(votes) if votes else begun.votes,
         device or begun.device,
         threads or begun.threads,
+        begun.label_map,
     )
     if not asked.data:
         raise ResumeError(
@@ -108,8 +157,7 @@ def _go(plan: Recipe, asked: Asked, folder: Path, reporter: Reporter, *, resume:
         place = torch.device(f"cuda:{world.local_rank}" if name == "cuda" else name)
         if place.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
-        votes = Path(asked.votes) if asked.votes else None
-        faces = load(asked.data, votes=votes, size=plan.data.face_size)
+        faces = asked.faces(plan.data.face_size)
         if faces.problems and world.is_first:
             first = faces.problems[0]
             reporter.note(
@@ -149,6 +197,8 @@ def run(
     trainer = Trainer(
         plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, asked=asked
     )
+    if world.is_first and not resume:
+        write_preview(trainer.feed, folder)
     with Interrupt() as interrupt:
         result = trainer.run(interrupt)
     result = replace(result, summary=sum_up(plan, result, trainer.feed.validation_faces, folder))
@@ -166,7 +216,7 @@ def sum_up(plan: Recipe, result: Result, validation_faces: int, folder: Path) ->
     """A run in one line: its best accuracy with split, faces and seed, how it ended, how long it took."""
     best = result.best
     score = (
-        f"{best.validation_accuracy:.2%} on {plan.data.validation} "
+        f"{best.validation_accuracy:.2%} on {plan.data.held} "
         f"(n = {validation_faces}, seed {plan.loop.seed}, epoch {best.epoch} of {result.epochs})"
         if best
         else "no epoch finished"
@@ -191,6 +241,13 @@ def choose_device(device: str) -> str:
     return device
 
 
-def _lasting(path: str | Path) -> str:
+def lasting_map(name: str | Path | None) -> str | None:
+    """A label map that still holds then; the name of one that ships stays, also beside a folder so named."""
+    if name is None:
+        return None
+    return str(name) if str(name).lower() in label_maps() else lasting(name)
+
+
+def lasting(path: str | Path) -> str:
     """A path that still holds when the run is resumed from another folder; 'synthetic' stays itself."""
     return str(Path(path).resolve() if Path(path).exists() else path)

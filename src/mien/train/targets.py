@@ -8,18 +8,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.data.table import FaceTable
-from mien.emotions import FER2013
+from mien.emotions import FER2013, binary_framing
 from mien.errors import DataError
 from mien.train import recipe as recipes
 
 
 def heads_of(faces: FaceTable, spec: recipes.Data) -> tuple[str, ...]:
-    """The heads that can be trained on a table: votes need votes."""
+    """The heads that can be trained on a table, that of the labels first: votes need votes.
+
+    A framing has one head of its own, of its name.
+    """
+    if spec.framing:
+        return (binary_framing(spec.framing).name,)
     return ("fer2013", "votes") if spec.votes and faces.votes is not None else ("fer2013",)
 
 
 def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
     """By head, float32 (N, C): each row a distribution, or zeros where the face has no label or votes.
+
+    In the head of a framing, a face on neither side has zeros too.
 
     Raises:
         DataError: the table's classes are not FER2013's.
@@ -31,6 +38,10 @@ def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -
     known = faces.labels >= 0
     labels = np.zeros((len(faces), len(FER2013)), np.float32)
     labels[np.flatnonzero(known), column[faces.labels[known]]] = 1
+    if "fer2013" not in heads:
+        sides = np.array(binary_framing(heads[0]).sides(FER2013))
+        two = np.stack([labels[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)
+        return {heads[0]: torch.from_numpy(two).to(device)}
     targets = {"fer2013": torch.from_numpy(labels).to(device)}
     if "votes" in heads and faces.votes is not None:
         votes = faces.votes.astype(np.float32)
@@ -61,7 +72,7 @@ def objective_of(
     Only the labels are smoothed: votes are a distribution already.
     """
     parts = [
-        weights[name] * cross_entropy(logits[name], target, smoothing if name == "fer2013" else 0.0)
+        weights[name] * cross_entropy(logits[name], target, 0.0 if name == "votes" else smoothing)
         for name, target in targets.items()
     ]
     return torch.stack(parts).sum()

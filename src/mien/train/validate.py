@@ -35,14 +35,15 @@ def totals_of(network: ExpressionNet, validation: Validation, dtype: torch.dtype
     The network is in evaluation mode inside and in its former mode behind.
     """
     training = network.training
+    head = next(name for name in validation.targets if name != "votes")
     network.eval()
     totals = torch.zeros(5, dtype=dtype, device=validation.pixels.device)
     for start in range(0, len(validation.pixels), batch):
         part = slice(start, start + batch)
         logits = network(as_input(validation.pixels[part]))
-        labels = validation.targets["fer2013"][part]
-        totals[0] += cross_entropy(logits["fer2013"], labels)
-        totals[1] += (logits["fer2013"].argmax(1) == labels.argmax(1)).sum()
+        labels = validation.targets[head][part]
+        totals[0] += cross_entropy(logits[head], labels)
+        totals[1] += (logits[head].argmax(1) == labels.argmax(1)).sum()
         totals[2] += len(labels)
         if "votes" in validation.targets:
             votes = validation.targets["votes"][part]
