@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def draw_overview(axes: Axes, table: pd.DataFrame) -> None:
     longest = max(len(str(name)) for name in table["run"])
     widths = [min(0.1 + 0.009 * longest, 0.3), *[0.08] * 9]
     drawn = axes.table(
-        [[form[name](value) for name, value in row.items()] for row in table[names].to_dict("records")],
+        [[form[str(name)](value) for name, value in row.items()] for row in table[names].to_dict("records")],
         colLabels=[heads.get(name, name) for name in names],
         colWidths=[width / sum(widths) for width in widths],
         cellLoc="left",
@@ -188,11 +188,11 @@ def _legend(axes: Axes) -> None:
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _look(place: int) -> dict[str, str]:
+def _look(place: int) -> dict[str, Any]:
     style = _STYLES[place // len(COLOURS) % len(_STYLES)]
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": style}
 
 
-def _number(form: str):  # type: ignore[no-untyped-def]
+def _number(form: str) -> Callable[[Any], str]:
     """Formats a number; a dash for none."""
     return lambda value: "–" if value is None or value != value else form.format(value)
