@@ -7,7 +7,23 @@ import sys
 import typer
 
 from mien import __version__
-from mien.cli import audit, data, doctor, evaluate, explore, export, live, models, predict, serve, train
+from mien.cli import (
+    audit,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    explain,
+    explore,
+    export,
+    live,
+    models,
+    predict,
+    serve,
+    study,
+    train,
+    verify,
+)
 from mien.errors import MienError
 
 app = typer.Typer(
@@ -24,9 +40,13 @@ app.command()(serve.serve)
 app.add_typer(data.app, name="data")
 app.command()(explore.explore)
 app.command()(audit.audit)
+app.command()(study.study)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
+app.command()(explain.explain)
 app.command()(export.export)
+app.command()(verify.verify)
 app.command()(models.models)
 app.command()(doctor.doctor)
 
