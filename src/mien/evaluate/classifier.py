@@ -33,6 +33,40 @@ class Classifier(Protocol):
         ...
 
 
+class Remembering:
+    """A classifier that is asked about each face once, however often it comes: pixel-identical faces are one.
+
+    Args:
+        classifier: what is asked about faces not seen before.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._said: dict[bytes, NDArray[np.float32]] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the classifier that is asked."""
+        return self._classifier.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the columns of `predict`, in order."""
+        return self._classifier.labels
+
+    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, len(labels)) of gray faces, uint8 (N, H, W); rows sum to 1."""
+        keys = [face.tobytes() for face in crops]
+        places = {key: place for place, key in enumerate(keys) if key not in self._said}
+        if places:
+            answers = self._classifier.predict(crops[list(places.values())])
+            if answers.shape != (len(places), len(self.labels)):
+                return answers  # `classify` says what is wrong with it
+            self._said.update(zip(places, answers, strict=True))
+        none = np.empty((0, len(self.labels)), np.float32)
+        return np.stack([self._said[key] for key in keys]) if keys else none
+
+
 def classify(
     classifier: Classifier,
     faces: NDArray[np.uint8],

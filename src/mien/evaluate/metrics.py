@@ -121,6 +121,22 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_intervals(
+    counts: Integers,
+    score: Callable[[Integers], NDArray[np.float64]],
+    generator: np.random.Generator,
+    *,
+    resamples: int = 2000,
+    level: float = 0.95,
+) -> NDArray[np.float64]:
+    """The same of a score that gives each class a value, (C, 2): low and high of each."""
+    n = int(counts.sum())
+    drawn = generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
+    tail = (1 - level) / 2
+    bounds: NDArray[np.float64] = np.quantile(score(drawn), (tail, 1 - tail), axis=0).T
+    return bounds
+
+
 # From probabilities. --------------------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ class Reliability:
 def reliability(probabilities: Floats, truth: Integers, *, bins: int = BINS) -> Reliability:
     """Faces in `bins` equally wide intervals of confidence, (0, 1/bins], ... (1 - 1/bins, 1]."""
     confidence, right = confidence_and_right(probabilities, truth)
-    return _grouped(equal_width(confidence, bins), confidence, right, bins)
+    return grouped(equal_width(confidence, bins), confidence, right, bins)
 
 
 def adaptive_reliability(probabilities: Floats, truth: Integers, *, bins: int = BINS) -> Reliability:
@@ -48,7 +48,7 @@ def adaptive_reliability(probabilities: Floats, truth: Integers, *, bins: int = 
     confidence, right = confidence_and_right(probabilities, truth)
     group = np.empty(len(truth), np.int64)
     group[np.argsort(confidence, kind="stable")] = np.arange(len(truth)) * bins // len(truth)
-    return _grouped(group, confidence, right, bins)
+    return grouped(group, confidence, right, bins)
 
 
 def calibration_error(probabilities: Floats, truth: Integers, *, bins: int = BINS) -> float:
@@ -70,7 +70,7 @@ def expected_calibration_noise(
     confidence = probabilities.max(axis=1).astype(np.float64)
     group = equal_width(confidence, bins)
     errors = [
-        _grouped(group, confidence, generator.random(len(confidence)) < confidence, bins).error
+        grouped(group, confidence, generator.random(len(confidence)) < confidence, bins).error
         for _ in range(draws)
     ]
     return float(np.mean(errors))
@@ -141,7 +141,7 @@ def equal_width(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
-def _grouped(
+def grouped(
     group: NDArray[np.int64], confidence: NDArray[np.float64], right: Floats | NDArray[np.bool_], bins: int
 ) -> Reliability:
     """Means of confidence and of `right` (true or false, or a share) in each group."""

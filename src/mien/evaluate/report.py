@@ -19,6 +19,7 @@ import numpy as np
 import mien
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
+from mien.evaluate.depth import Depth
 from mien.evaluate.predictions import Predictions, align
 from mien.evaluate.scores import Scores, score
 from mien.evaluate.tta import Views
@@ -114,13 +115,14 @@ def evaluate(
     )
 
 
-def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Write the evaluation's JSON, whole or not at all.
+def write_json(evaluation: Evaluation, path: Path, *, depth: Depth | None = None) -> None:
+    """Write the evaluation's JSON, whole or not at all, with the keys of `depth` where it is given.
 
     Raises:
         UsageError: the path cannot be written.
     """
-    _write(path, json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    content = {**evaluation.to_dict(), **({} if depth is None else depth.to_dict())}
+    _write(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:

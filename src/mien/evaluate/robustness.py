@@ -65,7 +65,8 @@ def measure_robustness(
     """The classifier's accuracy on the faces of its predictions, damaged in each way and strength.
 
     Each corruption and strength draws from a generator of its own, so that the same seed gives the same
-    faces, whichever else are asked for. With `faces`, a random part of so many is asked about. `progress` is called with the number of faces in each batch.
+    faces, whichever else are asked for. With `faces`, a random part of so many is asked about. `progress` is
+    called with the number of faces in each batch.
 
     Raises:
         ModelError: the classifier's answer is no probabilities.

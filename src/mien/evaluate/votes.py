@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluate.metrics import FLOOR, Floats, accuracy, bootstrap_interval, confusion, macro_f1
-from mien.evaluate.reliability import BINS, calibration_error, equal_width
+from mien.evaluate.reliability import BINS, Reliability, calibration_error, equal_width, grouped
 
 NO_MAJORITY = -1
 _EMOTIONS = len(FERPLUS)
@@ -149,6 +149,16 @@ def voters_calibration_error(probabilities: Floats, voters: NDArray[np.float64])
     gap = probabilities[rows, top].astype(np.float64) - voters[rows, top]
     group = equal_width(gap + voters[rows, top], BINS)
     return float(np.abs(np.bincount(group, weights=gap, minlength=BINS)).sum() / len(gap))
+
+
+def voters_reliability(probabilities: Floats, voters: NDArray[np.float64]) -> Reliability:
+    """Bins of confidence with the voters' mean share of the likeliest emotion in place of accuracy.
+
+    Both are (N, C), columns alike; its `error` is `voters_calibration_error`.
+    """
+    rows, top = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+    confidence = probabilities[rows, top].astype(np.float64)
+    return grouped(equal_width(confidence, BINS), confidence, voters[rows, top], BINS)
 
 
 def expected_voters_noise(

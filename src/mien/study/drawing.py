@@ -57,6 +57,14 @@ def quiet(axes: Axes, *, grid: str = "y") -> None:
     axes.set_axisbelow(True)
 
 
+def percent(axes: Axes, which: str) -> None:
+    """Write the ticks of these axes, "x", "y" or both, which are shares, in percent."""
+    from matplotlib.ticker import PercentFormatter
+
+    for axis in which:
+        getattr(axes, f"{axis}axis").set_major_formatter(PercentFormatter(1, decimals=0))
+
+
 def draw_faces(
     axes: Axes, faces: NDArray[np.generic], captions: Sequence[str], *, columns: int, lines: int = 1
 ) -> None:
