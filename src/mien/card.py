@@ -52,7 +52,8 @@ class Card:
 
     The ONNX takes ``pixels``, uint8 (N, input_size, input_size) gray; scaling, mean, std and
     upsampling are inside it. `mean` and `std` are of pixels in 0..1 and are for information.
-    `figures` holds what `mien evaluate` measured, by split.
+    `figures` holds what `mien evaluate` measured, by split: docs/evaluation.md has its keys. `latency` holds
+    what one face takes on one core, and the machine that it was timed on.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Card:
     data: dict[str, Any]
     training: dict[str, Any]
     figures: dict[str, Any] = field(default_factory=dict)
+    latency: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: int = 1
 

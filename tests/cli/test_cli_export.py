@@ -21,9 +21,10 @@ from mien.data import load
 from mien.data.synthetic import faces
 from mien.emotions import FERPLUS_COLUMNS, VOTES
 from mien.errors import MissingExtra, ModelError, UsageError
-from mien.evaluate.calibration import fit_temperature, halves
+from mien.evaluate.calibration import halves, match_confidence
 from mien.evaluate.conformal import prediction_set
 from mien.evaluate.metrics import accuracy, confusion
+from mien.evaluate.tta import Augmented
 from mien.train.checkpoint import Checkpoint, write_checkpoint
 from mien.train.distributed import World
 from mien.train.history import Epoch
@@ -119,7 +120,7 @@ def test_the_card_frames_faces_as_fer2013_does(place: Path, done: Result) -> Non
 
 
 @pytest.mark.parametrize("name", ["mien-small", "mien-small-int8"])
-def test_the_temperature_is_the_best_one_for_one_half_of_the_split(
+def test_the_temperature_makes_one_half_of_the_split_as_sure_as_it_is_right(
     place: Path, done: Result, name: str
 ) -> None:
     """Fitted anew here, on the float32 logits of the file itself."""
@@ -131,7 +132,7 @@ def test_the_temperature_is_the_best_one_for_one_half_of_the_split(
     probabilities = np.exp(logits - logits.max(1, keepdims=True))
     probabilities /= probabilities.sum(1, keepdims=True)
     assert head.temperature == pytest.approx(
-        fit_temperature(probabilities[fitted], faces.labels[fitted]), rel=1e-3
+        match_confidence(probabilities[fitted], faces.labels[fitted]), rel=1e-3
     )
     assert head.temperature != 1
 
@@ -147,6 +148,51 @@ def test_the_figures_are_what_the_calibrated_model_does(place: Path, done: Resul
     assert figures["votes"]["labels"] == "ferplus"
     assert figures["votes"]["votes"]["kl"] > 0
     assert set(figures["calibration"]) == {"fer2013", "votes"}
+
+
+def test_the_card_holds_the_curve_of_accuracy_against_coverage(place: Path, done: Result) -> None:
+    """Anew from the file's logits: the surest faces first, those of Training left out (there are none)."""
+    card = read_card(place / "run" / "mien-small.json")
+    curve = card.figures["PublicTest"]["coverage"]["fer2013"]
+    faces = load(place / "fer2013.csv").split("PublicTest")
+    logits = OnnxClassifier(place / "run" / "mien-small.onnx", head="fer2013").logits(faces.pixels)
+    scaled = logits.astype(np.float64) / card.head("fer2013").temperature
+    confidence = 1 / np.exp(scaled - scaled.max(1, keepdims=True)).sum(1)
+    right = (logits.argmax(1) == faces.labels)[np.argsort(-confidence)]
+    for point in (29, 49, 79, 99):
+        answered = int(np.ceil(110 * (point + 1) / 100))
+        assert curve["coverage"][point] == pytest.approx(answered / 110, abs=1e-4)
+        assert curve["accuracy"][point] == pytest.approx(right[:answered].mean(), abs=0.04)
+    assert (curve["n"], len(curve["coverage"])) == (110, 100)
+    assert curve["accuracy"][-1] == pytest.approx(card.figures["PublicTest"]["fer2013"]["accuracy"], abs=1e-4)
+
+
+def test_the_card_holds_figures_with_ten_views_of_each_face(place: Path, done: Result) -> None:
+    card = read_card(place / "run" / "mien-small.json")
+    found = card.figures["PublicTest"]["tta"]["fer2013"]
+    faces = load(place / "fer2013.csv").split("PublicTest")
+    answers = Augmented(OnnxClassifier(place / "run" / "mien-small.onnx", head="fer2013")).predict(
+        faces.pixels
+    )
+    assert (found["views"], found["n"]) == (10, 110)
+    assert found["accuracy"] == pytest.approx((answers.argmax(1) == faces.labels).mean(), abs=1e-6)
+
+
+def test_the_card_says_how_long_a_face_takes_and_on_what(place: Path, done: Result) -> None:
+    latency = read_card(place / "run" / "mien-small.json").latency
+    assert 0 < latency["least_ms"] <= latency["median_ms"]
+    assert latency["cpu_ms"] > 0
+    assert latency["threads"] == 1
+    assert latency["processor"]
+
+
+def test_votes_are_calibrated_on_faces_without_a_majority_too(place: Path, done: Result) -> None:
+    figures = read_card(place / "run" / "mien-small.json").figures["PublicTest"]
+    faces = load(place / "fer2013.csv", votes=place / "votes.csv").split("PublicTest")
+    emotions = int((faces.votes[:, :8].sum(1) > 0).sum())
+    found = figures["calibration"]["votes"]
+    assert found["n_fitted"] + found["n_measured"] == figures["crossed"]["votes"]["n"] == emotions
+    assert found["n_sets"] <= found["n_measured"]
 
 
 def test_conformal_sets_of_the_card_hold_the_truth_as_often_as_was_measured(

@@ -45,6 +45,13 @@ def export(
             help="Fit temperatures and conformal thresholds on half of the split; put figures in the card.",
         ),
     ] = True,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta/--no-tta",
+            help="Put figures with test-time augmentation in the card too: ten more looks at each face.",
+        ),
+    ] = True,
 ) -> None:
     """Write a run's best network as one ONNX file with its card beside it.
 
@@ -79,12 +86,14 @@ def export(
             done.append(quantize_export(done[0], table, np.random.default_rng(0), split=split))
             _show_int8(done[1], split, console)
         if calibrate:
+            from mien.cli.export_latency import time_one_face
             from mien.cli.export_measure import completed_card, measure
             from mien.export.cards import write_card
 
             for exported in done:
-                measured = measure(exported, table, split, tell=status.update)
-                write_card(completed_card(exported.card, split, measured), exported.onnx)
+                measured = measure(exported, table, split, tta=tta, tell=status.update)
+                card = completed_card(exported.card, split, measured, time_one_face(exported))
+                write_card(card, exported.onnx)
                 console.print(_calibration(exported, split, measured))
 
 
@@ -143,7 +152,8 @@ def _calibration(exported: Exported, split: str, measured: dict[str, MeasuredHea
         pad_edge=False,
         title=f"{exported.card.name} on {split}",
         title_justify="left",
-        caption="ECE: calibration error on the half that the temperature was not fitted on",
+        caption="ECE: calibration error on the half that the temperature was not fitted on; crossed: of all "
+        "faces, each by the temperature of the other half, over 20 halvings; chance: that of a perfect model",
         caption_justify="left",
     )
     table.add_column("head")
@@ -153,6 +163,8 @@ def _calibration(exported: Exported, split: str, measured: dict[str, MeasuredHea
         "temperature",
         "ECE before",
         "ECE after",
+        "crossed",
+        "chance",
         "90 % sets: size, coverage",
     ):
         table.add_column(column, justify="right")
@@ -166,6 +178,8 @@ def _calibration(exported: Exported, split: str, measured: dict[str, MeasuredHea
             f"{fitted.temperature:.3f}",
             f"{fitted.ece_before:.3f}",
             f"{fitted.ece_after:.3f}",
+            f"{head.crossed.ece:.3f} ± {head.crossed.ece_std:.3f}",
+            f"{head.crossed.ece_noise:.3f}",
             sets.get(0.9, ""),
         )
     return table

@@ -13,7 +13,7 @@ import torch
 from mien.card import Card, Framing, Head, sha256_file
 from mien.errors import ModelError
 from mien.train.checkpoint import write_atomically
-from mien.train.network import HEAD_ABSTAIN, HEAD_LABELS
+from mien.train.network import HEAD_ABSTAIN, head_labels
 from mien.train.predictor import LoadedRun
 from mien.train.scaling import count_macs, count_parameters
 
@@ -39,7 +39,7 @@ def card_of_run(
         ModelError: the run's run.json is missing or not JSON.
     """
     network, recipe, _ = loaded
-    heads = tuple(Head(head, HEAD_LABELS[head], HEAD_ABSTAIN[head]) for head in network.heads)
+    heads = tuple(Head(head, head_labels(head), HEAD_ABSTAIN.get(head, ())) for head in network.heads)
     facts = _read_facts(run)
     return Card(
         name=name,
@@ -72,6 +72,7 @@ def with_measurements(
     temperatures: Mapping[str, float] | None = None,
     conformal: Mapping[str, Mapping[str, float]] | None = None,
     figures: Mapping[str, Any] | None = None,
+    latency: Mapping[str, Any] | None = None,
 ) -> Card:
     """The card with what was measured put in place; what is not given stays.
 
@@ -80,6 +81,7 @@ def with_measurements(
         temperatures: by name of the head.
         conformal: by name of the head, coverage (such as 0.9, or its text ``"0.90"``) to threshold.
         figures: by split; splits that are not named keep theirs.
+        latency: milliseconds a face, and the machine.
 
     Raises:
         CardError: a head that the model does not have.
@@ -98,7 +100,12 @@ def with_measurements(
         )
         for head in card.heads
     )
-    return dataclasses.replace(card, heads=heads, figures={**card.figures, **(figures or {})})
+    return dataclasses.replace(
+        card,
+        heads=heads,
+        figures={**card.figures, **(figures or {})},
+        latency=card.latency if latency is None else dict(latency),
+    )
 
 
 def write_card(card: Card, onnx: Path) -> Path:

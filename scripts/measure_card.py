@@ -1,0 +1,39 @@
+"""Calibrate and measure a model again that has been exported already, and write what comes out into its card.
+
+    python scripts/measure_card.py mien-lite0 --data fer2013.csv --votes fer2013new.csv
+
+For a change of what a card holds, or of how it is calibrated: `mien export` does the same when the run is
+still there. The ONNX file and its hash stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mien.cli.export_latency import time_one_face
+from mien.cli.export_measure import completed_card, measure
+from mien.data import load
+from mien.export.cards import write_card
+from mien.weights import find_model
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="a shipped name, or an ONNX file with its card beside it")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--votes", type=Path)
+    parser.add_argument("--split", default="PublicTest")
+    parser.add_argument("--no-tta", action="store_true", help="leave out the ten views of each face")
+    asked = parser.parse_args()
+    model = find_model(asked.model, verify=True)
+    table = load(asked.data, votes=asked.votes)
+    measured = measure(model, table, asked.split, tta=not asked.no_tta, tell=print)
+    print(write_card(completed_card(model.card, asked.split, measured, time_one_face(model)), model.onnx))
+
+
+if __name__ == "__main__":
+    main()
