@@ -311,10 +311,10 @@ def test_a_smaller_network_begins_with_evenly_spaced_channels_of_the_larger(tmp_
     path = tmp_path / "larger.safetensors"
     save_file(dict(larger.state_dict()), path)
     smaller = build_network(replace(LITE, width=0.5, depth=0.6, init=str(path)), BOTH, seed=2)
-    name = "blocks.3.1.conv_pw"  # of 80 channels 24 are left, each widened six times
+    name = "blocks.3.1.conv_pw"  # of 80 channels 40 are left, each widened six times
     theirs, ours = (net.backbone.get_submodule(name).weight for net in (larger, smaller))
-    rows, columns = [torch.linspace(0, n - 1, m).round().long() for n, m in ((480, 144), (80, 24))]
+    rows, columns = [torch.linspace(0, n - 1, m).round().long() for n, m in ((480, 240), (80, 40))]
     assert torch.equal(ours, theirs[rows][:, columns])
     norm = "blocks.3.1.bn1"
-    assert smaller.backbone.get_submodule(norm).weight.shape == (144,)
+    assert smaller.backbone.get_submodule(norm).weight.shape == (240,)
     assert torch.equal(smaller.heads["votes"].weight, larger.heads["votes"].weight)

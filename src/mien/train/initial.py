@@ -53,8 +53,8 @@ def select(larger: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tenso
     """For a network of less width or depth: of each of the larger one's tensors what it has room for.
 
     Channels are taken at even distances, in every layer alike, so that what a layer takes is what the one
-    before it gives; of a stage's layers the first are taken. Tensors of the same shape stay as they are, and so
-    do those without a counterpart.
+    before it gives; of a stage's layers the first are taken. Tensors of the same shape stay as they are,
+    and so do those without a counterpart.
 
     Source: Xu et al. 2024, "Initializing Models with Larger Ones": a far better beginning than chance.
     """
