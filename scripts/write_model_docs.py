@@ -6,16 +6,19 @@ So that a figure in the documentation cannot differ from the one that was measur
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mien.card import Card
 from mien.train.recipe import Recipe
-from mien.weights import DEFAULT, find_model, shipped
+from mien.weights import Model, find_model, shipped
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")
 SPLIT = "PublicTest"
+
+_AGAINST = {"fer2013": "labels", "votes": "voters' shares"}
 
 
 def filled(text: str) -> str:
@@ -31,47 +34,79 @@ def filled(text: str) -> str:
 def overview() -> str:
     """One row a shipped model."""
     rows = [
-        "| model | FER2013, 7 classes, PublicTest (n) | without Training's duplicates (n) | FER+ majority, 8 classes (n) "
-        "| parameters | file |",
-        "|---|---|---|---|---|---|",
+        "| model | FER2013, 7 classes, PublicTest (n) | without Training's duplicates (n) | flip and five crops "
+        "| FER+ majority, 8 classes (n) | parameters | file | CPU time a face |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name in shipped():
-        model = find_model(name)
+    notes = []
+    for model in _shipped():
         labels, votes = _scores(model.card, "fer2013"), _scores(model.card, "votes")["votes"]
         rows.append(
-            f"| `{name}` | **{_interval(labels)}** ({labels['n']:,}) "
+            f"| `{model.card.name}` | **{_interval(labels)}** ({labels['n']:,}) "
             f"| {_interval(labels['deduplicated'])} ({labels['deduplicated']['n']:,}) "
+            f"| {_several(model.card)} "
             f"| {_interval(votes)} ({votes['n']:,}) "
-            f"| {model.card.parameters / 1e6:.2f} M | {model.onnx.stat().st_size / 1e6:.1f} MB |"
+            f"| {model.card.parameters / 1e6:.2f} M | {model.onnx.stat().st_size / 1e6:.1f} MB "
+            f"| {_latency(model.card)} |"
         )
-    training = find_model(DEFAULT).card.training
-    rows += ["", f"One seed; 95 % bootstrap intervals over faces; {_where(training)}."]
+        notes.append(f"`{model.card.name}`: {_where(model.card.training)}.")
+    rows += ["", "One seed each; 95 % bootstrap intervals over faces. " + " ".join(notes) + _timed()]
     return "\n".join(rows)
 
 
 def facts() -> str:
-    """What the model is, in numbers."""
-    model = find_model(DEFAULT)
-    card, training = model.card, model.card.training
-    export = training["export"]
-    agree = ", ".join(f"{head.name} {export['agreement'][head.name]['max_dp']:.1g}" for head in card.heads)
-    return "\n".join(
-        [
-            "| | |",
-            "|---|---|",
-            f"| parameters, MACs a face | {card.parameters:,}, {card.macs / 1e6:.0f} M |",
-            f"| file | {model.onnx.stat().st_size / 1e6:.1f} MB, SHA-256 `{card.sha256}` |",
-            f"| trained | {_where(training)}, {training['seconds'] / 3600:.1f} h, epoch {training['best_epoch']} of "
-            f"{training['epochs']}, seed {training['seed']} |",
-            f"| ONNX against PyTorch on {SPLIT} | largest difference of a probability: {agree}; every answer equal |",
-            f"| licence | {card.licence} |",
-        ]
-    )
+    """What each model is, in numbers."""
+    return _by_model(_facts, "###")
 
 
 def figures() -> str:
-    """The scores on PublicTest."""
-    card = find_model(DEFAULT).card
+    """The scores of each model on PublicTest."""
+    return _by_model(_figures, "###")
+
+
+def calibration() -> str:
+    """Temperature, ECE, conformal sets and the curve of accuracy against coverage, of each model."""
+    return _by_model(_calibration, "####")
+
+
+def _shipped() -> list[Model]:
+    return [find_model(name) for name in shipped()]
+
+
+def _by_model(section: Callable[[Model], str], level: str) -> str:
+    """The section of every shipped model, each under its name where there are several."""
+    models = _shipped()
+    if len(models) == 1:
+        return section(models[0])
+    return "\n\n".join(f"{level} `{model.card.name}`\n\n{section(model)}" for model in models)
+
+
+def _facts(model: Model) -> str:
+    card, training = model.card, model.card.training
+    export = training["export"]
+    agree = ", ".join(f"{head.name} {export['agreement'][head.name]['max_dp']:.1g}" for head in card.heads)
+    rows = [
+        "| | |",
+        "|---|---|",
+        f"| backbone | {_backbone(card)}, faces enlarged to {card.network_size} px inside it |",
+        f"| parameters, MACs a face | {card.parameters:,}, {card.macs / 1e6:.0f} M |",
+        f"| file | {model.onnx.stat().st_size / 1e6:.1f} MB, SHA-256 `{card.sha256}` |",
+        f"| trained | {_where(training)}, {training['seconds'] / 3600:.1f} h, epoch {training['best_epoch']} of "
+        f"{training['epochs']}, seed {training['seed']} |",
+        f"| ONNX against PyTorch on {SPLIT} | largest difference of a probability: {agree}; every answer equal |",
+    ]
+    if found := card.latency:
+        rows.append(
+            f"| one face on one core | {found['cpu_ms']:.2f} ms of CPU time (mean of {found['faces']}), by the clock "
+            f"{found['least_ms']:.2f} ms at best; {found['processor']}, {found['cores']} cores, "
+            f"ONNX Runtime {found['onnxruntime']} |"
+        )
+    rows.append(f"| licence | {card.licence} |")
+    return "\n".join(rows)
+
+
+def _figures(model: Model) -> str:
+    card = model.card
     labels = _scores(card, "fer2013")
     fresh, voted = labels["deduplicated"], _scores(card, "votes")["votes"]
     rows = [
@@ -82,6 +117,11 @@ def figures() -> str:
     ]
     rows.append(f"| faces | {labels['n']:,} | {fresh['n']:,} |")
     rows.append(f"| accuracy | {_interval(labels)} | {_interval(fresh)} |")
+    if several := card.figures[SPLIT].get("tta", {}).get("fer2013"):
+        rows.append(
+            f"| accuracy, mean of {several['views']} views (five crops, each mirrored too) "
+            f"| {_interval(several)} | {_interval(several['deduplicated'])} |"
+        )
     for key, name in (
         ("macro_f1", "macro F1"),
         ("balanced_accuracy", "balanced accuracy"),
@@ -97,25 +137,42 @@ def figures() -> str:
         )
     rows += ["", _confusions(labels["confusion"]), ""]
     rows += [
-        f"FER+ votes, the {voted['n']:,} faces of {SPLIT} whose ten voters have a majority: accuracy {_interval(voted)}, "
-        f"macro F1 {voted['macro_f1']:.1%}; mean KL(voters to answer) {voted['kl']:.3f} nats, "
-        f"{voted['kl_reduction']:.0%} below the {voted['kl_baseline']:.3f} of the best smoothed one-hot of the same answers."
+        f"FER+ votes, the {voted['n']:,} faces of {SPLIT} whose ten voters have a majority: accuracy "
+        f"{_interval(voted)}, macro F1 {voted['macro_f1']:.1%}; mean KL(voters to answer) {voted['kl']:.3f} nats, "
+        f"{voted['kl_reduction']:.0%} below the {voted['kl_baseline']:.3f} of the best smoothed one-hot of the same "
+        "answers."
     ]
     return "\n".join(rows)
 
 
-def calibration() -> str:
-    """Temperature, ECE and conformal sets by head."""
-    found = find_model(DEFAULT).card.figures[SPLIT]["calibration"]
+def _calibration(model: Model) -> str:
+    figures = model.card.figures[SPLIT]
+    found, crossed = figures["calibration"], figures.get("crossed", {})
     rows = [
         "| head | against | temperature | ECE before | after | chance | faces measured |",
         "|---|---|---|---|---|---|---|",
     ]
-    against = {"fer2013": "labels", "votes": "voters' shares"}
     for head, fit in found.items():
         rows.append(
-            f"| `{head}` | {against[head]} | {fit['temperature']:.3f} | {fit['ece_before']:.3f} | {fit['ece_after']:.3f} "
-            f"| {fit['ece_noise']:.3f} | {fit['n_measured']:,} |"
+            f"| `{head}` | {_AGAINST[head]} | {fit['temperature']:.3f} | {fit['ece_before']:.3f} "
+            f"| {fit['ece_after']:.3f} | {fit['ece_noise']:.3f} | {fit['n_measured']:,} |"
+        )
+    if crossed:
+        halvings = next(iter(crossed.values()))["halvings"]
+        rows += [
+            "",
+            f'The same over {halvings} random halvings, mean ± spread; "crossed" measures all faces, each by the '
+            'temperature of the half that it is not in; "without chance" is the root of the squared error freed '
+            "of what chance adds to it (Kumar et al. 2019), and no less than the error:",
+            "",
+            "| head | ECE of one half | chance | ECE crossed | chance | without chance | faces |",
+            "|---|---|---|---|---|---|---|",
+        ]
+    for head, fit in crossed.items():
+        rows.append(
+            f"| `{head}` | {fit['ece_half']:.3f} ± {fit['ece_half_std']:.3f} | {fit['ece_half_noise']:.3f} "
+            f"| {fit['ece']:.3f} ± {fit['ece_std']:.3f} | {fit['ece_noise']:.3f} | {fit['debiased']:.3f} "
+            f"| {fit['n']:,} |"
         )
     rows += ["", "| head | `Face.set(coverage)` | holds the truth | mean size |", "|---|---|---|---|"]
     for head, fit in found.items():
@@ -123,6 +180,19 @@ def calibration() -> str:
             rows.append(
                 f"| `{head}` | {row['coverage']:.2f} | {row['measured_coverage']:.1%} | {row['mean_size']:.2f} |"
             )
+    if "coverage" in figures:
+        said = "; ".join(
+            f"`{head}` is right on {_accuracy_at(curve, 0.5):.1%} of the surest half and on "
+            f"{_accuracy_at(curve, 0.8):.1%} of the surest four fifths"
+            for head, curve in figures["coverage"].items()
+        )
+        rows += [
+            "",
+            f"![Accuracy of {model.card.name} on the faces that it is surest of, by their share]"
+            f"(images/coverage-{model.card.name}.svg)",
+            "",
+            f"Answering only the surest faces: {said} (PublicTest without Training's duplicates).",
+        ]
     return "\n".join(rows)
 
 
@@ -151,6 +221,42 @@ SECTIONS = {
 def _scores(card: Card, head: str) -> dict[str, Any]:
     scores: dict[str, Any] = card.figures[SPLIT][head]
     return scores
+
+
+def _accuracy_at(curve: dict[str, Any], coverage: float) -> float:
+    """Accuracy on that share of the faces, by the nearest point of the curve."""
+    return float(
+        min(zip(curve["coverage"], curve["accuracy"], strict=True), key=lambda p: abs(p[0] - coverage))[1]
+    )
+
+
+def _several(card: Card) -> str:
+    found = card.figures[SPLIT].get("tta", {}).get("fer2013")
+    return _interval(found) if found else "not measured"
+
+
+def _latency(card: Card) -> str:
+    return f"{card.latency['cpu_ms']:.1f} ms" if card.latency else "not measured"
+
+
+def _timed() -> str:
+    """The machines of the latencies."""
+    machines = dict.fromkeys(
+        f"{card.latency['processor']}, {card.latency['cores']} cores"
+        for card in (model.card for model in _shipped())
+        if card.latency
+    )
+    return f" CPU time: one face at a time on one core; {'; '.join(machines)}." if machines else ""
+
+
+def _backbone(card: Card) -> str:
+    network = card.training["recipe"]["network"]
+    scaled = [
+        f"{name} x {network[key]:g}"
+        for key, name in (("width", "width"), ("depth", "depth"))
+        if network.get(key, 1) != 1
+    ]
+    return f"`{card.backbone}`" + (f", {', '.join(scaled)}" if scaled else "")
 
 
 def _interval(scores: dict[str, Any]) -> str:
@@ -183,6 +289,49 @@ def _confusions(confusion: dict[str, Any]) -> str:
     )
 
 
+def draw_coverage(model: Model, path: Path) -> None:
+    """The curve of accuracy against coverage in a model's card, as SVG, the same bytes for the same card."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    curves = model.card.figures[SPLIT]["coverage"]
+    # Colours that people with any colour vision tell apart. Source: Okabe & Ito 2008, "Color Universal Design".
+    looks = {
+        "fer2013": ("#0072B2", "-", "FER2013's labels"),
+        "votes": ("#D55E00", "--", "majority of ten voters"),
+    }
+    with mpl.rc_context({"svg.hashsalt": "mien", "font.size": 10}):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for head, curve in curves.items():
+            colour, line, name = looks[head]
+            # The first few points are of so few faces that they say nothing.
+            x, y = ([100 * value for value in curve[key]][4:] for key in ("coverage", "accuracy"))
+            axes.plot(x, y, line, color=colour, linewidth=2, label=f"{name} (n = {curve['n']:,})")
+            axes.annotate(
+                f"{y[-1]:.1f} %",
+                (x[-1], y[-1]),
+                (4, 0),
+                textcoords="offset points",
+                color=colour,
+                va="center",
+            )
+        axes.set_xlim(0, 109)
+        axes.set_ylim(min(60.0, axes.get_ylim()[0]), 100.5)
+        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlabel("share of the faces that are answered, the surest first (%)")
+        axes.set_ylabel("right answers (%)")
+        axes.set_title(f"{model.card.name}, {SPLIT} without Training's duplicates", fontsize=10, loc="left")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="lower left", frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+
+
 if __name__ == "__main__":
+    for each in _shipped():
+        if "coverage" in each.card.figures[SPLIT]:
+            draw_coverage(each, ROOT / "docs" / "images" / f"coverage-{each.card.name}.svg")
     for page in PAGES:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
