@@ -44,9 +44,9 @@ def study(
 
     runs = tuple(run or ())
     chosen = model or _model_of(runs)
-    with _progress(f"reading {data}") as (begin, done):
+    with _progress(f"reading {data}") as (begin, done, asked):
         table = load(data, votes=votes)
-        page = write(table, _subject(chosen, runs), out, split=split, begin=begin, done=done)
+        page = write(table, _subject(chosen, runs), out, split=split, begin=begin, done=done, asked=asked)
     typer.echo(f"{page}: {len(table):,} faces, {chosen} judged on {split}")
     typer.echo(f"figures as PNG and SVG and study.json beside it; {page.stat().st_size / 1e6:.1f} MB")
 
@@ -85,19 +85,25 @@ def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
         from mien.train.predictor import TorchClassifier
 
         first = TorchClassifier(Path(model), head="fer2013")
-        heads, network = first.heads, network_of_run(Path(model))
+        heads, network, temperature = first.heads, network_of_run(Path(model)), 1.0
     else:
         from mien.weights import find_model
 
         card = find_model(model).card
         heads, network = tuple(head.name for head in card.heads), network_of_card(card)
+        temperature = (
+            card.heads[0].temperature if "fer2013" not in heads else card.head("fer2013").temperature
+        )
     wanted = [head for head in ("fer2013", "votes") if head in heads]
-    return Subject(network, {head: open_classifier(model, head) for head in wanted}, runs)
+    classifiers = {head: open_classifier(model, head) for head in wanted}
+    return Subject(network, classifiers, temperature, runs)
 
 
 @contextmanager
-def _progress(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """A bar on stderr that moves on with each chapter; gives what tells it of chapters and of parts."""
+def _progress(
+    first: str,
+) -> Iterator[tuple[Callable[[str], None], Callable[[str], None], Callable[[int], None]]]:
+    """A bar on stderr that moves on with each chapter; gives what tells it of chapters, parts and faces."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -106,7 +112,7 @@ def _progress(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(first, total=CHAPTERS)
-        title = ""
+        title, faces = "", 0
 
         def begin(chapter: str) -> None:
             nonlocal title
@@ -115,4 +121,9 @@ def _progress(first: str) -> Iterator[tuple[Callable[[str], None], Callable[[str
             title = chapter
             progress.update(task, description=title)
 
-        yield begin, lambda part: progress.update(task, description=f"{title}: {part}")
+        def asked(n: int) -> None:
+            nonlocal faces
+            faces += n
+            progress.update(task, description=f"{title}: the model was asked about {faces:,} faces")
+
+        yield begin, lambda part: progress.update(task, description=f"{title}: {part}"), asked

@@ -41,7 +41,7 @@ def at_work_part(predictions: Predictions) -> Part:
         "chosen by rule, not for their beauty: above, the face on which each answer is surest; below, the "
         "one in the middle. The report showed pictures from its webcam here: mien live shows the same of "
         "your own face, and mien predict of a photo.",
-        (1.55 * len(found), 4.5),
+        (1.55 * len(found), 4.2),
         lambda axes: draw(axes, predictions, found),
         [
             {"answer": name, "chosen": which, **_facts(predictions, place)}

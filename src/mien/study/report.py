@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import mien
@@ -11,8 +12,11 @@ from mien.data.table import FaceTable
 from mien.errors import DataError
 from mien.evaluate.classifier import Classifier
 from mien.evaluate.predictions import predict_split
-from mien.study import explore, network
+from mien.evaluate.robustness import measure_robustness
+from mien.evaluate.votes import NO_MAJORITY, majority
+from mien.study import explore, judging, learning, network
 from mien.study.at_work import at_work_part
+from mien.study.learning import Learning
 from mien.study.network import Network
 from mien.study.part import Chapter, Document, Part
 from mien.study.writing import write
@@ -20,6 +24,8 @@ from mien.study.writing import write
 NAME = "study"
 # The most that a study has.
 CHAPTERS = 5
+# Damaging pictures in nine ways and five strengths takes 45 looks at each.
+DAMAGED_FACES = 400
 
 # The places of the report that have a figure or a table, or wish for one, and what stands there.
 REPORT: dict[str, str] = {
@@ -41,6 +47,19 @@ _JUDGING = (
     "The report's section 4.1, and what its section 5.2 wished for. A number is worth what stands beside "
     "it: how many faces, how it could have come out by chance, and on which faces the model is wrong."
 )
+_LEARNING = (
+    "The report's section 3.2.2 plotted the learning rate and the losses, and found that learning stopped "
+    "around epoch 35, while the two losses parted before. Accuracy was still rising then, which is why that "
+    "is easily missed."
+)
+# Parts by name, and the place of the report that each is the counterpart of.
+_LEARNED = {
+    "loss": "section 3.2.2",
+    "accuracy": "section 3.2.2",
+    "gap": "section 3.2.2",
+    "learning_rate": "section 3.2.2",
+    "augmented": "section 3.1",
+}
 _LEAD = (
     "What the data holds, what is wrong with it, how a network learned from it, and how far the result can "
     "be believed. It follows “Facial Emotion Recognition using EfficientNet”, called the report here."
@@ -54,11 +73,13 @@ class Subject:
     Attributes:
         network: its layers and how it was trained.
         classifiers: what answers, by name of the head: ``"fer2013"``, and ``"votes"`` where it has one.
+        temperature: that the classifier of the labels divides its logits by; 1 where it has none.
         runs: folders of training runs whose learning is shown.
     """
 
     network: Network
     classifiers: Mapping[str, Classifier] = field(default_factory=dict)
+    temperature: float = 1.0
     runs: Sequence[Path] = ()
 
 
@@ -70,6 +91,7 @@ def study(
     split: str = "PublicTest",
     begin: Callable[[str], None] = lambda _: None,
     done: Callable[[str], None] = lambda _: None,
+    asked: Callable[[int], None] = lambda _: None,
 ) -> Path:
     """The page study.html in the folder, beside each figure as PNG and SVG and study.json.
 
@@ -80,19 +102,23 @@ def study(
         split: the faces on which the model is judged.
         begin: told the title of each chapter as it begins.
         done: told the name of each part when its files are written.
+        asked: told how many faces the model was asked about, batch by batch.
 
     Raises:
-        DataError: the table is empty or has no such split, or the folder cannot be made.
+        DataError: the table is empty or has no such split, a folder is no run's, or the one to write to
+            cannot be made.
+        ModelError: the model's answers are no probabilities.
         MissingExtra: matplotlib or pandas is not installed.
     """
     if not len(table):
         raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to study.")
     judged = len(table.split(split))
+    runs = learning.read_runs(subject.runs) if subject.runs else []
     document = Document(
         name=NAME,
         title="Reading apparent expressions: a study",
         lead=_LEAD,
-        chapters=chapters(table, subject, split),
+        chapters=chapters(table, subject, split, runs=runs, asked=asked),
         about={
             "data": explore.about(table),
             "model": {"name": subject.network.name, "backbone": subject.network.backbone, "judged_on": split},
@@ -105,18 +131,42 @@ def study(
     return write(document, folder, begin=begin, done=done)
 
 
-def chapters(table: FaceTable, subject: Subject, split: str) -> Iterator[Chapter]:
-    """The chapters of a study, each worked out when its parts are asked for."""
+def chapters(
+    table: FaceTable,
+    subject: Subject,
+    split: str,
+    *,
+    runs: Sequence[Learning] = (),
+    asked: Callable[[int], None] = lambda _: None,
+) -> Iterator[Chapter]:
+    """The chapters of a study, each worked out when its parts are asked for.
+
+    `runs` are those whose learning is shown, `asked` is told how many faces the model was asked about.
+    """
     yield explore.chapter(table)
     yield network.chapter(subject.network)
+    if runs:
+        yield Chapter("learning", "Seeing the learning", _LEARNING, _at(_LEARNED, learning.parts(runs)))
     if subject.classifiers:
-        yield Chapter("judging", "Judging the model", _JUDGING, _judged(table, subject, split))
+        yield Chapter("judging", "Judging the model", _JUDGING, _judged(table, subject, split, asked))
 
 
-def _judged(table: FaceTable, subject: Subject, split: str) -> Iterator[Part]:
+def _judged(table: FaceTable, subject: Subject, split: str, asked: Callable[[int], None]) -> Iterator[Part]:
+    """Every figure about the model's answers, and the model at work."""
     head, classifier = next(iter(subject.classifiers.items()))
-    predictions = predict_split(classifier, table, split, head=head, known_only=True)
+    ask = partial(predict_split, table=table, split=split, known_only=True, progress=asked)
+    predictions = ask(classifier, head=head)
+    voter = subject.classifiers.get("votes")
+    voted = None
+    if voter is not None and _has_majority(table, split):
+        voted = ask(voter, head="votes", labels="ferplus")
     yield at_work_part(predictions)
+    yield from judging.parts(
+        predictions,
+        voted=voted,
+        held=subject.temperature,
+        robustness=measure_robustness(classifier, predictions, faces=DAMAGED_FACES, progress=asked),
+    )
 
 
 def _facts(table: FaceTable, subject: Subject, split: str, judged: int) -> dict[str, str]:
@@ -137,3 +187,10 @@ def _at(places: Mapping[str, str], parts: Iterable[Part]) -> Iterator[Part]:
     """The parts, those of these names marked as counterparts of these places of the report."""
     for part in parts:
         yield replace(part, report=places[part.name]) if part.name in places and not part.report else part
+
+
+def _has_majority(table: FaceTable, split: str) -> bool:
+    """Whether any face of the split has a majority of votes."""
+    return table.votes is not None and bool(
+        (majority(table.votes[table.splits == split]) != NO_MAJORITY).any()
+    )

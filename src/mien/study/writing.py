@@ -107,7 +107,7 @@ def _counterparts(document: Document, groups: list[SectionGroup], places: Mappin
         )
     body = "\n".join(rows)
     return (
-        '<details class="counterparts">\n<summary>Where each figure of the report is found here</summary>\n'
+        "<details open>\n<summary>Where each figure of the report is found here</summary>\n"
         '<table>\n<thead><tr><th scope="col">in the report</th><th scope="col">what it showed</th>'
         f'<th scope="col">here</th></tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</details>\n'
     )
