@@ -40,6 +40,15 @@ def test_two_files_of_predictions_need_no_data(tmp_path: Path) -> None:
     assert "0 faces only first named right, 40 only second" in result.stdout
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    paths = [write_answers(tmp_path / name / "seed-0.csv", 0.6) for name in "ab"]
+    result = compare(*paths)
+    assert result.exit_code == 0, result.exception
+    assert f"No difference: {paths[0]} and {paths[1]} are right equally often" in result.stdout
+
+
 def test_models_are_asked_about_the_same_faces_and_the_page_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import mien.data.synthetic
 from mien.cli.app import app
 from mien.cli.train_progress import TerminalReporter, duration
+from mien.data.synthetic import faces as draw_faces
 from mien.errors import MissingExtra, RecipeError, ResumeError, SourceNotFound, UsageError
 from mien.train import start
 from mien.train.checkpoint import read_checkpoint
@@ -252,7 +253,7 @@ def write_numbered_folder(root: Path) -> None:
     """Faces as RAF-DB comes from Kaggle, but with names that tell who is on them: 6 people, 7 faces each."""
     from PIL import Image
 
-    drawn = mien.data.synthetic.faces(42)
+    drawn = draw_faces(42)
     for i, (face, label) in enumerate(zip(drawn.pixels, drawn.labels, strict=True)):
         path = root / str((6, 3, 2, 4, 5, 1, 7)[label]) / f"p{i % 6}_{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,9 +263,7 @@ def write_numbered_folder(root: Path) -> None:
 def test_folds_of_a_numbered_folder_are_trained_and_summed_up(
     mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(start, "draw_run", lambda folder: None)
     # A folder that has the map's own name must not be taken for the map.
     monkeypatch.chdir(tmp_path)
     write_numbered_folder(tmp_path / "raf-db")
@@ -283,6 +282,23 @@ def test_folds_of_a_numbered_folder_are_trained_and_summed_up(
     assert one.exit_code == 0, one.exception
     assert "on fold 2 of 2" in one.stdout
     assert (tmp_path / "one" / BEST).exists()
+
+
+def test_the_weights_that_ship_are_tuned_to_another_data_set(
+    mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a learning rate of nought, the head that is kept is the shipped one."""
+    from mien.train.predictor import load_network
+
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
+    write_numbered_folder(tmp_path / "faces")
+    asked = ["--data", tmp_path / "faces", "--label-map", "raf-db", "--recipe", "finetune", "--threads", "1"]
+    small = ["--set", "network.size=48", "--set", "epochs=1", "--set", "batch_size=8", "--set", "lr=0"]
+    fold = ["--folds", "3", "--fold", "1", "--set", r"subject=/(p\d)_", "--out", tmp_path / "out"]
+    result = mien_train(*asked, *small, *fold)
+    assert result.exit_code == 0, result.exception
+    kept = read_checkpoint(tmp_path / "out" / BEST).tensors["heads.fer2013.weight"]
+    torch.testing.assert_close(kept, load_network("mien-lite0").heads["fer2013"].weight.detach())
 
 
 @pytest.mark.parametrize("option", [["--folds", "3"], ["--fold", "1"], ["--label-map", "raf-db"]])

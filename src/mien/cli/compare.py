@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,11 +69,15 @@ def compare(
     asked = _Asked.of(models, runs, data, votes, split, label_map)
     question = _question(models, framing)
     answers = [_answers(model, asked, labels, question) for model in models]
+    if len({each.name for each in answers}) < len(answers):
+        # Runs in different folders may have one name; as they were typed, they differ.
+        answers = [replace(each, name=model) for each, model in zip(answers, models, strict=True)]
     meeting = meet(answers)
     comparison = hold_together(meeting, lambda: np.random.default_rng(_SEED), resamples=bootstrap)
     console = Console(highlight=False)
     for line in _told(comparison, asked, runs):
-        console.print(line, soft_wrap=isinstance(line, str))
+        text = isinstance(line, str)
+        console.print(line, markup=not text, soft_wrap=text)
     if out is not None:
         typer.echo(str(_write(comparison, runs, out, asked)))
 

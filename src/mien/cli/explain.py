@@ -14,12 +14,10 @@ from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from mien.card import Framing
-    from mien.study.attention import Explained, Reliance
     from mien.study.part import Chapter, Part
     from mien.train.explain import Explainer
 
-# The faces of a split are drawn with this seed, so that the command gives the same ones again.
-_SEED = 0
+# The faces that are painted over to see whether the maps tell the truth; each is asked about four times.
 _TRIED = 300
 # What is explained of a face in a photo: its likeliest answers.
 _ANSWERS = 2
@@ -57,17 +55,13 @@ def explain(
         raise UsageError("say what to explain: photos, or --data PATH (or --data synthetic).")
     head = head or question_of(model) or "fer2013"
     try:
-        import torch
-
         from mien.train.explain import Explainer
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
     from mien.study.part import Document
     from mien.study.writing import write
 
-    if threads:
-        torch.set_num_threads(threads)
-    asked = Explainer(model, head=head, layer=layer)
+    asked = Explainer(model, head=head, layer=layer, threads=threads)
     name = Path(model).resolve().name if Path(model).is_dir() else Path(model).stem
     chapters: list[Chapter] = []
     if photos:
@@ -86,63 +80,24 @@ def explain(
 
 
 def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: int) -> Chapter:
-    from mien.study.attention import parts, reliance
-    from mien.study.part import Chapter
-
-    explained = _explained(asked, name, head, data, split, most)
-    few = _first(explained, _TRIED)
-    tried: Reliance | None = reliance(few, asked.predict) if len(few.crops) > 1 else None
-    right = float((explained.answers == explained.truth).mean())
-    text = f"{len(explained.crops):,} faces of {split}, {right:.1%} of them named right."
-    return Chapter("faces", f"Faces of {split}", text, parts(explained, tried))
-
-
-def _explained(asked: Explainer, name: str, head: str, data: str, split: str, most: int) -> Explained:
     from rich.console import Console
     from rich.progress import Progress
 
     from mien.data import load
-    from mien.evaluate.predictions import truth_of
-    from mien.study.attention import Explained
+    from mien.study.attention import explain_faces, first, parts, reliance
+    from mien.study.part import Chapter
 
-    table, truth, classes, _ = truth_of(load(data).split(split), "fer2013")
-    columns = np.array(_columns(asked, head, classes))
-    known = np.flatnonzero(columns[truth] >= 0)
-    chosen = np.sort(np.random.default_rng(_SEED).permutation(known)[:most])
-    table, truth = table.take(chosen), columns[truth[chosen]]
+    faces = load(data).split(split)
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{name} on {split}", total=len(table))
-        reasons = asked.explain(table.pixels, progress=lambda n: bar.advance(task, n))
-    place = np.arange(len(table))
-    answers = reasons.ranked[:, 0]
-    return Explained(
-        model=name,
-        classes=asked.classes,
-        crops=table.pixels,
-        rows=table.rows,
-        truth=truth,
-        answers=answers,
-        confidence=reasons.probabilities[place, answers],
-        maps=reasons.maps[:, 0],
-        layer=asked.layer,
-        cells=asked.cells,
-    )
-
-
-def _columns(asked: Explainer, head: str, classes: tuple[str, ...]) -> list[int]:
-    """The column of the head that each class of the data belongs to; -1 where there is none."""
-    from mien.emotions import binary_framing
-
-    if head in ("fer2013", "votes"):
-        return [asked.classes.index(name) if name in asked.classes else -1 for name in classes]
-    return list(binary_framing(head).sides(classes))
-
-
-def _first(explained: Explained, most: int) -> Explained:
-    import dataclasses
-
-    columns = ("crops", "rows", "truth", "answers", "confidence", "maps")
-    return dataclasses.replace(explained, **{name: getattr(explained, name)[:most] for name in columns})
+        task = bar.add_task(f"{name} on {split}", total=min(most, len(faces)))
+        explained = explain_faces(
+            asked, faces, name=name, head=head, most=most, progress=lambda n: bar.advance(task, n)
+        )
+    few = first(explained, _TRIED)
+    tried = reliance(few, asked.predict) if len(few.crops) > 1 else None
+    right = float((explained.answers == explained.truth).mean())
+    text = f"{len(explained.crops):,} faces of {split}, {right:.1%} of them named right."
+    return Chapter("faces", f"Faces of {split}", text, parts(explained, tried))
 
 
 def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:

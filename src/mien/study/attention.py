@@ -6,12 +6,16 @@ The maps come from elsewhere (`mien.train.gradcam`), so that nothing here needs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.table import FaceTable
+from mien.emotions import NEITHER, binary_framing
 from mien.errors import UsageError
+from mien.evaluate.predictions import truth_of
 from mien.study import attention_drawing as drawing
 from mien.study.part import Part
 
@@ -22,6 +26,38 @@ _EXAMPLES = 4
 _MISTAKES = 12
 # The share of a face that is painted over to see what it was worth.
 PAINTED = 0.2
+
+
+class Reasoned(Protocol):
+    """The answers to N faces: probabilities (N, C), the K likeliest columns (N, K), maps (N, K, S, S)."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]: ...
+
+    @property
+    def ranked(self) -> NDArray[np.int64]: ...
+
+    @property
+    def maps(self) -> Maps: ...
+
+
+class Reasoner(Protocol):
+    """A model that says what it looks at, as `mien.train.explain.Explainer` does."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def layer(self) -> str: ...
+
+    @property
+    def cells(self) -> int: ...
+
+    def explain(
+        self, crops: NDArray[np.uint8], *, most: int = 1, progress: Callable[[int], None] = lambda _: None
+    ) -> Reasoned:
+        """What it answers to gray faces, uint8 (N, S, S), and why."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +122,66 @@ class Reliance:
     hottest: float
     other: float
     coldest: float
+
+
+def explain_faces(
+    asked: Reasoner,
+    faces: FaceTable,
+    *,
+    name: str,
+    head: str = "fer2013",
+    most: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Explained:
+    """What a model answers to labelled faces, and why.
+
+    Args:
+        asked: the model.
+        faces: those without a label, or of a class that the head does not answer, are left out.
+        name: of the model.
+        head: ``"fer2013"``, ``"votes"``, or the name of a binary framing.
+        most: where there are more faces, so many are drawn from them.
+        seed: of that draw.
+        progress: called with a number of faces.
+
+    Raises:
+        UsageError: no face has a label that the head knows.
+    """
+    table, truth, classes, _ = truth_of(faces, "fer2013")
+    columns = np.array(_columns(asked.classes, head, classes))
+    known = np.flatnonzero(columns[truth] >= 0)
+    if not len(known):
+        raise UsageError(f"no face of {faces.source} is of a class that {name} answers with.")
+    chosen = np.sort(np.random.default_rng(seed).permutation(known)[:most])
+    table = table.take(chosen)
+    reasons = asked.explain(table.pixels, progress=progress)
+    answers = reasons.ranked[:, 0]
+    return Explained(
+        model=name,
+        classes=asked.classes,
+        crops=table.pixels,
+        rows=table.rows,
+        truth=columns[truth[chosen]],
+        answers=answers,
+        confidence=reasons.probabilities[np.arange(len(table)), answers],
+        maps=reasons.maps[:, 0],
+        layer=asked.layer,
+        cells=asked.cells,
+    )
+
+
+def first(explained: Explained, most: int) -> Explained:
+    """The first so many faces of them."""
+    columns = ("crops", "rows", "truth", "answers", "confidence", "maps")
+    return replace(explained, **{name: getattr(explained, name)[:most] for name in columns})
+
+
+def _columns(answers: tuple[str, ...], head: str, classes: tuple[str, ...]) -> list[int]:
+    """The column of the head that each class of the data belongs to; -1 where there is none."""
+    if head in ("fer2013", "votes"):
+        return [answers.index(name) if name in answers else NEITHER for name in classes]
+    return list(binary_framing(head).sides(classes))
 
 
 def means(explained: Explained) -> dict[str, Mean]:

@@ -27,7 +27,7 @@ _WINDOWS = 100
 
 def draw_overview(axes: Axes, table: pd.DataFrame) -> None:
     """The table of `overview`, a line a run."""
-    form = {
+    form: dict[str, Callable[[Any], str]] = {
         "run": str,
         "epochs": "{:.0f}".format,
         "best epoch": _number("{:.0f}"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mien.train.gradcam import GradCam
@@ -39,13 +40,23 @@ class Explainer:
         model: a run's folder, the name of a model that ships, or an ONNX file that mien wrote.
         head: whose answers are explained.
         layer: see `GradCam`.
+        threads: torch's in this process from now on; as they are for None.
 
     Raises:
         ModelError, UnknownModel, CardError: there is no such model, or it cannot be loaded into a network.
         UsageError: the network has no such layer.
     """
 
-    def __init__(self, model: str | Path, *, head: str = "fer2013", layer: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        head: str = "fer2013",
+        layer: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        if threads:
+            torch.set_num_threads(threads)
         self._network = load_network(model)
         self._head = head
         # A run has none yet: it is fitted when the model is exported.
