@@ -16,10 +16,14 @@ from PIL import Image
 from mien.data.synthetic import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, FormatError, SourceNotFound, UsageError
-from mien.study import doubt, gallery, strange, twins
-from mien.study.audit import DETECTORS, audit, write
+from mien.study import confident, doubt, gallery, marks, placed, strange, twins
+from mien.study.answers import Answers, ask
+from mien.study.audit import DETECTORS, audit, parts, write
+from mien.study.drawing import new_figure
 from mien.study.findings import Decision, Finding, apply, read_decisions
 from mien.study.precision import precision
+from mien.testing import FakeClassifier, numbered_faces
+from mien.vision.close_up import Faces
 
 Make = Callable[..., FaceTable]
 
@@ -99,6 +103,153 @@ def test_precision_counts_the_surest_findings_that_the_votes_confirm(noise_table
     findings.append(Finding(0, 100, "Training", "not a face (votes)", 1, ""))
     measured = {each.n: each.share for each in precision(table, findings, at=(1, 2, 200))}
     assert measured == {1: 1, 2: 0.5, 3: pytest.approx(1 / 3)}
+
+
+def test_precision_of_each_split_is_of_its_own_surest_findings(noise_table: Make) -> None:
+    votes = [{"not a face": 9}, {"sad": 9}, {"sad": 9}, {"not a face": 9}]
+    table = noise_table([0] * 4, ["Training", "Training", "PublicTest", "PublicTest"], votes=votes)
+    findings = [Finding(i, 100 + i, str(table.splits[i]), "not a face", 4.0 - i, "") for i in range(4)]
+    measured = {(each.split, each.at): (each.share, each.there) for each in precision(table, findings, (1,))}
+    assert measured == {("", 1): (1, 2), ("Training", 1): (1, 1), ("PublicTest", 1): (0, 1)}
+
+
+def test_a_doubted_label_is_confirmed_only_by_a_majority_for_another_emotion(noise_table: Make) -> None:
+    votes = [{"sad": 9}, {"angry": 9}, {"sad": 4, "fear": 4, "happy": 2}, {"unknown": 9}]
+    table = noise_table([0] * 4, votes=votes)
+    findings = [Finding(i, 100 + i, "Training", "label", 4.0 - i, "") for i in range(4)]
+    (measured,) = precision(table, findings)
+    assert (measured.n, measured.share) == (4, 0.25)
+
+
+def two_looks(n: int, wrong: list[int]) -> FaceTable:
+    """Stripes across, angry, or upright, disgust, in noise; labelled the other at the `wrong` places."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(n) % 2
+    across = np.tile(80 + 80 * np.sin(np.arange(48) / 2)[:, None], (1, 48))
+    light = np.where(truth[:, None, None] == 0, across, across.T)
+    pixels = (light + rng.uniform(0, 90, (n, 48, 48))).astype(np.uint8)
+    labels = truth.copy()
+    labels[wrong] = 1 - labels[wrong]
+    return FaceTable(pixels, labels, np.array(["Training"] * n), np.arange(n) + 500)
+
+
+def test_planted_label_errors_are_found_by_the_models_answers_with_the_right_suggestion() -> None:
+    table = two_looks(200, wrong=[3, 50, 121])
+    truth = np.arange(200) % 2
+    said = np.where(truth[:, None] == np.arange(2), 0.9, 0.1).astype(np.float32)
+    found = list(confident.doubted_labels(table, Answers("oracle", ("angry", "disgust"), said)))
+    assert {each.place for each in found} == {3, 50, 121}
+    assert {each.row: each.suggested for each in found} == {503: "disgust", 550: "angry", 621: "disgust"}
+
+
+def test_planted_label_errors_are_found_by_pixels_alone() -> None:
+    table = two_looks(200, wrong=[3, 50, 121])
+    found = list(confident.doubted_labels(table))
+    assert {each.place for each in found[:3]} == {3, 50, 121}
+
+
+def test_no_face_is_predicted_by_a_classifier_that_saw_its_twin() -> None:
+    """Twins under two labels: whoever saw one could tell the other's label; out of fold nobody can."""
+    rng = np.random.default_rng(1)
+    faces_once = rng.integers(0, 256, (60, 48, 48), dtype=np.uint8)
+    table = FaceTable(
+        np.concatenate([faces_once, faces_once]),
+        np.tile(np.arange(60) % 2, 2),
+        np.array(["Training"] * 120),
+        np.arange(120),
+    )
+    predicted = confident.out_of_fold(table, None, np.arange(120), np.arange(2))
+    right = (predicted.argmax(axis=1) == table.labels).mean()
+    assert right < 0.75  # 1.0 where twins are learned from
+
+
+def test_no_label_is_doubted_where_the_classes_are_too_few_or_too_small(noise_table: Make) -> None:
+    assert not list(confident.doubted_labels(noise_table([0] * 50)))
+    assert not list(confident.doubted_labels(noise_table([0] * 50 + [1] * 3)))
+    assert not list(confident.doubted_labels(noise_table([-1] * 50)))
+
+
+def test_asking_gives_the_classifiers_answers_for_every_face_in_order(noise_table: Make) -> None:
+    order = [2, 0, 1]
+    said = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32)
+    classifier = FakeClassifier.from_table(said, ("happy", "sad"))
+    asked: list[int] = []
+    table = replace(noise_table([0] * 3), pixels=numbered_faces(order))
+    answers = ask(classifier, table, progress=asked.append)
+    assert (sum(asked), answers.labels) == (3, ("happy", "sad"))
+    np.testing.assert_array_equal(answers.probabilities, said[order])
+
+
+def test_a_model_that_knows_not_a_face_is_believed_surest_first(noise_table: Make) -> None:
+    said = np.array([[0.95, 0.05], [0.5, 0.5], [0.1, 0.9]], np.float32)
+    found = list(
+        strange.not_a_face_by_model(noise_table([0] * 3), Answers("m", ("happy", "not a face"), said))
+    )
+    assert [(each.row, each.score) for each in found] == [(102, 0.9), (101, 0.5)]
+    assert not list(strange.not_a_face_by_model(noise_table([0] * 3), Answers("m", ("happy", "sad"), said)))
+
+
+def test_a_caption_is_found_where_it_stands() -> None:
+    from PIL import Image, ImageDraw
+
+    table = faces(300)
+    picture = Image.fromarray(table.pixels[9])
+    ImageDraw.Draw(picture).text((2, 35), "WORDS", fill=255)
+    found = next(iter(marks.text(with_pixels(table, {9: np.asarray(picture)}))))
+    assert found.place == 9
+    y = int(found.evidence.split("y ")[1].split(",")[0])
+    assert 34 <= y <= 42
+
+
+def test_a_flat_picture_with_hard_edges_is_a_drawing_and_a_shaded_one_is_not() -> None:
+    x = np.linspace(0, 1, 48)
+    shaded = (128 + 60 * np.sin(6 * x)[None] + 60 * np.cos(5 * x)[:, None]).astype(np.uint8)
+    drawn = np.where(shaded > 128, 240, 60).astype(np.uint8)
+    score, flat, edges = marks.drawnness(np.stack([shaded, drawn]))
+    assert score[0] == 0
+    assert score[1] > 0.1
+    assert flat[1] > 0.5 > edges[1] > 0
+
+
+def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: float = 0.9) -> Faces:
+    """Faces with these boxes, their eyes, nose and mouth where they are in a face."""
+    at = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.5, 0.8], [0, 0.5], [1, 0.5]])
+    box = np.array(boxes, np.float32)
+    points = box[:, None, :2] + at * box[:, None, 2:]
+    return Faces(np.full(len(table), confidence, np.float32), box, points.astype(np.float32))
+
+
+def test_a_face_whose_eye_lies_outside_is_cut_and_one_whose_ear_does_is_not(noise_table: Make) -> None:
+    table = noise_table([0, 0])
+    looked = found_faces(table, [(-20, 4, 40, 40), (-6, 4, 60, 40)])
+    (found,) = placed.cut(table, looked)
+    assert found.row == 100
+    assert found.evidence == "the right eye lies 8 px beyond the left edge"
+    assert found.score == pytest.approx(8 / 48, abs=1e-4)
+
+
+def test_a_face_that_takes_a_third_of_its_picture_is_tiny(noise_table: Make) -> None:
+    table = noise_table([0, 0])
+    (found,) = placed.small(table, found_faces(table, [(10, 10, 16, 16), (2, 2, 44, 44)]))
+    assert (found.row, found.evidence) == (100, "the face takes 33% of the picture's width")
+
+
+def test_where_the_detector_sees_no_face_nothing_is_cut_or_tiny(noise_table: Make) -> None:
+    table = noise_table([0])
+    looked = found_faces(table, [(-20, 4, 16, 16)], confidence=0.01)
+    assert not [*placed.cut(table, looked), *placed.small(table, looked)]
+
+
+def test_the_figures_of_an_audit_can_be_drawn_and_carry_its_numbers() -> None:
+    table = with_pixels(faces(220), {7: 128, 9: 200})
+    found = audit(table)
+    drawn = {part.name: part for part in parts(table, found)}
+    for part in drawn.values():
+        figure, axes = new_figure(*part.size)
+        part.draw(axes)
+        figure.canvas.draw()
+    assert drawn["audit_counts"].numbers == found.counts
+    assert {each["row"] for each in drawn["audit_blank"].numbers} == set(table.rows[[7, 9]].tolist())
 
 
 def test_the_csv_lists_every_finding(noise_table: Make, tmp_path: Path) -> None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+from mien.weights import DEFAULT
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mien.study.precision import Precision
+
+_NONE = "none"
 
 
 def audit(
@@ -16,28 +27,80 @@ def audit(
     votes: Path | None = typer.Option(
         None, help="FER+ votes (fer2013new.csv), joined by row: more is found, and precision is measured."
     ),
+    model: str = typer.Option(
+        DEFAULT,
+        help="A shipped model or an ONNX file with its card beside it, asked about every face; or 'none', "
+        "so that label errors are found by nothing that has seen these faces before.",
+    ),
 ) -> None:
-    """Find blank pictures, duplicates, what is not a face, and doubtful labels; drop nothing.
+    """Find blank pictures, copies, drawings, text, what is no face, and doubtful labels; drop nothing.
 
     Writes findings.csv, and gallery.html to look through them and save your decisions. Then
     mien data convert --apply decisions.csv writes the cleaned table.
     """
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+    from mien.analyze.classifier import OnnxClassifier
     from mien.data import load
+    from mien.study.answers import ask
+    from mien.study.audit import DETECTORS, write
     from mien.study.audit import audit as look
-    from mien.study.audit import write
+    from mien.vision.close_up import CloseUp
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"reading {data}")
+    classifier = None if model == _NONE else OnnxClassifier(model)
+    errors = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        reading = progress.add_task(f"reading {data}", total=1)
         table = load(data, votes=votes)
-        progress.update(task, description="looking")
-        found = look(table, done=lambda name: progress.update(task, description=f"looked for: {name}"))
+        progress.advance(reading)
+        answers = None
+        if classifier is not None and len(table):
+            asking = progress.add_task(f"asking {classifier.name}", total=len(table))
+            answers = ask(classifier, table, progress=lambda n: progress.advance(asking, n))
+        finding = progress.add_task("finding the faces", total=len(table))
+        faces = CloseUp().look(table.pixels, progress=lambda n: progress.advance(finding, n))
+        looking = progress.add_task("looking", total=len(DETECTORS))
+
+        def done(name: str) -> None:
+            progress.update(looking, advance=1, description=f"looked for: {name}")
+
+        found = look(table, answers=answers, faces=faces, done=done)
         listed, page = write(table, found, out)
     for kind, n in found.counts.items():
         typer.echo(f"{n:>7,}  {kind}")
-    for each in found.precision:
-        typer.echo(f"of the {each.n} surest of {each.kind!r} the votes confirm {each.share:.1%}")
+    if found.precision:
+        Console(highlight=False).print(_measured(found.precision))
     typer.echo(f"{listed}\n{page}: open it in a browser, decide, save decisions.csv")
+
+
+def _measured(measured: Sequence[Precision]) -> Table:
+    """A row for each kind and split: what the votes confirm among the surest, and how much there is."""
+    from rich import box
+    from rich.table import Table
+
+    depths = sorted({each.at for each in measured})
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        title="Confirmed by the FER+ votes",
+        title_justify="left",
+    )
+    table.add_column("kind", no_wrap=True)
+    table.add_column("faces", no_wrap=True)
+    for at in depths:
+        table.add_column(f"of the {at} surest", justify="right")
+    table.add_column("there are", justify="right")
+    for kind, split in dict.fromkeys((each.kind, each.split) for each in measured):
+        cells = {each.at: each for each in measured if (each.kind, each.split) == (kind, split)}
+        shown = [
+            "" if (cell := cells.get(at)) is None else f"{cell.share:.1%}" + _of(cell.n, at) for at in depths
+        ]
+        table.add_row(kind, split or "all", *shown, f"{next(iter(cells.values())).there:,}")
+    return table
+
+
+def _of(n: int, at: int) -> str:
+    return "" if n == at else f" of {n}"

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.data.table import FaceTable
 from mien.errors import DataError
-from mien.study import doubt, gallery, strange, twins
+from mien.study import confident, doubt, gallery, marks, placed, strange, twins
+from mien.study.answers import Answers
+from mien.study.audit_figures import parts_of
 from mien.study.findings import Finding, write_findings
+from mien.study.part import Part
 from mien.study.precision import Precision, precision
+from mien.vision.close_up import Faces
 
-Detector = Callable[[FaceTable], Iterator[Finding]]
+
+@dataclass(frozen=True, eq=False)
+class Clues:
+    """What the detectors look at.
+
+    Attributes:
+        table: the faces.
+        answers: what a model said of each, None where none was asked.
+        faces: what the face detector found in each, None where it did not look.
+    """
+
+    table: FaceTable
+    answers: Answers | None = None
+    faces: Faces | None = None
+
+
+Detector = Callable[[Clues], Iterable[Finding]]
 
 # In the order in which a person should look through what they find.
 DETECTORS: dict[str, Detector] = {
-    "blank": strange.blank,
-    "duplicate": twins.exact,
-    "near duplicate": twins.near,
-    "not a face (votes)": doubt.not_a_face_by_votes,
-    "not a face": strange.not_a_face,
-    "label (votes)": doubt.by_votes,
+    "blank": lambda clues: strange.blank(clues.table),
+    "duplicate": lambda clues: twins.exact(clues.table),
+    "near duplicate": lambda clues: twins.near(clues.table),
+    "not a face (votes)": lambda clues: doubt.not_a_face_by_votes(clues.table),
+    "not a face (model)": lambda clues: strange.not_a_face_by_model(clues.table, clues.answers),
+    "not a face": lambda clues: strange.not_a_face(clues.table, clues.faces),
+    "drawing": lambda clues: marks.drawing(clues.table),
+    "text": lambda clues: marks.text(clues.table),
+    "cut face": lambda clues: [] if clues.faces is None else placed.cut(clues.table, clues.faces),
+    "tiny face": lambda clues: [] if clues.faces is None else placed.small(clues.table, clues.faces),
+    "label (votes)": lambda clues: doubt.by_votes(clues.table),
+    "label": lambda clues: confident.doubted_labels(clues.table, clues.answers),
 }
 
 
@@ -40,21 +66,43 @@ class Audit:
         return {kind: found[kind] for kind in DETECTORS}
 
 
-def audit(table: FaceTable, *, done: Callable[[str], None] = lambda _: None) -> Audit:
+def audit(
+    table: FaceTable,
+    *,
+    answers: Answers | None = None,
+    faces: Faces | None = None,
+    done: Callable[[str], None] = lambda _: None,
+) -> Audit:
     """Everything that the detectors find in the table.
 
-    `done` is told the name of each detector as it ends.
+    Args:
+        table: the faces.
+        answers: what a model said of them (`mien.study.answers.ask`). Without, label errors are found from
+            the pixels alone, less well.
+        faces: what the face detector found in them (`mien.vision.close_up.CloseUp`). Without, no cut or
+            tiny face is found.
+        done: told the name of each detector as it ends.
 
     Raises:
         DataError: the table is empty.
+        MissingExtra: scikit-learn or cleanlab is not installed.
     """
     if not len(table):
         raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to audit.")
+    clues = Clues(table, answers, faces)
     findings: list[Finding] = []
     for name, detect in DETECTORS.items():
-        findings += sorted(detect(table), key=lambda each: -each.score)
+        findings += sorted(detect(clues), key=lambda each: -each.score)
         done(name)
     return Audit(tuple(findings), tuple(precision(table, findings)) if table.votes is not None else ())
+
+
+def parts(table: FaceTable, found: Audit) -> Iterator[Part]:
+    """The audit's figures for a report: counts by kind, the surest faces of each kind, and the precision.
+
+    A kind without findings has no strip of faces; without votes there is no precision.
+    """
+    return parts_of(table, found.findings, found.counts, found.precision)
 
 
 def write(table: FaceTable, found: Audit, folder: Path) -> tuple[Path, Path]:

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import FaceTable
+from mien.emotions import VOTES
+from mien.study.answers import Answers
 from mien.study.findings import Finding, finding
+from mien.vision.close_up import Faces
 
 # The standard deviation of the pixels, 0-255, below which nothing is to be seen. Of FER2013's Training and
 # PublicTest 14 pictures lie below; the next is at 9, and nine of ten voters called it a face.
@@ -18,10 +21,15 @@ BLANK = 5.0
 _CELLS, _DIRECTIONS = 6, 8
 _COMPONENTS = 60
 _BLOCK = 2048
+# How much the detector's doubt weighs beside strangeness, both in standard deviations.
+_DOUBT = 1.0
+_NOT_A_FACE = VOTES[-1]
+# A picture of which a model says it with that probability is worth a look: one answer of ten.
+_SAID = 0.1
 # Fewer pictures than that say too little of how the faces of a data set look.
-_FEWEST = 200
+FEWEST = 200
 # What is as strange as these is listed: a share of all, for a person to look through.
-_LISTED = 0.0125
+LISTED = 0.0125
 
 Floats = NDArray[np.float32]
 
@@ -35,16 +43,39 @@ def blank(table: FaceTable) -> Iterator[Finding]:
         yield finding(table, place, "blank", 1 - contrast[place] / BLANK, said)
 
 
-def not_a_face(table: FaceTable) -> Iterator[Finding]:
-    """The pictures least like the others, strangest first; none where there are too few to compare with."""
-    if len(table) < _FEWEST:
+def not_a_face(table: FaceTable, faces: Faces | None = None) -> Iterator[Finding]:
+    """The pictures least like the others, strangest first; none where there are too few to compare with.
+
+    With what the face detector found, its doubt counts too. Nothing here has learned from labels or votes.
+    """
+    if len(table) < FEWEST:
         return
-    score = strangeness(table.pixels)
+    strange = strangeness(table.pixels)
+    doubt = np.zeros(len(table)) if faces is None else -_logit(faces.confidence)
+    score = strange + _DOUBT * _standard(doubt.astype(np.float32))
     score[table.pixels.reshape(len(table), -1).std(axis=1) < BLANK] = -np.inf
-    for place in np.argsort(-score, kind="stable")[: int(len(table) * _LISTED)]:
+    for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
         if np.isfinite(score[place]):
-            said = f"edges and gray values {score[place]:.1f} standard deviations from the other faces"
+            said = f"edges and gray values {strange[place]:.1f} standard deviations from the other faces"
+            if faces is not None:
+                said += f"; the detector is {faces.confidence[place]:.0%} sure of a face"
             yield finding(table, place, "not a face", score[place], said)
+
+
+def not_a_face_by_model(table: FaceTable, answers: Answers | None) -> Iterator[Finding]:
+    """The pictures of which a model says "not a face", likeliest first; none where it cannot say so.
+
+    The score is that probability. Such a model has learned from votes: what it says of faces that it was
+    trained on is no proof of how well it finds others.
+    """
+    if answers is None or _NOT_A_FACE not in answers.labels:
+        return
+    said = answers.probabilities[:, answers.labels.index(_NOT_A_FACE)]
+    shows = table.pixels.reshape(len(table), -1).std(axis=1) >= BLANK
+    places = np.flatnonzero(shows & (said >= _SAID))
+    for place in places[np.argsort(-said[places], kind="stable")]:
+        evidence = f"{answers.name} says not a face {said[place]:.0%}"
+        yield finding(table, place, "not a face (model)", said[place], evidence)
 
 
 def strangeness(faces: NDArray[np.uint8]) -> Floats:
@@ -63,13 +94,13 @@ def strangeness(faces: NDArray[np.uint8]) -> Floats:
     return score
 
 
-def edge_histograms(faces: NDArray[np.uint8]) -> Floats:
-    """How strong the edges of each direction are in each cell of the faces, (N, cells * directions)."""
+def edge_histograms(faces: NDArray[np.uint8], cells: int = _CELLS) -> Floats:
+    """How strong the edges of each direction are in each of the cells, (N, cells * cells * directions)."""
     n, height, width = faces.shape
-    rows = (np.arange(height) * _CELLS) // height
-    columns = (np.arange(width) * _CELLS) // width
-    histograms = np.empty((n, _CELLS * _CELLS * _DIRECTIONS), np.float32)
-    starts = [np.searchsorted(each, np.arange(_CELLS)) for each in (rows, columns)]
+    rows = (np.arange(height) * cells) // height
+    columns = (np.arange(width) * cells) // width
+    histograms = np.empty((n, cells * cells * _DIRECTIONS), np.float32)
+    starts = [np.searchsorted(each, np.arange(cells)) for each in (rows, columns)]
     for start in range(0, n, _BLOCK):
         block = faces[start : start + _BLOCK].astype(np.float32)
         down, right = np.zeros_like(block), np.zeros_like(block)
@@ -77,10 +108,10 @@ def edge_histograms(faces: NDArray[np.uint8]) -> Floats:
         right[:, :, 1:-1] = block[:, :, 2:] - block[:, :, :-2]
         strength = np.hypot(down, right)
         direction = (np.arctan2(down, right) % np.pi / np.pi * _DIRECTIONS).astype(int) % _DIRECTIONS
-        cells = np.stack([_sums(strength * (direction == d), starts) for d in range(_DIRECTIONS)], axis=-1)
-        length = np.linalg.norm(cells, axis=-1, keepdims=True)
-        cells /= length + length.mean(axis=(1, 2), keepdims=True) + 1e-6
-        histograms[start : start + _BLOCK] = cells.reshape(len(block), -1)
+        parts = np.stack([_sums(strength * (direction == d), starts) for d in range(_DIRECTIONS)], axis=-1)
+        length = np.linalg.norm(parts, axis=-1, keepdims=True)
+        parts /= length + length.mean(axis=(1, 2), keepdims=True) + 1e-6
+        histograms[start : start + _BLOCK] = parts.reshape(len(block), -1)
     return histograms
 
 
@@ -102,6 +133,13 @@ def _residual(faces: NDArray[np.uint8]) -> Floats:
     known = flat @ vectors[:, -_COMPONENTS:]
     left: Floats = (flat**2).sum(axis=1) - (known**2).sum(axis=1)
     return left
+
+
+def _logit(confidence: Floats) -> Floats:
+    """Log-odds of confidences, 0..1, kept finite."""
+    kept = np.clip(confidence, 1e-6, 1 - 1e-6)
+    odds: Floats = np.log(kept / (1 - kept))
+    return odds
 
 
 def _standard(values: Floats) -> Floats:
