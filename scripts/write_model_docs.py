@@ -316,7 +316,7 @@ def draw_coverage(model: Model, path: Path) -> None:
                 color=colour,
                 va="center",
             )
-        axes.set_xlim(0, 109)
+        axes.set_xlim(0, 113)
         axes.set_ylim(min(60.0, axes.get_ylim()[0]), 100.5)
         axes.set_xticks(range(0, 101, 20))
         axes.set_xlabel("share of the faces that are answered, the surest first (%)")
