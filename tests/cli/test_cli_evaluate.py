@@ -220,3 +220,102 @@ def test_a_folder_that_is_no_run_is_named(folder):
     result = run(folder, model="")
     assert isinstance(result.exception, UsageError)
     assert "no training run" in str(result.exception)
+
+
+def test_one_page_of_figures_and_all_numbers_are_written(folder, tmp_path):
+    result = run(
+        folder, "--votes", str(folder / "votes.csv"), "--bootstrap", "20", "--out", str(tmp_path / "o")
+    )
+    assert result.exception is None, result.output
+    assert "evaluate.html" in result.output
+    found = json.loads((tmp_path / "o" / "evaluate.json").read_text(encoding="utf-8"))
+    assert found["evaluation"]["accuracy"] == 0.75
+    assert found["parts"]["confusion"]["labels"] == list(FER2013)
+    for name in found["parts"]:
+        assert (tmp_path / "o" / f"{name}.png").is_file()
+
+
+def test_yes_or_no_questions_are_scored_from_the_same_probabilities(folder):
+    found = ask(folder, "--framing", "happy", "--framing", "negative")
+    assert list(found["framings"]) == ["happy", "negative"]
+    assert found["framings"]["happy"]["accuracy"] == 1.0
+    # Happy twice and fear once; neutral is on neither side.
+    assert found["framings"]["negative"]["n"] == 3
+    assert found["framings"]["negative"]["left_out"] == {"neutral": 1}
+    assert "always the same answer" in run(folder, "--framing", "happy").output
+
+
+def test_groups_come_from_the_file_and_without_it_fairness_is_unmeasured(folder, tmp_path):
+    output = run(folder).output
+    assert "Fairness is unmeasured" in output
+    assert ask(folder)["groups"] is None
+    path = tmp_path / "groups.csv"
+    path.write_text("row,age\n7,old\n8,old\n9,young\n10,young\n")
+    found = ask(folder, "--groups", str(path), "--minimum-n", "2")
+    ages = found["groups"]["age"]
+    assert (ages["groups"]["old"]["accuracy"], ages["groups"]["young"]["accuracy"]) == (1.0, 0.5)
+    assert (ages["gap"], ages["minimum_n"]) == (0.5, 2)
+    assert found["fairness"] == "measured by group"
+    assert "unmeasured" not in run(folder, "--groups", str(path), "--minimum-n", "2").output
+
+
+def test_robustness_is_measured_where_it_is_asked_for(folder):
+    assert ask(folder)["robustness"] is None
+    found = ask(folder, "--robustness")["robustness"]
+    assert (found["clean"], found["n"], found["seed"]) == (0.75, 4, 0)
+    assert [len(each["accuracy"]) for each in found["corruptions"]] == [5] * 9
+    assert found == ask(folder, "--robustness")["robustness"]
+    assert ask(folder, "--robustness-faces", "2")["robustness"]["n"] == 2
+
+
+def test_several_labels_are_scored_on_faces_without_a_majority_too(folder):
+    found = ask(folder, "--votes", str(folder / "votes.csv"))
+    assert (found["votes"]["n"], found["multilabel"]["n"], found["vote_ranking"]["n"]) == (3, 4, 4)
+    assert found["multilabel"]["mean_labels"] == 1.25
+    higher = ask(folder, "--votes", str(folder / "votes.csv"), "--vote-threshold", "0.6")
+    assert (higher["multilabel"]["n"], higher["multilabel"]["vote_threshold"]) == (3, 0.6)
+
+
+def test_folders_of_another_data_set_are_read_by_a_label_map(folder, tmp_path):
+    """RAF-DB's folders are numbers: 4 is happiness, 5 sadness."""
+    for number, shown in (("4", "happy"), ("5", "sad")):
+        (tmp_path / "DATASET" / "test" / number).mkdir(parents=True)
+        face = Image.fromarray(banded_face(FER2013.index(shown), 7))
+        face.save(tmp_path / "DATASET" / "test" / number / "test_0001_aligned.png")
+    options = ["--data", str(tmp_path / "DATASET"), "--split", "test"]
+    assert "label map" in str(run(folder, *options).exception)
+    place = tmp_path / "scores.json"
+    result = run(folder, *options, "--label-map", "raf-db", "--json", str(place))
+    assert result.exception is None, result.output
+    found = json.loads(place.read_text())
+    assert (found["n"], found["accuracy"]) == (2, 1.0)
+    mine = tmp_path / "map.csv"
+    mine.write_text("folder,emotion\n4,sad\n5,happiness\n")
+    result = run(folder, *options, "--label-map", str(mine), "--json", str(place))
+    assert result.exception is None, result.output
+    assert json.loads(place.read_text())["accuracy"] == 0.0
+
+
+def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
+    from mien.train.checkpoint import Checkpoint, write_checkpoint
+    from mien.train.network import build_network
+    from mien.train.recipe import load_recipe, to_toml
+
+    changes = (
+        "network.backbone=tinynet_e",
+        "network.init=random",
+        "network.size=48",
+        "data.framing=happy",
+        "data.votes=false",
+    )
+    recipe = load_recipe("quick", changes)
+    network = build_network(recipe.network, ("happy",), seed=3, pretrained=False)
+    facts = {"size": 48, "heads": ["happy"], "epoch": {}, "ema": False}
+    write_checkpoint(tmp_path / "best.safetensors", Checkpoint(network.state_dict(), facts))
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    place = tmp_path / "scores.json"
+    result = run(folder, "--model", str(tmp_path), "--json", str(place))
+    assert result.exception is None, result.output
+    found = json.loads(place.read_text())
+    assert (found["head"], found["n"]) == ("happy", 4)
+    assert found["confusion"]["labels"] == ["not happy", "happy"]

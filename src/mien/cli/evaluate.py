@@ -1,11 +1,11 @@
-"""`mien evaluate`: how well a model reads a split, as a table, JSON and CSV."""
+"""`mien evaluate`: how well a model reads a split, as a table, JSON, CSV, and a page of figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,13 @@ from mien.errors import MissingExtra, UsageError
 from mien.weights import DEFAULT
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
-
     from mien.data.table import FaceTable
+    from mien.emotions import BinaryFraming
     from mien.evaluate.classifier import Classifier
-    from mien.evaluate.report import Evaluation
-    from mien.evaluate.scores import Scores
+    from mien.evaluate.groups import GroupScores
+    from mien.evaluate.predictions import Predictions
     from mien.evaluate.tta import Views
-    from mien.evaluate.votes import VoteScores
+    from mien.evaluate.voters import VotedAnswers
 
 # The intervals must come out the same when the command is repeated.
 _SEED = 0
@@ -43,7 +41,9 @@ _HEADS = {Labels.fer2013: "fer2013", Labels.ferplus: "votes"}
 
 def evaluate(
     data: str = typer.Option(
-        ..., help="FER2013 as CSV, archive, folder or Parquet, or 'synthetic'.", metavar="PATH"
+        ...,
+        help="FER2013 as CSV, archive or Parquet, a folder or zip with one folder a class, or 'synthetic'.",
+        metavar="PATH",
     ),
     model: str = typer.Option(
         DEFAULT, help="A shipped model, an ONNX file with its card beside it, or a training run's folder."
@@ -52,6 +52,11 @@ def evaluate(
     votes: Path | None = typer.Option(None, help="FER+ votes (fer2013new.csv), joined by row."),
     labels: Labels = typer.Option(
         Labels.fer2013, help="The truth: the labels of the data, or the majority of its FER+ votes."
+    ),
+    label_map: str | None = typer.Option(
+        None,
+        help="What folders mean that are not named after emotions: raf-db, affectnet, ck+, or a CSV with the "
+        "columns folder,emotion.",
     ),
     head: str | None = typer.Option(
         None, help="Which of the model's answers; by default the one trained on these labels."
@@ -64,81 +69,190 @@ def evaluate(
         "--tta",
         help="Average the answers to ten views of each face: five crops, and those mirrored.",
     ),
+    framing: list[str] | None = typer.Option(
+        None,
+        help="A yes-or-no question to score from the same probabilities: an emotion against the rest, or "
+        "'negative' against positive. Repeatable.",
+        metavar="NAME",
+    ),
+    vote_threshold: float = typer.Option(
+        0.3, help="Share of a face's votes, and probability, from which an emotion is one of several labels."
+    ),
+    groups: Path | None = typer.Option(
+        None,
+        help="A CSV with a column row or name and columns of groups: scores of each, and the gaps.",
+        metavar="FILE",
+    ),
+    minimum_n: int = typer.Option(50, min=1, help="Groups with fewer faces are not scored."),
+    robustness: bool = typer.Option(
+        False,
+        "--robustness",
+        help="Measure the accuracy on damaged pictures too: 45 more looks at each face.",
+    ),
+    robustness_faces: int | None = typer.Option(
+        None, min=1, help="Only so many of the faces for that, drawn at random."
+    ),
+    out: Path | None = typer.Option(
+        None, help="Write figures (PNG and SVG), numbers (JSON) and one HTML page of all here.", metavar="DIR"
+    ),
     json: Path | None = typer.Option(None, help="Write the scores here as JSON."),
     predictions: Path | None = typer.Option(None, help="Write every face's probabilities here as CSV."),
     bootstrap: int = typer.Option(2000, min=1, help="Resamples behind the intervals."),
     batch_size: int = typer.Option(256, min=1, help="Faces the model is asked about at once."),
 ) -> None:
-    """Measure a model on a split: accuracy, per class, calibration, and without Training's duplicates."""
+    """Measure a model on a split: accuracy, per class, calibration, and without Training's duplicates.
+
+    With --out, look at it from every side, on one page.
+    """
     import numpy as np
     from rich.console import Console
 
+    from mien.cli.evaluate_tables import notes, render
     from mien.data import load
-    from mien.evaluate.predictions import predict_split
+    from mien.data.label_map import NO_MAP
+    from mien.data.label_map import label_map as read_map
+    from mien.emotions import binary_framing
+    from mien.evaluate.depth import look_deeper
     from mien.evaluate.report import DataSource, write_json, write_predictions
     from mien.evaluate.report import evaluate as report
+    from mien.evaluate.robustness import measure_robustness
     from mien.evaluate.tta import Views
 
-    for path in (json, predictions):
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
-    head = head or _HEADS[labels]
-    classifier, heads = _open(model, head)
-    # Faces of contempt are kept, so that they are scored or named, never left out unsaid.
-    table = load(data, votes=votes, contempt="keep")
-    voter = _open(model, "votes")[0] if _wants_voter(labels, heads, table, split) else None
+    _check_places(json, predictions, out)
+    framings = [binary_framing(name) for name in dict.fromkeys(framing or ())]
+    mapping = NO_MAP if label_map is None else read_map(label_map)
     views = Views() if tta else None
+    asked = _open(model, head, labels, views)
+    # Faces of contempt are kept, so that they are scored or named, never left out unsaid.
+    table = load(data, votes=votes, contempt="keep", mapping=mapping)
     faces = table.split_counts.get(split, 0)
-    with _progress(f"{classifier.name} on {split}", faces if voter is None else 2 * faces) as advance:
-        ask = partial(
-            predict_split,
-            table=table,
-            split=split,
-            known_only=known_only,
-            batch_size=batch_size,
-            progress=advance,
-        )
-        judged = ask(_viewed(classifier, views), head=head, labels=labels.value)
-        voted = None if voter is None else ask(_viewed(voter, views), head="votes", labels="ferplus")
+    with _progress(f"{asked.classifier.name} on {split}", faces) as advance:
+        options = _Options(table, split, labels.value, known_only, batch_size, advance)
+        judged = _judge(asked, options)
+    voter = _voter(model, asked, labels, table.votes is not None and bool(table.votes.any()), views)
+    voted = answers = None
+    if voter is not None:
+        with _progress(f"{voter.name} against the votes", faces) as advance:
+            voted, answers = _ask_voter(
+                voter, _Options(table, split, "ferplus", known_only, batch_size, advance)
+            )
+    grouped = _score_groups(groups, judged, minimum_n, bootstrap)
+    damage = None
+    if robustness or robustness_faces:
+        looks = 45 * min(len(judged.truth), robustness_faces or len(judged.truth))
+        with _progress(f"{judged.model} on damaged pictures", looks) as advance:
+            damage = measure_robustness(
+                asked.classifier,
+                judged,
+                seed=_SEED,
+                faces=robustness_faces,
+                batch_size=batch_size,
+                progress=advance,
+            )
     evaluation = report(
         judged,
         np.random.default_rng(_SEED),
         data=DataSource(table.source, table.sha256),
-        voted=voted,
+        voted=None if labels is Labels.ferplus else voted,
         tta=views,
         resamples=bootstrap,
     )
+    depth = look_deeper(
+        judged,
+        np.random.default_rng(_SEED),
+        voted=answers,
+        framings=framings,
+        groups=grouped,
+        robustness=damage,
+        vote_threshold=vote_threshold,
+        resamples=bootstrap,
+    )
     if json is not None:
-        write_json(evaluation, json)
+        write_json(evaluation, json, depth=depth)
     if predictions is not None:
         write_predictions(judged, predictions)
     console = Console(highlight=False)
-    for note in _notes(table):
+    for note in notes(table):
         console.print(note, markup=False)
-    for part in _render(evaluation):
+    for part in render(evaluation, depth):
         console.print(part)
         console.print()
+    if out is not None:
+        from mien.study.judging import judge
+
+        with _working("drawing") as done:
+            page = judge(
+                evaluation, judged, out, depth=depth, held=asked.held, resamples=bootstrap, done=done
+            )
+        console.print(f"{page}: figures as PNG and SVG, and evaluate.json, beside it", markup=False)
 
 
-def _open(model: str, head: str) -> tuple[Classifier, tuple[str, ...]]:
-    """One head of a training run, an ONNX file or a shipped model, and the names of all its heads."""
-    folder = Path(model)
-    if not folder.is_dir():
-        from mien.analyze.classifier import OnnxClassifier
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked: one head of a model.
 
-        onnx = OnnxClassifier(model, head=head)
-        return onnx, tuple(each.name for each in onnx.card.heads)
-    if not (folder / "recipe.toml").is_file():
-        raise UsageError(
-            f"{folder} is a folder without a recipe.toml, so it is no training run. Give a run's folder, an "
-            "ONNX file or the name of a shipped model (see `mien models`)."
-        )
-    if find_spec("torch") is None:
-        raise MissingExtra("Measuring a training run", "train")
-    from mien.train.predictor import TorchClassifier
+    Attributes:
+        classifier: as it answers, with its views of each face.
+        once: the same, which asks no face twice.
+        head: its name.
+        heads: names of all the model's heads.
+        question: the framing that it was trained on instead of emotions, or None.
+        held: the temperature that its probabilities hold; 1 where there is none that could be taken out.
+    """
 
-    run = TorchClassifier(folder, head=head)
-    return run, run.heads
+    classifier: Classifier
+    once: Classifier
+    head: str
+    heads: tuple[str, ...]
+    question: BinaryFraming | None
+    held: float
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Which faces are asked about, and how."""
+
+    table: FaceTable
+    split: str
+    labels: str
+    known_only: bool
+    batch_size: int
+    progress: Callable[[int], None]
+
+
+def _check_places(json: Path | None, predictions: Path | None, out: Path | None) -> None:
+    """Say at once, and not after minutes, what cannot be written."""
+    for path in (json, predictions):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
+    if out is not None and find_spec("matplotlib") is None:
+        raise MissingExtra("Drawing figures", "study")
+
+
+def _open(model: str, head: str | None, labels: Labels, views: Views | None) -> _Asked:
+    """One head of a training run, an ONNX file or a shipped model."""
+    from mien.cli.opening import is_run, question_of
+    from mien.emotions import binary_framing
+    from mien.evaluate.classifier import Remembering
+
+    if is_run(model):
+        if find_spec("torch") is None:
+            raise MissingExtra("Measuring a training run", "train")
+        from mien.train.predictor import TorchClassifier
+
+        name = question_of(model)
+        run = TorchClassifier(model, head=head or name or _HEADS[labels])
+        question = None if name is None else binary_framing(name)
+        seen = _viewed(run, views)
+        return _Asked(seen, Remembering(seen), head or name or _HEADS[labels], run.heads, question, 1.0)
+    from mien.analyze.classifier import OnnxClassifier
+
+    onnx = OnnxClassifier(model, head=head or _HEADS[labels])
+    # The mean over views is no softmax of logits over the temperature, which could be taken out again.
+    held = onnx.head.temperature if views is None else 1.0
+    heads = tuple(each.name for each in onnx.card.heads)
+    seen = _viewed(onnx, views)
+    return _Asked(seen, Remembering(seen), onnx.head.name, heads, None, held)
 
 
 def _viewed(classifier: Classifier, views: Views | None) -> Classifier:
@@ -148,13 +262,80 @@ def _viewed(classifier: Classifier, views: Views | None) -> Classifier:
     return classifier if views is None else Augmented(classifier, views)
 
 
-def _wants_voter(labels: Labels, heads: tuple[str, ...], table: FaceTable, split: str) -> bool:
-    """Whether the votes head is to be asked too, beside the answer that is scored against other labels."""
+def _judge(asked: _Asked, options: _Options) -> Predictions:
+    """What it says of the faces of the split: emotions, or the one question that it was trained on."""
+    from mien.evaluate.predictions import predict_split
+    from mien.evaluate.questions import predict_question
+
+    o = options
+    if asked.question is not None:
+        return predict_question(
+            asked.once,
+            o.table,
+            o.split,
+            asked.question,
+            labels=o.labels,  # type: ignore[arg-type]
+            batch_size=o.batch_size,
+            progress=o.progress,
+        )
+    return predict_split(
+        asked.once,
+        o.table,
+        o.split,
+        head=asked.head,
+        labels=o.labels,  # type: ignore[arg-type]
+        known_only=o.known_only,
+        batch_size=o.batch_size,
+        progress=o.progress,
+    )
+
+
+def _voter(model: str, asked: _Asked, labels: Labels, votes: bool, views: Views | None) -> Classifier | None:
+    """What answers against the votes: the head that was trained on them; None without it or without votes."""
+    if not votes or asked.question is not None:
+        return None
+    if labels is Labels.ferplus or asked.head == "votes":
+        return asked.once
+    return _open(model, "votes", Labels.ferplus, views).once if "votes" in asked.heads else None
+
+
+def _ask_voter(voter: Classifier, options: _Options) -> tuple[Predictions | None, VotedAnswers]:
+    """Its answers for the faces with a majority, if there are any, and for all with votes."""
+    from mien.evaluate.predictions import predict_split
+    from mien.evaluate.voters import predict_votes
     from mien.evaluate.votes import NO_MAJORITY, majority
 
-    if labels is Labels.ferplus or "votes" not in heads or table.votes is None:
-        return False
-    return bool((majority(table.votes[table.splits == split]) != NO_MAJORITY).any())
+    o = options
+    answers = predict_votes(voter, o.table, o.split, batch_size=o.batch_size, progress=o.progress)
+    if (majority(answers.votes) == NO_MAJORITY).all():
+        return None, answers
+    voted = predict_split(
+        voter,
+        o.table,
+        o.split,
+        head="votes",
+        labels="ferplus",
+        known_only=o.known_only,
+        batch_size=o.batch_size,
+    )
+    return voted, answers
+
+
+def _score_groups(
+    path: Path | None, judged: Predictions, minimum_n: int, resamples: int
+) -> Sequence[GroupScores]:
+    """The scores of the groups in the file, a grouping a column; none without a file."""
+    import numpy as np
+
+    from mien.evaluate.groups import read_groups, score_groups
+
+    if path is None:
+        return ()
+    generator = np.random.default_rng(_SEED)
+    return tuple(
+        score_groups(judged, each, generator, minimum_n=minimum_n, resamples=resamples)
+        for each in read_groups(path, judged)
+    )
 
 
 @contextmanager
@@ -170,103 +351,10 @@ def _progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda faces: bar.advance(task, faces)
 
 
-def _notes(table: FaceTable) -> Iterator[str]:
-    """What was wrong with the data."""
-    if refused := sum(problem.refused for problem in table.problems):
-        yield f"{refused:,} rows of the data could not be read and are not scored; see `mien data info`."
-    yield from (f"{problem.where}: {problem.reason}" for problem in table.problems if not problem.refused)
+@contextmanager
+def _working(what: str) -> Iterator[Callable[[str], None]]:
+    """A sign of life on stderr; gives what tells it of each part that is done."""
+    from rich.console import Console
 
-
-def _render(evaluation: Evaluation) -> Iterator[RenderableType]:
-    """The parts of the report for people, top to bottom."""
-    from rich.markup import escape
-
-    e = evaluation
-    truth = "the labels of the data" if e.labels == "fer2013" else "the majority of the FER+ votes"
-    head = [f"{e.split} of {e.data.source}, against {truth}"]
-    if e.tta is not None:
-        head.append(f"mean of the answers to {len(e.tta)} views of each face (test-time augmentation)")
-    if e.left_out:
-        head.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items()))
-    yield f"[bold]{escape(e.model)}[/bold], head " + escape("\n".join([e.head, *head]))
-    yield _summary(e.scores, e.deduplicated)
-    yield _per_class(e.scores)
-    yield _confusion(e.scores)
-    if e.votes is not None:
-        yield _votes(e.votes)
-
-
-def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
-    table = _table(
-        "Scores", "", "all faces", *([] if deduplicated is None else ["no duplicates of Training"])
-    )
-    both = [each for each in (scores, deduplicated) if each is not None]
-    rows: dict[str, Callable[[Scores], str]] = {
-        "accuracy": lambda s: _with_interval(s.accuracy, s.accuracy_ci95),
-        "macro F1": lambda s: _with_interval(s.macro_f1, s.macro_f1_ci95),
-        "macro precision": lambda s: f"{s.macro_precision:.1%}",
-        "macro recall": lambda s: f"{s.macro_recall:.1%}",
-        "top-2 accuracy": lambda s: f"{s.top2_accuracy:.1%}",
-        "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
-        "the same of a perfect model": lambda s: f"{s.ece_noise:.3f}",
-        "negative log-likelihood": lambda s: f"{s.nll:.3f}",
-        "Brier score": lambda s: f"{s.brier:.3f}",
-        "faces": lambda s: f"{s.n:,}",
-    }
-    for name, show in rows.items():
-        table.add_row(name, *(show(each) for each in both))
-    return table
-
-
-def _per_class(scores: Scores) -> Table:
-    table = _table("Each class", "", "precision", "recall", "F1", "faces")
-    for name, s in scores.per_class.items():
-        table.add_row(name, f"{s.precision:.1%}", f"{s.recall:.1%}", f"{s.f1:.1%}", f"{s.support:,}")
-    return table
-
-
-def _confusion(scores: Scores) -> Table:
-    """Each row in percent of its faces; right answers bold, frequent mistakes coloured, rare ones dim."""
-    table = _table("Of the faces of a row, % that were answered with the column", "", *scores.per_class)
-    shares = 100 * scores.confusion / scores.confusion.sum(axis=1, keepdims=True).clip(1)
-    for i, (name, row) in enumerate(zip(scores.per_class, shares, strict=True)):
-        cells = []
-        for j, share in enumerate(row):
-            style = "bold" if i == j else "yellow" if share >= 10 else "default" if share >= 2 else "dim"
-            cells.append(f"[{style}]{share:.0f}[/{style}]")
-        table.add_row(name, *cells)
-    return table
-
-
-def _votes(votes: VoteScores) -> Table:
-    table = _table(f"Against the FER+ votes, head {votes.head}", "", f"{votes.n:,} faces with a majority")
-    table.add_row("accuracy, 8 classes", _with_interval(votes.accuracy, votes.accuracy_ci95))
-    table.add_row("macro F1", f"{votes.macro_f1:.1%}")
-    table.add_row("calibration error to the majority", f"{votes.ece:.3f}")
-    table.add_row("calibration error to the voters", f"{votes.ece_voters:.3f}")
-    table.add_row("KL from the voters, in nats", f"{votes.kl:.3f}")
-    table.add_row("best that one smoothed label can do", f"{votes.kl_baseline:.3f}")
-    table.add_row("reduction of KL", f"{votes.kl_reduction:.1%}")
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        show_edge=False,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    return table
-
-
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.1%} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+    with Console(stderr=True).status(what) as status:
+        yield lambda part: status.update(f"{what}: {part}")

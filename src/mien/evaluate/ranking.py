@@ -86,7 +86,8 @@ def ranks(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     before = (probabilities > own) | ((probabilities == own) & earlier)
-    return 1 + before.sum(axis=1).astype(np.int64)
+    place: NDArray[np.int64] = 1 + before.sum(axis=1).astype(np.int64)
+    return place
 
 
 def top_two(probabilities: Floats) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from mien.data.table import FaceTable
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluate.classifier import Classifier, classify
-from mien.evaluate.predictions import align
+from mien.evaluate.predictions import Predictions, align
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,22 @@ class VotedAnswers:
 
     probabilities: NDArray[np.float32]
     votes: NDArray[np.uint8]
+
+
+def voted_answers(predictions: Predictions) -> VotedAnswers:
+    """The answers in predictions for faces with votes, of which there may be fewer than the split has.
+
+    Predictions against the majority leave out the faces on which people disagreed; `predict_votes` does not.
+
+    Raises:
+        UsageError: the faces have no votes.
+    """
+    if predictions.faces.votes is None:
+        raise UsageError(
+            f"{predictions.faces.source or 'the data'} has no FER+ votes. Give them with --votes."
+        )
+    emotions = align(predictions.probabilities, predictions.classes, FERPLUS)
+    return VotedAnswers(emotions, predictions.faces.votes)
 
 
 def predict_votes(

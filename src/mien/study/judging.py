@@ -15,7 +15,7 @@ from mien.evaluate.groups import GroupScores
 from mien.evaluate.predictions import Predictions
 from mien.evaluate.report import Evaluation
 from mien.evaluate.robustness import Robustness
-from mien.evaluate.voters import VotedAnswers
+from mien.evaluate.voters import VotedAnswers, voted_answers
 from mien.study.judging_believed import trust_parts
 from mien.study.judging_faces import mistake_parts
 from mien.study.judging_right import ranking_parts, right_parts
@@ -42,7 +42,7 @@ _SEED = 0
 def parts(
     predictions: Predictions,
     *,
-    voted: VotedAnswers | None = None,
+    voted: VotedAnswers | Predictions | None = None,
     held: float = 1.0,
     groups: Sequence[GroupScores] = (),
     robustness: Robustness | None = None,
@@ -54,7 +54,8 @@ def parts(
 
     Args:
         predictions: what a classifier said of the faces of a split, and what is true of them.
-        voted: its answers for the faces with FER+ votes; needed for several labels a face.
+        voted: its answers for the faces with FER+ votes, needed for several labels a face; from predictions
+            against the majority they lack the faces on which people disagreed.
         held: the temperature that the probabilities already hold, taken out where the figure is of the
             model without one.
         groups: scores of groups that a user's file names. Without any the page says that fairness is
@@ -65,7 +66,8 @@ def parts(
         resamples: of the bootstrap.
     """
     p, generator = predictions, np.random.default_rng(_SEED)
-    deeper = depth or look_deeper(p, generator, voted=voted, resamples=resamples)
+    answers = voted_answers(voted) if isinstance(voted, Predictions) else voted
+    deeper = depth or look_deeper(p, generator, voted=answers, resamples=resamples)
     yield from right_parts(p, generator, resamples)
     yield from ranking_parts(p, deeper)
     yield from trust_parts(p, generator, held)

@@ -67,9 +67,8 @@ def draw_sweep(axes: Axes, scores: MultiLabelScores) -> None:
     axes.annotate(
         f"best {exact[best]:.1%}",
         (levels[best], exact[best]),
-        (0, 8),
+        (10, 8),
         textcoords="offset points",
-        ha="center",
     )
     axes.margins(y=0.15)
     percent(axes, "y")
