@@ -234,7 +234,7 @@ def _rehearse(asked: argparse.Namespace, folder: Path) -> None:
     drawn = faces(72, seed=3)
     path = folder / "fer2013.csv"
     with path.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["emotion", "pixels", "Usage"])
         for i, (label, face) in enumerate(zip(drawn.labels, drawn.pixels, strict=True)):
             split = "Training" if i < 32 else "PublicTest"

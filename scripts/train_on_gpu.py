@@ -169,12 +169,12 @@ def drawn_faces(folder: Path) -> tuple[Path, Path]:
     splits = ["Training"] * 32 + [SPLIT] * 40
     data, votes = folder / "fer2013.csv", folder / "fer2013new.csv"
     with data.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["emotion", "pixels", "Usage"])
         for label, face, split in zip(drawn.labels, drawn.pixels, splits, strict=True):
             writer.writerow([label, " ".join(map(str, face.ravel())), split])
     with votes.open("w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["Usage", "Image name", *FERPLUS_COLUMNS])
         for i, (row, split) in enumerate(zip(drawn.votes, splits, strict=True)):  # type: ignore[arg-type]
             writer.writerow(

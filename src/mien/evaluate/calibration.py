@@ -282,7 +282,7 @@ def _rightness(probabilities: Floats, truth: Floats | Integers) -> NDArray[np.fl
     top = probabilities.argmax(axis=1)
     if truth.ndim == 1:
         check(probabilities, truth.astype(np.int64))
-        return (top == truth).astype(np.float64)
+        return np.asarray(top == truth, np.float64)
     if truth.shape != probabilities.shape:
         raise UsageError(f"truth must be (N,) or {probabilities.shape}, not {truth.shape}.")
     shares: NDArray[np.float64] = truth[np.arange(len(truth)), top].astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,7 @@ def debiased_error(confidence: NDArray[np.float64], right: NDArray[np.float64], 
     squares = np.bincount(group, weights=gap**2, minlength=bins)[filled] / n
     variance = (squares - mean**2) / (n - 1)
     squared = float((n * (mean**2 - variance)).sum() / max(n.sum(), 1))
-    return max(squared, 0.0) ** 0.5
+    return math.sqrt(max(squared, 0.0))
 
 
 @dataclass(frozen=True, eq=False)
