@@ -16,6 +16,11 @@ from mien.cli.app import app
 from mien.data.synthetic import faces
 from mien.errors import UsageError
 from mien.train.explain import Explainer
+from mien.vision.blazeface import BlazeFace
+from mien.vision.crop import crop_face
+from mien.vision.framing import FER2013_FRAMING
+from mien.vision.picture import read_picture
+from mien.weights import find_model
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -26,7 +31,6 @@ def explain(*arguments: str | Path) -> Result:
 
 
 def test_a_photo_is_explained_by_the_model_that_ships(tmp_path: Path) -> None:
-    """On a smile, what speaks for happy lies in the lower half: the mouth."""
     result = explain("mien-lite0", PHOTO, "--out", tmp_path)
     assert result.exit_code == 0, result.exception
     assert result.stdout.strip() == str(tmp_path / "explain.html")
@@ -34,6 +38,16 @@ def test_a_photo_is_explained_by_the_model_that_ships(tmp_path: Path) -> None:
     (face,) = numbers["parts"]["photo_1"]
     assert face["happy"] == max(value for name, value in face.items() if name != "box")
     assert {"photo_1.png", "photo_1.svg", "photo_1_faces.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_speaks_for_happy_on_a_smile_is_the_mouth() -> None:
+    picture = read_picture(PHOTO)
+    (face,) = BlazeFace(threads=1).detect(picture.pixels)
+    crop = crop_face(picture.pixels, face, find_model("mien-lite0").card.framing or FER2013_FRAMING)
+    reasons = Explainer("mien-lite0", threads=1).explain(crop[None])
+    assert reasons.classes[reasons.ranked[0, 0]] == "happy"
+    heat = reasons.maps[0, 0]
+    assert heat[24:].sum() > 0.6 * heat.sum()
 
 
 def test_the_network_that_is_explained_answers_as_the_file_that_ships() -> None:

@@ -137,7 +137,7 @@ def running_median(values: Floats, window: int) -> Floats:
 
 
 def _by_step(axes: Axes, runs: Sequence[Learning], column: str, factor: float) -> None:
-    from matplotlib.ticker import LogFormatter
+    from matplotlib.ticker import LogLocator, NullLocator
 
     for place, run in enumerate(runs):
         values = run.step_values(column) * factor
@@ -149,8 +149,9 @@ def _by_step(axes: Axes, runs: Sequence[Learning], column: str, factor: float) -
         axes.plot(run.step_epochs, course, label=run.name, marker=marker, linewidth=1.8, **look)
     quiet(axes)
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(LogFormatter(minor_thresholds=(3, 1)))
-    axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(3, 1)))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:,.6g}")
     axes.set_xlabel("epochs gone")
     _legend(axes)
 
