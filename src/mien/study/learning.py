@@ -201,8 +201,8 @@ def preview_part(sheet: Sheet, run: str | None = None) -> Part:
     return Part(
         name,
         title,
-        "Above, faces of the run's first batches as they are in the data; below each, what the network got. Where "
-        "faces are mixed, the other one may be the stronger; the shares say so.",
+        "Above, faces of the run's first batches as they are in the data; below each, what the network got. "
+        "Where faces are mixed, the other one may be the stronger; the shares say so.",
         (1.2 * sheet.columns, 2.85 * sheet.rows + 0.3),
         lambda axes: drawing.draw_sheet(axes, sheet, title),
         list(sheet.captions),
