@@ -14,6 +14,7 @@ from mien.errors import UsageError
 from mien.weights import DEFAULT
 
 if TYPE_CHECKING:
+    from mien.evaluate.classifier import Classifier
     from mien.study.report import Subject
 
 
@@ -95,7 +96,7 @@ def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
             card.heads[0].temperature if "fer2013" not in heads else card.head("fer2013").temperature
         )
     wanted = [head for head in ("fer2013", "votes") if head in heads]
-    classifiers = {head: open_classifier(model, head) for head in wanted}
+    classifiers: dict[str, Classifier] = {head: open_classifier(model, head) for head in wanted}
     return Subject(network, classifiers, temperature, runs)
 
 
@@ -115,15 +116,15 @@ def _progress(
         title, faces = "", 0
 
         def begin(chapter: str) -> None:
-            nonlocal title
+            nonlocal title, faces
             if title:
                 progress.advance(task)
-            title = chapter
+            title, faces = chapter, 0
             progress.update(task, description=title)
 
         def asked(n: int) -> None:
             nonlocal faces
             faces += n
-            progress.update(task, description=f"{title}: the model was asked about {faces:,} faces")
+            progress.update(task, description=f"{title}: {faces:,} faces looked at")
 
         yield begin, lambda part: progress.update(task, description=f"{title}: {part}"), asked

@@ -74,8 +74,8 @@ def draw_scaling(axes: Axes) -> None:
     family = [backbone for backbone in BACKBONES if backbone.family == "EfficientNet"]
     at = [backbone.phi or 0.0 for backbone in family]
     published = (
-        [backbone.depth for backbone in family],
-        [backbone.width for backbone in family],
+        [backbone.depth or 1.0 for backbone in family],
+        [backbone.width or 1.0 for backbone in family],
         [backbone.resolution_multiplier for backbone in family],
     )
     curves = multipliers_over(phi)

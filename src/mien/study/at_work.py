@@ -34,13 +34,15 @@ def chosen(predictions: Predictions) -> dict[str, tuple[int, int]]:
 def at_work_part(predictions: Predictions) -> Part:
     """The chosen faces, the surest answers above, the middle ones below."""
     found = chosen(predictions)
+    missing = ", ".join(f"{n:,} {reason}" for reason, n in predictions.left_out.items())
+    left_out = f" Left out here and below, because they cannot be judged: {missing}." if missing else ""
     return Part(
         "at_work",
         "The model at work",
         f"Faces of {predictions.split} with the model's answer, how sure it is, and the label. They are "
         "chosen by rule, not for their beauty: above, the face on which each answer is surest; below, the "
         "one in the middle. The report showed pictures from its webcam here: mien live shows the same of "
-        "your own face, and mien predict of a photo.",
+        f"your own face, and mien predict of a photo.{left_out}",
         (1.55 * len(found), 4.2),
         lambda axes: draw(axes, predictions, found),
         [

@@ -138,7 +138,7 @@ def draw_verdicts(axes: Axes, found: Verdicts) -> None:
     for i, (name, colour) in enumerate(zip(VERDICTS, _VERDICT_COLOURS, strict=True)):
         shares = found.shares[:, i]
         axes.barh(places, shares, left=left, color=colour, edgecolor="white", label=name)
-        for place, start, share in zip(places, left, shares, strict=True):
+        for place, (start, share) in enumerate(zip(left.tolist(), shares.tolist(), strict=True)):
             if share > 0.035:  # narrower than its own text
                 ink = "white" if i in (0, 2) else "black"
                 axes.text(

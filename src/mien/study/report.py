@@ -110,7 +110,7 @@ def study(
         split: the faces on which the model is judged.
         begin: told the title of each chapter as it begins.
         done: told the name of each part when its files are written.
-        asked: told how many faces the model was asked about, batch by batch.
+        asked: told how many faces the model or the face detector looked at, batch by batch.
 
     Raises:
         DataError: the table is empty or has no such split, a folder is no run's, or the one to write to
@@ -149,7 +149,7 @@ def chapters(
 ) -> Iterator[Chapter]:
     """The chapters of a study, each worked out when its parts are asked for.
 
-    `runs` are those whose learning is shown, `asked` is told how many faces the model was asked about.
+    `runs` are those whose learning is shown, `asked` is told how many faces were looked at.
     """
     yield explore.chapter(table)
     yield Chapter("audit", "Irregularities", _AUDIT, _irregular(table, subject, asked))

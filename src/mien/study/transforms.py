@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mien.study.part import Part
@@ -67,7 +67,7 @@ def _mixed(augment: Augment) -> str:
     return ", ".join(named) or "none"
 
 
-_SAID = {
+_SAID: dict[str, Callable[[Augment], str]] = {
     "random crop": lambda a: f"reaching {a.crop_padding} px over the edge" if a.crop_padding else "none",
     "rotation": lambda a: f"up to {a.degrees:g}° to either side" if a.degrees else "none",
     "shift": lambda a: f"up to {a.translate:.0%} of the side" if a.translate else "none",
