@@ -49,6 +49,14 @@ def test_what_was_found_can_be_decided_and_applied(faces_csv: Path, tmp_path: Pa
     assert clean.labels.tolist() == [3, 3, 3, 3, 3, 3, 4]
 
 
+def test_without_a_model_nothing_is_said_of_what_a_model_would_call_no_face(
+    faces_csv: Path, tmp_path: Path
+) -> None:
+    result = run("audit", "--data", faces_csv, "--out", tmp_path / "audit", "--model", "none")
+    assert "0  not a face (model)" in result.stdout
+    assert "1  blank" in result.stdout
+
+
 def test_without_decisions_every_face_stays(faces_csv: Path, tmp_path: Path) -> None:
     run("data", "convert", faces_csv, tmp_path / "all.parquet")
     assert len(load(str(tmp_path / "all.parquet"))) == 8

@@ -15,7 +15,7 @@ from PIL import Image
 
 from mien.data.synthetic import faces
 from mien.data.table import FaceTable
-from mien.errors import DataError, FormatError, SourceNotFound, UsageError
+from mien.errors import DataError, FormatError, MissingExtra, SourceNotFound, UsageError
 from mien.study import confident, doubt, gallery, marks, placed, strange, twins
 from mien.study.answers import Answers, ask
 from mien.study.audit import DETECTORS, audit, parts, write
@@ -163,6 +163,21 @@ def test_no_face_is_predicted_by_a_classifier_that_saw_its_twin() -> None:
     assert right < 0.75  # 1.0 where twins are learned from
 
 
+@pytest.mark.parametrize("missing", ["sklearn", "cleanlab"])
+def test_without_its_packages_a_search_for_label_errors_names_the_extra(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    for name in [each for each in sys.modules if each.split(".")[0] == missing]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    table = two_looks(60, wrong=[3])
+    said = np.full((60, 2), 0.5, np.float32)
+    with pytest.raises(MissingExtra, match=r"mien\[study\]"):
+        list(confident.doubted_labels(table, Answers("even", ("angry", "disgust"), said)))
+
+
 def test_no_label_is_doubted_where_the_classes_are_too_few_or_too_small(noise_table: Make) -> None:
     assert not list(confident.doubted_labels(noise_table([0] * 50)))
     assert not list(confident.doubted_labels(noise_table([0] * 50 + [1] * 3)))
@@ -172,7 +187,7 @@ def test_no_label_is_doubted_where_the_classes_are_too_few_or_too_small(noise_ta
 def test_asking_gives_the_classifiers_answers_for_every_face_in_order(noise_table: Make) -> None:
     order = [2, 0, 1]
     said = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32)
-    classifier = FakeClassifier.from_table(said, ("happy", "sad"))
+    classifier = FakeClassifier.from_table(said, labels=("happy", "sad"))
     asked: list[int] = []
     table = replace(noise_table([0] * 3), pixels=numbered_faces(order))
     answers = ask(classifier, table, progress=asked.append)
@@ -209,6 +224,16 @@ def test_a_flat_picture_with_hard_edges_is_a_drawing_and_a_shaded_one_is_not() -
     assert score[0] == 0
     assert score[1] > 0.1
     assert flat[1] > 0.5 > edges[1] > 0
+
+
+def test_what_a_model_calls_not_a_face_is_no_drawing() -> None:
+    x = np.linspace(0, 1, 48)
+    shaded = 128 + 60 * np.sin(6 * x)[None] + 60 * np.cos(5 * x)[:, None]
+    table = with_pixels(faces(300), {5: np.where(shaded > 128, 240, 60).astype(np.uint8)})
+    said = np.tile(np.array([[0.9, 0.1]], np.float32), (300, 1))
+    assert 5 in {each.place for each in marks.drawing(table, Answers("m", ("sad", "not a face"), said))}
+    said[5] = [0.2, 0.8]
+    assert 5 not in {each.place for each in marks.drawing(table, Answers("m", ("sad", "not a face"), said))}
 
 
 def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: float = 0.9) -> Faces:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import FaceTable
+from mien.study.answers import Answers
 from mien.study.findings import Finding, finding
-from mien.study.strange import BLANK, FEWEST, LISTED
+from mien.study.strange import BLANK, FEWEST, LISTED, NOT_A_FACE
 
 # Letters of a word on a 48 px face are 5 to 9 px tall, and a part of it as wide as this has several strokes.
 _TALL = (5, 7, 9)
@@ -49,12 +50,17 @@ def text(table: FaceTable) -> Iterator[Finding]:
             yield finding(table, place, "text", score[place], said)
 
 
-def drawing(table: FaceTable) -> Iterator[Finding]:
-    """Pictures that are drawn, not taken; the score is `drawnness`'s, 0-1. None where there are too few."""
+def drawing(table: FaceTable, answers: Answers | None = None) -> Iterator[Finding]:
+    """Faces that are drawn, not taken; the score is `drawnness`'s, 0-1. None where there are too few.
+
+    What a model rather calls not a face, such as signs and lines of text, is left to the detectors of that.
+    """
     if len(table) < FEWEST:
         return
     score, flat, edges = drawnness(table.pixels)
     score[~_shows(table)] = 0
+    if answers is not None and NOT_A_FACE in answers.labels:
+        score[answers.probabilities[:, answers.labels.index(NOT_A_FACE)] >= 0.5] = 0
     for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
         if score[place] > 0:
             said = (

@@ -11,7 +11,6 @@ from mien.data.table import FaceTable
 from mien.emotions import VOTES
 from mien.study.answers import Answers
 from mien.study.findings import Finding, finding
-from mien.vision.close_up import Faces
 
 # The standard deviation of the pixels, 0-255, below which nothing is to be seen. Of FER2013's Training and
 # PublicTest 14 pictures lie below; the next is at 9, and nine of ten voters called it a face.
@@ -21,9 +20,7 @@ BLANK = 5.0
 _CELLS, _DIRECTIONS = 6, 8
 _COMPONENTS = 60
 _BLOCK = 2048
-# How much the detector's doubt weighs beside strangeness, both in standard deviations.
-_DOUBT = 1.0
-_NOT_A_FACE = VOTES[-1]
+NOT_A_FACE = VOTES[-1]
 # A picture of which a model says it with that probability is worth a look: one answer of ten.
 _SAID = 0.1
 # Fewer pictures than that say too little of how the faces of a data set look.
@@ -43,22 +40,15 @@ def blank(table: FaceTable) -> Iterator[Finding]:
         yield finding(table, place, "blank", 1 - contrast[place] / BLANK, said)
 
 
-def not_a_face(table: FaceTable, faces: Faces | None = None) -> Iterator[Finding]:
-    """The pictures least like the others, strangest first; none where there are too few to compare with.
-
-    With what the face detector found, its doubt counts too. Nothing here has learned from labels or votes.
-    """
+def not_a_face(table: FaceTable) -> Iterator[Finding]:
+    """The pictures least like the others, strangest first; none where there are too few to compare with."""
     if len(table) < FEWEST:
         return
-    strange = strangeness(table.pixels)
-    doubt = np.zeros(len(table)) if faces is None else -_logit(faces.confidence)
-    score = strange + _DOUBT * _standard(doubt.astype(np.float32))
+    score = strangeness(table.pixels)
     score[table.pixels.reshape(len(table), -1).std(axis=1) < BLANK] = -np.inf
     for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
         if np.isfinite(score[place]):
-            said = f"edges and gray values {strange[place]:.1f} standard deviations from the other faces"
-            if faces is not None:
-                said += f"; the detector is {faces.confidence[place]:.0%} sure of a face"
+            said = f"edges and gray values {score[place]:.1f} standard deviations from the other faces"
             yield finding(table, place, "not a face", score[place], said)
 
 
@@ -68,9 +58,9 @@ def not_a_face_by_model(table: FaceTable, answers: Answers | None) -> Iterator[F
     The score is that probability. Such a model has learned from votes: what it says of faces that it was
     trained on is no proof of how well it finds others.
     """
-    if answers is None or _NOT_A_FACE not in answers.labels:
+    if answers is None or NOT_A_FACE not in answers.labels:
         return
-    said = answers.probabilities[:, answers.labels.index(_NOT_A_FACE)]
+    said = answers.probabilities[:, answers.labels.index(NOT_A_FACE)]
     shows = table.pixels.reshape(len(table), -1).std(axis=1) >= BLANK
     places = np.flatnonzero(shows & (said >= _SAID))
     for place in places[np.argsort(-said[places], kind="stable")]:
@@ -133,13 +123,6 @@ def _residual(faces: NDArray[np.uint8]) -> Floats:
     known = flat @ vectors[:, -_COMPONENTS:]
     left: Floats = (flat**2).sum(axis=1) - (known**2).sum(axis=1)
     return left
-
-
-def _logit(confidence: Floats) -> Floats:
-    """Log-odds of confidences, 0..1, kept finite."""
-    kept = np.clip(confidence, 1e-6, 1 - 1e-6)
-    odds: Floats = np.log(kept / (1 - kept))
-    return odds
 
 
 def _standard(values: Floats) -> Floats:
