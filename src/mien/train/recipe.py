@@ -232,11 +232,9 @@ def keys() -> tuple[Key, ...]:
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that ship."""
-    folder = resources.files("mien.train") / "recipes"
-    return sorted(
-        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
-    )
+    """Names of the recipes that ship; those in a folder behind its name, as in ``ensemble/lite2-sam``."""
+    folder = Path(str(resources.files("mien.train"))) / "recipes"
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
 
 
 def load_recipe(name: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
