@@ -127,6 +127,28 @@ def test_who_was_hidden_for_a_second_is_the_same_again() -> None:
     assert set(ids(scene)["anna"]) == {1}
 
 
+def test_who_comes_out_from_behind_somebody_is_the_same_again() -> None:
+    """Half hidden, a face looked like nobody known, and a tenth of a second later it had a new number, for
+    good: two people who passed each other in a clip became three."""
+    half = look_of(np.random.default_rng(7).integers(0, 255, (48, 48), np.uint8))
+    clear_of = [1.5, 2.7, 3.0]  # hidden from, seen in part from, seen whole from
+
+    def where(t: float) -> dict[str, Box]:
+        seen = {"anna": at(900 - 130 * t, size=110)}
+        if not clear_of[0] <= t < clear_of[1]:
+            seen["bert in part" if clear_of[1] <= t < clear_of[2] else "bert"] = at(300 + 130 * t)
+        return seen
+
+    scene = moving(5, where, jitter=0.02)
+    given = ids(scene, looks={"anna": ANNA, "bert": BERT, "bert in part": half})
+    assert [set(given["anna"]), set(given["bert"]), set(given["bert in part"])] == [{1}, {2}, {2}]
+
+
+def test_who_is_in_doubt_when_the_clip_ends_is_somebody_new() -> None:
+    scene = moving(1.75, lambda t: {"anna": at(300)} if t < 1 else {} if t < 1.5 else {"bert": at(305)})
+    assert set(ids(scene)["bert"]) == {2}
+
+
 def test_somebody_else_in_the_same_place_is_somebody_else() -> None:
     scene = moving(3, lambda t: {"anna": at(300)} if t < 1 else {} if t < 1.5 else {"bert": at(305)})
     given = ids(scene)

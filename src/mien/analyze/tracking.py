@@ -37,6 +37,9 @@ _ALONE_COST = 1.6
 _UNSEEN_S = 0.25  # longer unseen than that, a face must also look the same
 _MOTION_S = 0.3  # motion is averaged over about so long
 _COASTING_S = 0.5  # and dies away so fast while a face is unseen
+# A new face where somebody known may come out of hiding is numbered so long after its first sighting at the
+# latest: half hidden it looks like nobody, and a number is for good.
+DOUBT_S = 0.45
 _NEW_LOOK = 0.2  # how much of a look is renewed at each sighting
 _ALONE = 0.1  # a look is renewed only while no other face overlaps it by more
 
@@ -52,6 +55,7 @@ class Track:
         velocity: of its centre, in pixels a second.
         look: 64 grey values of mean 0 and length 1; None where no crop was given.
         born_s, seen_s: when it was first and last seen.
+        born_box: where it was seen first.
         hits: in how many pictures it was seen.
         after_cut: whether the picture was cut since it was seen.
     """
@@ -65,6 +69,7 @@ class Track:
     velocity: tuple[float, float] = (0.0, 0.0)
     hits: int = 1
     after_cut: bool = False
+    born_box: Box | None = None
 
     def expected(self, time_s: float) -> Box:
         """Where it should be now, if it goes on as it moved."""
@@ -109,7 +114,7 @@ class Tracker:
                 self._see(track, time_s, box, look, boxes)
             else:
                 self._numbers += 1
-                track = Track(self._numbers, box, time_s, time_s, look)
+                track = Track(self._numbers, box, time_s, time_s, look, born_box=box)
             found.append(track)
         # Behind a cut, those that are not there at once have left the scene.
         seen = {track.number for track in found}
@@ -121,9 +126,9 @@ class Tracker:
         return found
 
     def finish(self) -> None:
-        """Confirm what a clip of one or two pictures left no time to confirm."""
-        if self._updates <= 2:
-            for track in self.tracks:
+        """Confirm what a clip of one or two pictures left no time to confirm, and who was still in doubt."""
+        for track in self.tracks:
+            if self._updates <= 2 or track.seen_s - track.born_s >= self.confirm_s:
                 self._number(track)
 
     def unseen(self, time_s: float, within_s: float) -> dict[int, Box]:
@@ -187,15 +192,22 @@ class Tracker:
         candidates = self.tracks if sparse else found
         ready = [track for track in candidates if sparse or time_s - track.born_s >= self.confirm_s]
         for track in sorted(ready, key=lambda track: -track.box[2] * track.box[3]):
-            if track.face_id is None and (former := self._former(track, time_s)) is not None:
-                track.face_id = former.face_id
-                self.tracks.remove(former)
+            if track.face_id is None:
+                if (former := self._former(track, time_s, track.look)) is not None:
+                    track.face_id = former.face_id
+                    self.tracks.remove(former)
+                elif not sparse and time_s - track.born_s < DOUBT_S and self._former(track, time_s, None):
+                    continue
             self._number(track)
 
-    def _former(self, track: Track, time_s: float) -> Track | None:
-        """The person, out of sight, whom a new face is: one half hidden at first looked like nobody known."""
+    def _former(self, track: Track, time_s: float, look: Look | None) -> Track | None:
+        """The person, out of sight, whom a new face is: one half hidden at first looked like nobody known.
+
+        Without a look, the person whom it may be by place and size.
+        """
+        born = track.born_box or track.box
         costs = {
-            other.number: _cost(other, track.seen_s, track.box, track.look)
+            other.number: _cost(other, track.born_s, born, look)
             for other in self.tracks
             if other.face_id is not None and other.seen_s < track.born_s and other.seen_s < time_s
         }
@@ -266,6 +278,7 @@ def _track(values: dict[str, Any]) -> Track:
         **{
             **values,
             "box": tuple(values["box"]),
+            "born_box": values["born_box"] and tuple(values["born_box"]),
             "velocity": tuple(values["velocity"]),
             "look": None if look is None else np.array(look, dtype=np.float32),
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mien.analyze.face import Face, read_face
 from mien.analyze.smoothing import Causal, Smoothing, centred
+from mien.analyze.tracking import DOUBT_S
 from mien.analyze.video_choice import Chooser
 from mien.analyze.video_following import Followed
 from mien.analyze.video_results import Analysed, FrameResult, TrackedFace
@@ -19,7 +20,7 @@ from mien.card import Head
 # The model is asked about so many faces at once: a face in a batch of 8 costs a fifth less than alone.
 _BATCH = 8
 # Results wait so long at least, for a face's first pictures to be confirmed by those behind them.
-_LEAST_DELAY_S = 0.25
+_LEAST_DELAY_S = DOUBT_S + 0.05
 
 Rows = NDArray[np.float32]
 
