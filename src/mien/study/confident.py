@@ -125,8 +125,9 @@ def _pixel_features(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     parts = PCA(some, svd_solver="covariance_eigh").fit_transform(edges)
     parts /= np.sqrt((parts**2).sum(axis=1).mean()) + 1e-9
     kernel = Nystroem(gamma=_GAMMA, n_components=min(_LANDMARKS, len(parts)), random_state=_SEED)
-    features: NDArray[np.float32] = kernel.fit_transform(parts).astype(np.float32)
-    return features / (features.std(axis=0).mean() + np.float32(1e-9))
+    likeness = kernel.fit_transform(parts).astype(np.float32)
+    features: NDArray[np.float32] = likeness / (likeness.std(axis=0).mean() + np.float32(1e-9))
+    return features
 
 
 def _issues(given: NDArray[np.intp], predicted: Floats) -> NDArray[np.intp]:

@@ -58,8 +58,9 @@ def confirmed(table: FaceTable, kind: str) -> NDArray[np.bool_] | None:
     if kind == "label":
         chosen = majority(votes)
         columns = np.array([VOTES.index(name) for name in table.classes])
-        wrong: NDArray[np.bool_] = (chosen != NO_MAJORITY) & (table.labels != UNLABELLED)
-        return wrong & (chosen != columns[table.labels])
+        judged = (chosen != NO_MAJORITY) & (table.labels != UNLABELLED)
+        wrong: NDArray[np.bool_] = judged & (chosen != columns[table.labels])
+        return wrong
     return None
 
 
