@@ -47,7 +47,7 @@ def test_what_speaks_for_happy_on_a_smile_is_the_mouth() -> None:
     reasons = Explainer("mien-lite0", threads=1).explain(crop[None])
     assert reasons.classes[reasons.ranked[0, 0]] == "happy"
     heat = reasons.maps[0, 0]
-    assert heat[24:].sum() > 0.6 * heat.sum()
+    assert heat[24:].sum() > 0.5 * heat.sum()
 
 
 def test_the_network_that_is_explained_answers_as_the_file_that_ships() -> None:
