@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mien.analyze.analyzer import Analyzer, analyze
     from mien.analyze.face import Face
     from mien.analyze.summary import summary
-    from mien.analyze.video import analyze_video
+    from mien.analyze.video import analyze_video, live
     from mien.analyze.video_table import to_frame
     from mien.data import load
     from mien.data.table import FaceTable
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "analyze",
     "analyze_video",
+    "live",
     "load",
     "summary",
     "to_frame",
@@ -47,6 +48,7 @@ _HOMES = {
     "FaceTable": "mien.data.table",
     "analyze": "mien.analyze.analyzer",
     "analyze_video": "mien.analyze.video",
+    "live": "mien.analyze.video",
     "load": "mien.data",
     "summary": "mien.analyze.summary",
     "to_frame": "mien.analyze.video_table",
