@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.emotions import FER2013
 from mien.errors import RecipeError
 from mien.train.recipe import Key, Recipe, from_dict, keys, load_recipe, recipe_names, to_toml
 
@@ -28,9 +29,11 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         return st.integers(int(least or 0), int(most or 0))
     if key.kind is float:
         return st.floats(least, most, allow_subnormal=False)
+    if key.path == "data.framing":
+        return st.sampled_from(["", "negative", *FER2013])
     if key.kind is str:
         return TEXT
-    if key.name == "without_duplicates_of":
+    if key.name in ("without_duplicates_of", "teachers"):
         return st.lists(TEXT, max_size=3).map(tuple)
     if key.name == "scale":
         return st.tuples(
@@ -51,6 +54,9 @@ def _raw(values: dict[str, Any]) -> dict[str, Any]:
     # What no two keys may say together.
     if raw["optimizer"]["clip_value"]:
         raw["optimizer"]["clip_norm"] = 0.0
+    if raw["data"]["folds"] < 2:
+        raw["data"]["folds"] = 0
+    raw["data"]["fold"] = max(1, min(raw["data"]["fold"], raw["data"]["folds"]))
     raw["loss"]["label_weight"] = max(raw["loss"]["label_weight"], 1e-3)
     return raw
 

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from mien.card import Card
@@ -15,6 +16,8 @@ from mien.weights import find_model, shipped
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Characters of a line beside the marks; a row has room for two.
+_LINE = 88
 _FILE = Path(__file__).parent / "scoreboard.toml"
 _HEAD = "fer2013"
 
@@ -123,10 +126,10 @@ def draw(axes: Axes, entries: Sequence[Entry]) -> None:
         axes.text(
             1.14,
             i,
-            f"{entry.split}: {entry.protocol}",
+            fill(f"{entry.split}: {entry.protocol}", _LINE),
             transform=axes.get_yaxis_transform(),
             va="center",
-            fontsize=9,
+            fontsize=8.5,
         )
     for kind in dict.fromkeys(_KINDS):
         if any(entry.kind == kind for entry in entries):
