@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Characters of a line beside the marks; a row has room for two.
-_LINE = 88
+_LINE = 50
 _FILE = Path(__file__).parent / "scoreboard.toml"
 _HEAD = "fer2013"
 
@@ -120,17 +120,21 @@ def draw(axes: Axes, entries: Sequence[Entry]) -> None:
         if entry.low is not None and entry.high is not None:
             axes.plot([entry.low, entry.high], [i, i], color=colour, lw=2.2, alpha=0.55, zorder=2)
         axes.plot(entry.accuracy, i, mark, color=colour, ms=9, mec="white", zorder=3)
-        axes.text(
-            1.02, i, f"{entry.accuracy:.1%}", transform=axes.get_yaxis_transform(), ha="left", va="center"
-        )
-        axes.text(
-            1.14,
-            i,
-            fill(f"{entry.split}: {entry.protocol}", _LINE),
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8.5,
-        )
+        # At a distance in points, which the layout can allow for, as it cannot for a share of the axes.
+        for text, points, size in (
+            (f"{entry.accuracy:.1%}", 10, 10),
+            (fill(f"{entry.split}: {entry.protocol}", _LINE), 62, 8.5),
+        ):
+            axes.annotate(
+                text,
+                (1, i),
+                (points, 0),
+                axes.get_yaxis_transform(),
+                "offset points",
+                ha="left",
+                va="center",
+                fontsize=size,
+            )
     for kind in dict.fromkeys(_KINDS):
         if any(entry.kind == kind for entry in entries):
             mark, colour, label = _KINDS[kind]
