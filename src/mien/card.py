@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,16 @@ def read_card(path: Path) -> Card:
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CardError(f"{path} is not a card of this version of mien: {error!r}.") from error
+
+
+def without_folders(source: str) -> str:
+    """Where data was read from, without the folders of the machine: a card travels.
+
+    >>> without_folders("/home/me/fer2013.tar.gz: fer2013/fer2013.csv")
+    'fer2013.tar.gz: fer2013/fer2013.csv'
+    """
+    file, separator, member = source.partition(": ")
+    return re.split(r"[\\/]", file.rstrip("\\/"))[-1] + separator + member
 
 
 def sha256_file(path: Path) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.card import read_card
+from mien.card import read_card, without_folders
 from mien.errors import CardError
 from mien.export.cards import with_measurements, write_card
 from mien.export.run import Exported
@@ -46,3 +46,16 @@ def test_a_card_is_written_beside_its_file_and_read_back(exported: Exported, tmp
     back = read_card(path)
     assert (back.heads, back.data, back.notes) == (card.heads, card.data, card.notes)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("/home/me/fer2013.tar.gz: fer2013/fer2013.csv", "fer2013.tar.gz: fer2013/fer2013.csv"),
+        (r"C:\data\fer2013.csv", "fer2013.csv"),
+        ("ck+/", "ck+"),
+        ("synthetic", "synthetic"),
+    ],
+)
+def test_a_card_names_the_data_without_the_folders_of_the_machine(source: str, said: str) -> None:
+    assert without_folders(source) == said

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.card import Card
+from mien.card import Card, without_folders
 from mien.data.table import FaceTable
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _evaluation(predictions: Predictions, table: FaceTable, *, several: bool = F
     return evaluate(
         predictions,
         np.random.default_rng(0),
-        data=DataSource(table.source, table.sha256),
+        data=DataSource(without_folders(table.source), table.sha256),
         tta=Views() if several else None,
     )
 

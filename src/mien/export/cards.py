@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mien.card import Card, Framing, Head, sha256_file
+from mien.card import Card, Framing, Head, sha256_file, without_folders
 from mien.errors import ModelError
 from mien.train.checkpoint import write_atomically
 from mien.train.network import HEAD_ABSTAIN, head_labels
@@ -57,6 +57,7 @@ def card_of_run(
         licence=LICENCE,
         data={
             **facts["data"],
+            "source": without_folders(facts["data"]["source"]),
             "trained_on": recipe.data.train,
             "training_faces": facts.get("training_faces"),
             "without_duplicates_of": list(recipe.data.without_duplicates_of),
