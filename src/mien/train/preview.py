@@ -16,6 +16,8 @@ from mien.train.sheet import SHEET, Sheet, write_sheet
 _COLUMNS = 10
 # A share below this is smoothing or a teacher's doubt, and would only fill the caption.
 _NAMED = 0.1
+# Lines that a caption has room for.
+_LINES = 3
 
 
 def preview(feed: Feed, *, epochs: int = 2, columns: int = _COLUMNS) -> Sheet:
@@ -46,7 +48,7 @@ def _as_grays(pixels: Tensor) -> NDArray[np.uint8]:
 def _named(target: Tensor, labels: tuple[str, ...]) -> str:
     """What a face is to be named: one name, or where faces were mixed, each with its share."""
     shares = sorted(((float(share), name) for share, name in zip(target, labels, strict=True)), reverse=True)
-    named = [(share, name) for share, name in shares if share >= _NAMED]
+    named = [(share, name) for share, name in shares if share >= _NAMED][:_LINES]
     if len(named) == 1:
         return named[0][1]
     return ", ".join(f"{name} {share:.0%}" for share, name in named)
