@@ -14,6 +14,8 @@ from mien.card import Card, Head, sha256_file
 from mien.emotions import FER2013
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mien.vision.detection import Detection
 
 
@@ -146,3 +148,10 @@ def banded_face(label: int, count: int, *, size: int = 48) -> NDArray[np.uint8]:
 
 def _band(label: int, count: int, size: int) -> slice:
     return slice(label * (size // count), (label + 1) * (size // count))
+
+
+def overhang(figure: Figure) -> float:
+    """How far anything drawn reaches beyond the figure's edges, in inches; 0 or less where all is inside."""
+    figure.draw_without_rendering()
+    inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return float(max(-inside.x0, -inside.y0, inside.x1 - width, inside.y1 - height))

@@ -12,6 +12,7 @@ from mien.emotions import FER2013
 from mien.errors import UsageError
 from mien.study.attention import Explained, means, painted, parts, reliance
 from mien.study.drawing import new_figure
+from mien.testing import overhang
 
 
 @pytest.fixture
@@ -91,9 +92,4 @@ def test_the_surest_come_first_and_no_text_is_clipped(explained: Explained) -> N
     for part in drawn.values():
         figure, axes = new_figure(*part.size)
         part.draw(axes)
-        figure.draw_without_rendering()
-        inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        assert inside.x0 >= -0.01, part.name
-        assert inside.y0 >= -0.01, part.name
-        assert inside.x1 <= width + 0.01, part.name
-        assert inside.y1 <= height + 0.01, part.name
+        assert overhang(figure) <= 0.01, part.name

@@ -10,6 +10,7 @@ import pytest
 from mien.evaluate.answers import Meeting
 from mien.study.compare import Comparison, hold_together, parts
 from mien.study.drawing import new_figure
+from mien.testing import overhang
 
 CLASSES = ("happy", "sad", "neutral")
 
@@ -48,9 +49,4 @@ def test_its_figures_name_everything_and_clip_nothing(comparison: Comparison) ->
     for part in parts(comparison):
         figure, axes = new_figure(*part.size)
         part.draw(axes)
-        figure.draw_without_rendering()
-        inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        assert inside.x0 >= -0.01, part.name
-        assert inside.y0 >= -0.01, part.name
-        assert inside.x1 <= width + 0.01, part.name
-        assert inside.y1 <= height + 0.01, part.name
+        assert overhang(figure) <= 0.01, part.name

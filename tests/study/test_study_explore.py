@@ -20,6 +20,7 @@ from mien.errors import DataError, UsageError
 from mien.study import counts, looks, opinions
 from mien.study.drawing import new_figure
 from mien.study.explore import explore, parts
+from mien.testing import overhang
 
 Make = Callable[..., FaceTable]
 
@@ -140,13 +141,7 @@ def test_no_text_is_clipped_at_the_edge_of_a_figure() -> None:
     for part in parts(faces(70)):
         figure, axes = new_figure(*part.size)
         part.draw(axes)
-        figure.draw_without_rendering()
-        inside = figure.get_tightbbox()
-        width, height = figure.get_size_inches()
-        assert inside.x0 >= -0.01, part.name
-        assert inside.y0 >= -0.01, part.name
-        assert inside.x1 <= width + 0.01, part.name
-        assert inside.y1 <= height + 0.01, part.name
+        assert overhang(figure) <= 0.01, part.name
 
 
 def test_an_empty_table_is_refused(noise_table: Make, tmp_path: Path) -> None:

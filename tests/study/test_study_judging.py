@@ -25,7 +25,7 @@ from mien.study import judging, scoreboard
 from mien.study.drawing import new_figure
 from mien.study.judging_right import right_parts
 from mien.study.judging_trust import measure_trust
-from mien.testing import FakeClassifier
+from mien.testing import FakeClassifier, overhang
 from mien.weights import find_model, shipped
 
 
@@ -159,13 +159,7 @@ def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: 
     for part in judging.parts(judged, voted=voted, robustness=robust, resamples=20):
         figure, axes = new_figure(*part.size)
         part.draw(axes)
-        figure.draw_without_rendering()
-        inside = figure.get_tightbbox()
-        width, height = figure.get_size_inches()
-        assert inside.x0 >= -0.01, part.name
-        assert inside.y0 >= -0.01, part.name
-        assert inside.x1 <= width + 0.01, part.name
-        assert inside.y1 <= height + 0.01, part.name
+        assert overhang(figure) <= 0.01, part.name
 
 
 def test_the_page_carries_every_figure_and_the_json_every_score(

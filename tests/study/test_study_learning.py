@@ -14,6 +14,7 @@ from mien.study.drawing import new_figure
 from mien.study.learning import Learning, overview, parts, read_run, read_runs
 from mien.study.learning_drawing import draw_gaps, draw_losses, running_median
 from mien.study.numbers import plain
+from mien.testing import overhang
 from mien.train.sheet import SHEET, Sheet, read_sheet, write_sheet
 
 COLUMNS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,votes_loss,gap,seconds,best"
@@ -123,12 +124,7 @@ def test_every_part_is_drawn_without_clipping_and_told_in_numbers(tmp_path: Path
         json.dumps(plain(part.numbers), allow_nan=False)
         figure, axes = new_figure(*part.size)
         part.draw(axes)
-        figure.draw_without_rendering()
-        inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        assert inside.x0 >= -0.01, part.name
-        assert inside.y0 >= -0.01, part.name
-        assert inside.x1 <= width + 0.01, part.name
-        assert inside.y1 <= height + 0.01, part.name
+        assert overhang(figure) <= 0.01, part.name
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
