@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mien.train import kernels
 from mien.train.distributed import World
 from mien.train.feed import Batch
 from mien.train.learner import Learner
@@ -221,6 +222,9 @@ def test_dropout_and_drop_path_are_of_the_seed(learner: Callable[..., Learner], 
 def test_bfloat16_computes_the_network_in_bfloat16_and_keeps_the_weights_in_float32(
     learner: Callable[..., Learner], batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # By PyTorch's own layers, which every CPU has.
+    monkeypatch.setattr(kernels, "why_not", lambda: "")
+    monkeypatch.setattr(kernels, "install", lambda network: None)
     learner_ = learner(loop={"precision": "bfloat16"})
     forward = learner_.network.forward
     types = set()
@@ -235,6 +239,36 @@ def test_bfloat16_computes_the_network_in_bfloat16_and_keeps_the_weights_in_floa
     assert types == {torch.bfloat16}
     assert {p.dtype for p in learner_.network.parameters()} == {torch.float32}
     assert torch.isfinite(sums).all()
+
+
+def test_a_cpu_without_bfloat16_computes_in_float32_and_says_so(
+    learner: Callable[..., Learner], batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "why_not", lambda: "this CPU is old")
+    notes: list[str] = []
+    plain = moves(learner(), batch, steps=1)
+    fallen = moves(learner(notes, loop={"precision": "bfloat16"}), batch, steps=1)
+    assert notes == ["loop.precision='bfloat16': this CPU is old, so the network computes in float32."]
+    assert all(torch.equal(value, fallen[name]) for name, value in plain.items())
+
+
+@pytest.mark.skipif(bool(kernels.why_not()), reason=kernels.why_not() or "it can")
+def test_in_bfloat16_on_a_cpu_a_batch_is_learned_by_heart(
+    learner: Callable[..., Learner], batch: Batch
+) -> None:
+    """By the layers in C, which are those of Lite0; its answers end as near as those of float32 do."""
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        one = learner(
+            loop={"precision": precision},
+            network={"backbone": "tf_efficientnet_lite0", "width": 0.5, "depth": 0.5},
+            optimizer={"name": "adamw", "lr": 3e-3},
+        )
+        one.network.train()
+        losses = [float(one.update(batch)[0][3]) / N for _ in range(10)]
+        assert losses[0] > 1.5
+        ends.append(losses[-1])
+    assert max(ends) < 0.5
 
 
 def test_on_the_cpu_auto_is_float32(learner: Callable[..., Learner]) -> None:

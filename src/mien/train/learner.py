@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mien.errors import Diverged
+from mien.train import kernels
 from mien.train.distributed import World
 from mien.train.feed import Batch
 from mien.train.folded import settle
@@ -70,7 +71,7 @@ class Learner:
         self.micro = min(recipe.loop.micro_batch or batch, batch)
         self.label_head = heads[0]
         self.weights = {self.label_head: recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
-        self.bfloat16 = _uses_bfloat16(recipe.loop.precision, device)
+        self.bfloat16 = self._prepare_precision()
         # Apple's GPUs have no float64.
         self.sums_type = torch.float32 if device.type == "mps" else torch.float64
 
@@ -129,6 +130,19 @@ class Learner:
                     "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
                 )
 
+    def _prepare_precision(self) -> bool:
+        """Whether the network computes in bfloat16; on a CPU it is given the layers for it, if it can be."""
+        precision = self.recipe.loop.precision
+        if precision == "auto":
+            # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
+            return self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision == "bfloat16" and self.device.type == "cpu":
+            if reason := kernels.why_not():
+                self.note(f"loop.precision='bfloat16': {reason}, so the network computes in float32.")
+                return False
+            kernels.install(self.network)
+        return precision == "bfloat16"
+
     def _accumulate(self, pixels: Tensor, batch: Batch, micro: int) -> Tensor:
         """Gradients of the batch's mean loss, a part at a time; its `SUMS`, (4,)."""
         sums = torch.zeros(len(SUMS), dtype=self.sums_type, device=self.device)
@@ -153,10 +167,3 @@ class Learner:
     def _statistics(self) -> list[Tensor]:
         """The running means and variances, which each process gathers from its own faces."""
         return [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
-
-
-def _uses_bfloat16(precision: str, device: torch.device) -> bool:
-    if precision == "auto":
-        # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"

@@ -59,7 +59,7 @@ class StaticSameConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if any(self.same_padding):
             x = functional.pad(x, self.same_padding)
-        return functional.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return cast(Tensor, self._conv_forward(x, self.weight, self.bias))
 
 
 class ExpressionNet(nn.Module):

@@ -171,7 +171,9 @@ class Loop:
     seed: int = key(0, "Of everything random.", 0, 2**62)
     select: Literal["accuracy", "loss"] = key("accuracy", "What makes an epoch the best on validation.")
     precision: Literal["auto", "float32", "bfloat16"] = key(
-        "auto", "`auto` is bfloat16 on a GPU that computes with it, else float32."
+        "auto",
+        "`auto` is bfloat16 on a GPU that computes with it, else float32. `bfloat16` on a CPU needs "
+        "AVX512_BF16 and a C compiler; without them it is float32 and says so.",
     )
     save_every_s: float = key(
         120.0, "Seconds between checkpoints inside an epoch; 0 saves each step.", 0, 86400
