@@ -66,6 +66,16 @@ class OnnxClassifier:
         return self.head.labels
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of all the model's heads."""
+        return tuple(head.name for head in self.card.heads)
+
+    @property
+    def temperature(self) -> float:
+        """The temperature that `predict` holds."""
+        return self.head.temperature
+
+    @property
     def device(self) -> str:
         """Where it runs: ``"cpu"``, ``"cuda"`` or ``"coreml"``."""
         used = self._session.get_providers()[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mien.cli.evaluate import Labels
+from mien.cli.evaluate_asked import Labels
 from mien.cli.opening import TrainedOn, is_run, open_classifier, question_of, trained_on
 from mien.errors import UsageError
 

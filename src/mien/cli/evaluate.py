@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from mien.cli.evaluate_asked import (
+    SEED,
+    Labels,
+    Options,
+    ask,
+    ask_voter,
+    find_voter,
+    group_scores,
+    judge_split,
+)
 from mien.errors import MissingExtra, UsageError
 from mien.weights import DEFAULT
-
-if TYPE_CHECKING:
-    from mien.data.table import FaceTable
-    from mien.emotions import BinaryFraming
-    from mien.evaluate.classifier import Classifier
-    from mien.evaluate.groups import GroupScores
-    from mien.evaluate.predictions import Predictions
-    from mien.evaluate.tta import Views
-    from mien.evaluate.voters import VotedAnswers
-
-# The intervals must come out the same when the command is repeated.
-_SEED = 0
-
-
-class Labels(StrEnum):
-    """Where the truth comes from."""
-
-    fer2013 = "fer2013"
-    ferplus = "ferplus"
-
-
-# The head that was trained on each kind of truth.
-_HEADS = {Labels.fer2013: "fer2013", Labels.ferplus: "votes"}
 
 
 def evaluate(
@@ -122,21 +106,21 @@ def evaluate(
     framings = [binary_framing(name) for name in dict.fromkeys(framing or ())]
     mapping = NO_MAP if label_map is None else read_map(label_map)
     views = Views() if tta else None
-    asked = _open(model, head, labels, views)
+    asked = ask(model, head, labels, views)
     # Faces of contempt are kept, so that they are scored or named, never left out unsaid.
     table = load(data, votes=votes, contempt="keep", mapping=mapping)
     faces = table.split_counts.get(split, 0)
     with _progress(f"{asked.classifier.name} on {split}", faces) as advance:
-        options = _Options(table, split, labels.value, known_only, batch_size, advance)
-        judged = _judge(asked, options)
-    voter = _voter(model, asked, labels, table.votes is not None and bool(table.votes.any()), views)
+        options = Options(table, split, labels.value, known_only, batch_size, advance)
+        judged = judge_split(asked, options)
+    voter = find_voter(model, asked, labels, table.votes is not None and bool(table.votes.any()), views)
     voted = answers = None
     if voter is not None:
         with _progress(f"{voter.name} against the votes", faces) as advance:
-            voted, answers = _ask_voter(
-                voter, _Options(table, split, "ferplus", known_only, batch_size, advance)
+            voted, answers = ask_voter(
+                voter, Options(table, split, "ferplus", known_only, batch_size, advance)
             )
-    grouped = _score_groups(groups, judged, minimum_n, bootstrap)
+    grouped = group_scores(groups, judged, minimum_n, bootstrap)
     damage = None
     if robustness or robustness_faces:
         looks = 45 * min(len(judged.truth), robustness_faces or len(judged.truth))
@@ -144,14 +128,14 @@ def evaluate(
             damage = measure_robustness(
                 asked.classifier,
                 judged,
-                seed=_SEED,
+                seed=SEED,
                 faces=robustness_faces,
                 batch_size=batch_size,
                 progress=advance,
             )
     evaluation = report(
         judged,
-        np.random.default_rng(_SEED),
+        np.random.default_rng(SEED),
         data=DataSource(table.source, table.sha256),
         voted=None if labels is Labels.ferplus else voted,
         tta=views,
@@ -159,7 +143,7 @@ def evaluate(
     )
     depth = look_deeper(
         judged,
-        np.random.default_rng(_SEED),
+        np.random.default_rng(SEED),
         voted=answers,
         framings=framings,
         groups=grouped,
@@ -187,39 +171,6 @@ def evaluate(
         console.print(f"{page}: figures as PNG and SVG, and evaluate.json, beside it", markup=False)
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is asked: one head of a model.
-
-    Attributes:
-        classifier: as it answers, with its views of each face.
-        once: the same, which asks no face twice.
-        head: its name.
-        heads: names of all the model's heads.
-        question: the framing that it was trained on instead of emotions, or None.
-        held: the temperature that its probabilities hold; 1 where there is none that could be taken out.
-    """
-
-    classifier: Classifier
-    once: Classifier
-    head: str
-    heads: tuple[str, ...]
-    question: BinaryFraming | None
-    held: float
-
-
-@dataclass(frozen=True)
-class _Options:
-    """Which faces are asked about, and how."""
-
-    table: FaceTable
-    split: str
-    labels: str
-    known_only: bool
-    batch_size: int
-    progress: Callable[[int], None]
-
-
 def _check_places(json: Path | None, predictions: Path | None, out: Path | None) -> None:
     """Say at once, and not after minutes, what cannot be written."""
     for path in (json, predictions):
@@ -227,115 +178,6 @@ def _check_places(json: Path | None, predictions: Path | None, out: Path | None)
             raise UsageError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
     if out is not None and find_spec("matplotlib") is None:
         raise MissingExtra("Drawing figures", "study")
-
-
-def _open(model: str, head: str | None, labels: Labels, views: Views | None) -> _Asked:
-    """One head of a training run, an ONNX file or a shipped model."""
-    from mien.cli.opening import is_run, question_of
-    from mien.emotions import binary_framing
-    from mien.evaluate.classifier import Remembering
-
-    if is_run(model):
-        if find_spec("torch") is None:
-            raise MissingExtra("Measuring a training run", "train")
-        from mien.train.predictor import TorchClassifier
-
-        name = question_of(model)
-        run = TorchClassifier(model, head=head or name or _HEADS[labels])
-        question = None if name is None else binary_framing(name)
-        seen = _viewed(run, views)
-        return _Asked(seen, Remembering(seen), head or name or _HEADS[labels], run.heads, question, 1.0)
-    from mien.analyze.classifier import OnnxClassifier
-
-    onnx = OnnxClassifier(model, head=head or _HEADS[labels])
-    # The mean over views is no softmax of logits over the temperature, which could be taken out again.
-    held = onnx.head.temperature if views is None else 1.0
-    heads = tuple(each.name for each in onnx.card.heads)
-    seen = _viewed(onnx, views)
-    return _Asked(seen, Remembering(seen), onnx.head.name, heads, None, held)
-
-
-def _viewed(classifier: Classifier, views: Views | None) -> Classifier:
-    """The classifier, asked about several views of each face where there are views."""
-    from mien.evaluate.tta import Augmented
-
-    return classifier if views is None else Augmented(classifier, views)
-
-
-def _judge(asked: _Asked, options: _Options) -> Predictions:
-    """What it says of the faces of the split: emotions, or the one question that it was trained on."""
-    from mien.evaluate.predictions import predict_split
-    from mien.evaluate.questions import predict_question
-
-    o = options
-    if asked.question is not None:
-        return predict_question(
-            asked.once,
-            o.table,
-            o.split,
-            asked.question,
-            labels=o.labels,  # type: ignore[arg-type]
-            batch_size=o.batch_size,
-            progress=o.progress,
-        )
-    return predict_split(
-        asked.once,
-        o.table,
-        o.split,
-        head=asked.head,
-        labels=o.labels,  # type: ignore[arg-type]
-        known_only=o.known_only,
-        batch_size=o.batch_size,
-        progress=o.progress,
-    )
-
-
-def _voter(model: str, asked: _Asked, labels: Labels, votes: bool, views: Views | None) -> Classifier | None:
-    """What answers against the votes: the head that was trained on them; None without it or without votes."""
-    if not votes or asked.question is not None:
-        return None
-    if labels is Labels.ferplus or asked.head == "votes":
-        return asked.once
-    return _open(model, "votes", Labels.ferplus, views).once if "votes" in asked.heads else None
-
-
-def _ask_voter(voter: Classifier, options: _Options) -> tuple[Predictions | None, VotedAnswers]:
-    """Its answers for the faces with a majority, if there are any, and for all with votes."""
-    from mien.evaluate.predictions import predict_split
-    from mien.evaluate.voters import predict_votes
-    from mien.evaluate.votes import NO_MAJORITY, majority
-
-    o = options
-    answers = predict_votes(voter, o.table, o.split, batch_size=o.batch_size, progress=o.progress)
-    if (majority(answers.votes) == NO_MAJORITY).all():
-        return None, answers
-    voted = predict_split(
-        voter,
-        o.table,
-        o.split,
-        head="votes",
-        labels="ferplus",
-        known_only=o.known_only,
-        batch_size=o.batch_size,
-    )
-    return voted, answers
-
-
-def _score_groups(
-    path: Path | None, judged: Predictions, minimum_n: int, resamples: int
-) -> Sequence[GroupScores]:
-    """The scores of the groups in the file, a grouping a column; none without a file."""
-    import numpy as np
-
-    from mien.evaluate.groups import read_groups, score_groups
-
-    if path is None:
-        return ()
-    generator = np.random.default_rng(_SEED)
-    return tuple(
-        score_groups(judged, each, generator, minimum_n=minimum_n, resamples=resamples)
-        for each in read_groups(path, judged)
-    )
 
 
 @contextmanager

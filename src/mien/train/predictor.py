@@ -148,6 +148,11 @@ class TorchClassifier:
         """Names of the columns of `predict`, in order; for votes all ten, grounds to abstain included."""
         return head_labels(self._head)
 
+    @property
+    def temperature(self) -> float:
+        """The temperature that `predict` holds: none."""
+        return 1.0
+
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 (N, C), rows sum to 1, of gray faces, uint8 (N, S, S).
 
