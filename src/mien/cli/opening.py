@@ -6,38 +6,12 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-
-class Opened(Protocol):
-    """One head of a model: a `mien.evaluate.classifier.Classifier` that knows what else the model holds.
-
-    Attributes:
-        heads: names of all the model's heads.
-        temperature: what its probabilities hold; 1 where none was fitted.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def heads(self) -> tuple[str, ...]: ...
-
-    @property
-    def temperature(self) -> float: ...
-
-    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities (N, len(labels)) of gray faces, uint8 (N, H, W); rows sum to 1."""
-        ...
+    from mien.evaluate.classifier import Opened
 
 
 def is_run(model: str | Path) -> bool:

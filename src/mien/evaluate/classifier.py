@@ -33,6 +33,21 @@ class Classifier(Protocol):
         ...
 
 
+class Opened(Classifier, Protocol):
+    """One head of a model that is at hand whole.
+
+    Attributes:
+        heads: names of all the model's heads.
+        temperature: what its probabilities hold; 1 where none was fitted.
+    """
+
+    @property
+    def heads(self) -> tuple[str, ...]: ...
+
+    @property
+    def temperature(self) -> float: ...
+
+
 class Remembering:
     """A classifier that is asked about each face once, however often it comes: pixel-identical faces are one.
 

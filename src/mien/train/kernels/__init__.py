@@ -12,18 +12,20 @@ import ctypes
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import MethodType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn import functional
+
+T = TypeVar("T")
 
 _SOURCE = Path(__file__).with_name("bfloat16.c")
 _COMPILERS = ("cc", "gcc", "clang")
@@ -118,7 +120,7 @@ def _normalise(self: Any, x: Tensor) -> Tensor:
         x, self.weight, self.bias, self.eps, fused
     )
     with torch.no_grad():
-        n = x.numel() // x.shape[1]
+        n = _rows(x)
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (n / max(n - 1, 1)), self.momentum)
@@ -142,21 +144,18 @@ class _Depthwise(torch.autograd.Function):
         gradient = _channels_last(gradient)
         to_input = torch.empty_like(x)
         factors = weight.to(torch.bfloat16).float().contiguous()
-        parts = _parts(len(x))
-        to_weight = torch.empty(len(parts), *weight.shape)
 
-        def work(number: int) -> None:
-            part = parts[number]
+        def of_weight(part: slice) -> Tensor:
             shape = _Shape(
-                part.stop - part.start, *x.shape[1:], *gradient.shape[2:],
-                weight.shape[2], ctx.stride, ctx.padding,
-            )  # fmt: skip
-            arrays = gradient[part], x[part], factors, to_input[part], to_weight[number]
+                len(x[part]), *x.shape[1:], *gradient.shape[2:], weight.shape[2], ctx.stride, ctx.padding
+            )
+            to_weight = torch.empty(weight.shape)
+            arrays = gradient[part], x[part], factors, to_input[part], to_weight
             if _c().depthwise_gradient(ctypes.byref(shape), *map(_at, arrays)):
                 raise MemoryError(f"no memory for the gradient of a convolution of {tuple(x.shape)}")
+            return to_weight
 
-        _run(work, len(parts))
-        return to_input, to_weight.sum(0), None, None
+        return to_input, torch.stack(_each_part(len(x), of_weight)).sum(0), None, None
 
 
 class _NormRelu6(torch.autograd.Function):
@@ -165,30 +164,14 @@ class _NormRelu6(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, relu6: bool) -> Any:
         x = _channels_last(x)
-        channels, pixels = x.shape[1], x[0, 0].numel()
-        parts = _parts(len(x))
-        sums = torch.zeros(2, len(parts), channels, dtype=torch.float64)
         y = torch.empty_like(x)
-
-        def measure(number: int) -> None:
-            rows = len(x[parts[number]]) * pixels
-            _c().norm_moments(*_longs(rows, channels), *map(_at, (x[parts[number]], *sums[:, number])))
-
-        _run(measure, len(parts))
-        mean, square = sums.sum(1) / (len(x) * pixels)
+        mean, square = _sums(_c().norm_moments, (), (x,)) / _rows(x)
         variance = (square - mean**2).clamp_(min=0)
-        scale = weight.double() / (variance + eps).sqrt()
-        shift = (bias.double() - mean * scale).float()
-        narrow = scale.float()
-
-        def apply(number: int) -> None:
-            rows = len(x[parts[number]]) * pixels
-            arrays = x[parts[number]], narrow, shift, y[parts[number]]
-            _c().norm_apply(*_longs(rows, channels), int(relu6), *map(_at, arrays))
-
-        _run(apply, len(parts))
         inverse = (variance + eps).rsqrt()
-        ctx.save_for_backward(x, narrow, shift, scale, mean, inverse)
+        scale = weight.double() * inverse
+        line = scale.float(), (bias.double() - mean * scale).float()
+        _over_rows(_c().norm_apply, (relu6,), (x,), line, (y,))
+        ctx.save_for_backward(x, *line, scale, mean, inverse)
         ctx.relu6 = relu6
         statistics = mean.float(), variance.float()
         ctx.mark_non_differentiable(*statistics)
@@ -196,40 +179,57 @@ class _NormRelu6(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> Any:
-        x, narrow, shift, scale, mean, inverse = ctx.saved_tensors
-        gradient = _channels_last(gradient)
-        channels, pixels = x.shape[1], x[0, 0].numel()
-        parts = _parts(len(x))
-        sums = torch.zeros(2, len(parts), channels, dtype=torch.float64)
+        x, *line, scale, mean, inverse = ctx.saved_tensors
+        faces = _channels_last(gradient), x
         to_input = torch.empty_like(x)
-
-        def measure(number: int) -> None:
-            part = parts[number]
-            arrays = gradient[part], x[part], narrow, shift, *sums[:, number]
-            _c().norm_gradient_sums(
-                *_longs(len(x[part]) * pixels, channels), int(ctx.relu6), *map(_at, arrays)
-            )
-
-        _run(measure, len(parts))
-        total, product = sums.sum(1)
+        total, product = _sums(_c().norm_gradient_sums, (ctx.relu6,), faces, line)
         to_weight = (product - total * mean) * inverse
         # Ioffe & Szegedy 2015, section 3, as a line in the gradient and the input.
-        n = len(x) * pixels
-        of_input = -scale * inverse * to_weight / n
-        factors = [scale, of_input, -scale * total / n - of_input * mean]
-        of_gradient, of_input, rest = (factor.float() for factor in factors)
-
-        def apply(number: int) -> None:
-            part = parts[number]
-            arrays = (
-                gradient[part], x[part], narrow, shift, of_gradient, of_input, rest, to_input[part]
-            )  # fmt: skip
-            _c().norm_gradient_apply(
-                *_longs(len(x[part]) * pixels, channels), int(ctx.relu6), *map(_at, arrays)
-            )
-
-        _run(apply, len(parts))
+        of_input = -scale * inverse * to_weight / _rows(x)
+        rest = -scale * total / _rows(x) - of_input * mean
+        factors = [factor.float() for factor in (scale, of_input, rest)]
+        _over_rows(_c().norm_gradient_apply, (ctx.relu6,), faces, [*line, *factors], (to_input,))
         return to_input, to_weight.float(), total.float(), None, None
+
+
+def _over_rows(
+    function: Any,
+    flags: tuple[bool, ...],
+    faces: Sequence[Tensor],
+    channels: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+) -> None:
+    """Let a function of rows fill the outputs from faces, both (N, C, H, W), and numbers a channel, (C,)."""
+
+    def work(part: slice) -> None:
+        arrays = *(each[part] for each in faces), *channels, *(each[part] for each in outputs)
+        _call(function, flags, arrays)
+
+    _each_part(len(faces[0]), work)
+
+
+def _sums(
+    function: Any, flags: tuple[bool, ...], faces: Sequence[Tensor], channels: Sequence[Tensor] = ()
+) -> Tensor:
+    """Two sums over the rows of faces (N, C, H, W), by a function that adds to them: float64 (2, C)."""
+
+    def work(part: slice) -> Tensor:
+        sums = torch.zeros(2, faces[0].shape[1], dtype=torch.float64)
+        _call(function, flags, (*(each[part] for each in faces), *channels, *sums))
+        return sums
+
+    return torch.stack(_each_part(len(faces[0]), work)).sum(0)
+
+
+def _call(function: Any, flags: tuple[bool, ...], arrays: Sequence[Tensor]) -> None:
+    """Call a function of rows; the first array says how many there are, and of how many channels."""
+    sizes = ctypes.c_long(_rows(arrays[0])), ctypes.c_long(arrays[0].shape[1])
+    function(*sizes, *map(int, flags), *map(_at, arrays))
+
+
+def _rows(x: Tensor) -> int:
+    """Values that a channel has in (N, C, H, W)."""
+    return x.numel() // x.shape[1]
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -240,25 +240,17 @@ def _at(array: Tensor) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.data_ptr())
 
 
-def _longs(*numbers: int) -> tuple[ctypes.c_long, ...]:
-    return tuple(map(ctypes.c_long, numbers))
+def _each_part(faces: int, work: Callable[[slice], T]) -> list[T]:
+    """What the work gives for each part of the faces: as many parts as torch has threads.
 
-
-def _parts(faces: int) -> list[slice]:
-    """The faces in as many runs as torch has threads."""
+    Each is on a thread of its own: C lets go of Python's lock.
+    """
     count = max(1, min(torch.get_num_threads(), faces))
     bounds = [faces * number // count for number in range(count + 1)]
-    return [slice(start, stop) for start, stop in pairwise(bounds)]
+    parts = [slice(start, stop) for start, stop in pairwise(bounds)]
+    return [work(parts[0])] if count == 1 else list(_pool(count).map(work, parts))
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "mien-kernels")
-
-
-def _run(work: Callable[[int], None], parts: int) -> None:
-    """The work of each part, each on a thread of its own: C lets go of Python's lock."""
-    if parts == 1:
-        work(0)
-    else:
-        list(_pool(parts).map(work, range(parts)))
