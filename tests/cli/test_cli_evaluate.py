@@ -141,7 +141,7 @@ def test_batches_change_nothing(folder):
 def test_views_of_each_face_are_averaged_and_reported_as_such(folder):
     assert ask(folder)["tta"] is None
     found = ask(folder, "--tta")
-    assert found["tta"] == {"views": 10, "crops": 5, "shift_px": 2, "flip": True}
+    assert found["tta"] == {"views": 10, "crops": 5, "crop_share": 0.9167, "flip": True}
     assert found["n"] == 4
     assert found["nll"] != ask(folder)["nll"]
     assert "mean of the answers to 10 views" in run(folder, "--tta").output

@@ -17,25 +17,31 @@ def faces() -> np.ndarray:
 
 
 def test_there_are_five_crops_and_the_same_mirrored(faces):
-    views = list(Views(shift_px=2).of(faces))
-    assert len(views) == len(Views(shift_px=2)) == 10
+    views = list(Views().of(faces))
+    assert len(views) == len(Views()) == 10
     assert {view.shape for view in views} == {faces.shape}
     for crop, mirrored in zip(views[:5], views[5:], strict=True):
         np.testing.assert_array_equal(mirrored, np.flip(crop, axis=2))
 
 
-def test_the_first_view_is_the_face_and_the_others_are_moved_by_the_shift(faces):
-    middle, *corners = list(Views(shift_px=3, flip=False).of(faces))
-    np.testing.assert_array_equal(middle, faces)
-    np.testing.assert_array_equal(corners[3][:, :-3, :-3], faces[:, 3:, 3:])  # down and right
-    np.testing.assert_array_equal(corners[0][:, 3:, 3:], faces[:, :-3, :-3])  # up and left
-    np.testing.assert_array_equal(corners[1][:, 3:, :-3], faces[:, :-3, 3:])  # up and right
+def test_the_crops_are_the_middle_and_the_corners_enlarged():
+    """Quarters of one gray each: a corner of half the side shows one of them, the middle shows all."""
+    face = np.kron(np.array([[10, 60], [120, 240]], np.uint8), np.ones((24, 24), np.uint8))
+    middle, *corners = list(Views(crop=0.5, flip=False).of(face[None]))
+    inner = slice(4, 44)  # away from the neighbours, which the enlarging reaches for
+    assert [int(corner[0, inner, inner].mean()) for corner in corners] == [10, 60, 120, 240]
+    assert middle[0, ::47, ::47].tolist() == [[10, 60], [120, 240]]
 
 
-def test_what_a_crop_lacks_is_reflected(faces):
-    corner = list(Views(shift_px=2).of(faces))[1]
-    np.testing.assert_array_equal(corner[:, 0, 2:], faces[:, 2, :-2])
-    np.testing.assert_array_equal(corner[:, 1, 2:], faces[:, 1, :-2])
+def test_a_crop_of_nearly_everything_is_nearly_the_face(faces):
+    for view in Views(crop=0.9999, flip=False).of(faces):
+        assert np.abs(view.astype(int) - faces).max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (7, 49), (112, 96), (1, 1)])
+def test_faces_of_any_size_have_views(height, width):
+    faces = np.full((2, height, width), 77, np.uint8)
+    assert all((view == faces).all() for view in Views().of(faces))
 
 
 def test_the_answer_is_the_mean_over_the_views(faces):
@@ -46,7 +52,7 @@ def test_the_answer_is_the_mean_over_the_views(faces):
         return rows.astype(np.float32)
 
     classifier = FakeClassifier(rule)
-    views = Views(shift_px=2)
+    views = Views()
     expected = np.mean([rule(view) for view in views.of(faces)], axis=0)
     assert len(np.unique(expected.argmax(axis=1))) > 1
     augmented = Augmented(classifier, views)
@@ -63,7 +69,7 @@ def test_no_faces_give_no_rows():
     assert Augmented(FakeClassifier.saying("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
 
 
-@pytest.mark.parametrize(("shift", "side"), [(0, 48), (48, 48), (8, 8)])
-def test_a_shift_that_leaves_nothing_of_the_face_is_refused(shift, side):
-    with pytest.raises(UsageError, match="shift"):
-        list(Views(shift_px=shift).of(np.zeros((1, side, side), np.uint8)))
+@pytest.mark.parametrize("crop", [0, 1, -0.5, 1.5, float("nan")])
+def test_a_crop_that_is_no_part_of_the_face_is_refused(crop):
+    with pytest.raises(UsageError, match="crop"):
+        Views(crop=crop)
