@@ -246,8 +246,9 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
     from mien.evaluate.ensemble import Ensemble
     from mien.evaluate.predictions import predict_split
     from mien.evaluate.report import DataSource, evaluate, write_json
-    from mien.evaluate.tta import Augmented, Views
+    from mien.evaluate.tta import Augmented
     from mien.train.predictor import TorchClassifier
+    from mien.vision.views import Views
 
     table = load(work.data, votes=work.votes)
     short: dict[str, Any] = {}

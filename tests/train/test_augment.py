@@ -52,6 +52,7 @@ def still(n: int = N, crop: int = 0) -> Draw:
         gain=torch.ones(n),
         offset=zero,
         erase=torch.zeros(n, 4),
+        noise=torch.zeros(n, 1, 1, 1),
     )
 
 
@@ -176,6 +177,31 @@ def test_erase_is_torchvisions_with_the_faces_mean(x: Tensor) -> None:
         assert torch.equal(ours[i, 0][outside], x[i, 0][outside])
     share = (boxes[:, 2] > boxes[:, 0]).float().mean()
     assert 0.5 < share < 0.9
+
+
+def test_noise_is_gaussian_and_half_of_the_faces_have_none() -> None:
+    grey = torch.full((4000, 16, 16), 128, dtype=torch.uint8)
+    spec = replace(REPORT, noise=0.06, autocontrast=0.0, fill="reflect", interpolation="bilinear")
+    noisy = augment(grey, spec, torch.Generator().manual_seed(2))
+    added = (noisy - 128 / 255).flatten(1)
+    deviation = added.std(1)
+    none = deviation < 1e-5
+    assert none.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert 0.05 < deviation.max() < 0.075  # of 256 pixels, so a little beside the 0.06 asked for
+    assert deviation[~none].mean().item() == pytest.approx(0.03, rel=0.05)
+    drawn_noise = added[~none] / deviation[~none, None]
+    assert (drawn_noise.abs() < 1).float().mean().item() == pytest.approx(0.683, abs=0.01)
+
+
+def test_noise_leaves_the_other_parameters_and_the_range_of_grays() -> None:
+    without, noisy = drawn(REPORT), drawn(replace(REPORT, noise=0.5))
+    assert torch.equal(without.angle, noisy.angle)
+    assert torch.equal(without.erase, noisy.erase)
+    assert not without.noise.any()
+    dark = torch.zeros(N, S, S, dtype=torch.uint8)
+    found = augment(dark, replace(REPORT, noise=0.5), torch.Generator().manual_seed(0))
+    assert found.min() == 0
+    assert 0.5 < found.max() <= 1
 
 
 def test_the_reports_pipeline_gives_what_pil_gives(noise: Tensor) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from mien.train.predictor import load_run
 from mien.train.recipe import Distil, Recipe
 from mien.train.targets import targets_of
 from mien.train.validate import as_input
+from mien.vision.views import Views
 
 CPU = torch.device("cpu")
 BOTH = ("fer2013", "votes")
@@ -48,13 +50,27 @@ def test_a_higher_temperature_makes_softer_answers(runs: list[Path], few_faces: 
     assert (soft.amax(1) < sharp.amax(1)).all()
 
 
+@pytest.mark.parametrize("views", ["once", "crops"])
 def test_asked_at_leisure_a_mirrored_face_gets_the_same_answer(
-    runs: list[Path], few_faces: FaceTable
+    runs: list[Path], few_faces: FaceTable, views: str
 ) -> None:
     faces = torch.from_numpy(few_faces.pixels[:5].copy())
-    plain, mirrored = (teachers(runs).at_leisure(x, batch=2)["fer2013"] for x in (faces, faces.flip(-1)))
+    asked = teachers(runs, views=views)
+    plain, mirrored = (asked.at_leisure(x, batch=2)["fer2013"] for x in (faces, faces.flip(-1)))
     torch.testing.assert_close(plain, mirrored)
     assert plain.shape == (5, 7)
+
+
+def test_the_crops_are_those_of_test_time_augmentation(
+    runs: list[Path], few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked by what depends on the very pixels; networks of a few steps hardly do."""
+    faces = few_faces.pixels[:5]
+    asked = teachers(runs, views="crops")
+    monkeypatch.setattr(asked, "answers", lambda pixels: dict.fromkeys(BOTH, pixels[:, 0, 0]))
+    expected = torch.from_numpy(np.mean([view[:, 0] / np.float32(255) for view in Views().of(faces)], axis=0))
+    found = asked.at_leisure(torch.from_numpy(faces.copy()), batch=2)["votes"]
+    torch.testing.assert_close(found, expected)
 
 
 def test_targets_are_blended_and_faces_without_votes_take_the_answer() -> None:
@@ -65,7 +81,7 @@ def test_targets_are_blended_and_faces_without_votes_take_the_answer() -> None:
     torch.testing.assert_close(blended, torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
 
 
-@pytest.mark.parametrize("views", ["same", "once"])
+@pytest.mark.parametrize("views", ["same", "once", "crops"])
 def test_batches_hold_blended_targets_and_the_labels_as_they_are(
     runs: list[Path], tiny: Callable[..., Recipe], few_faces: FaceTable, views: str
 ) -> None:
@@ -81,7 +97,7 @@ def test_batches_hold_blended_targets_and_the_labels_as_they_are(
     truth = {name: target[index] for name, target in targets_of(train, BOTH, CPU).items()}
     assert torch.equal(batch.labels, truth["fer2013"])
     faces = torch.from_numpy(train.pixels.copy())[index]
-    asked = teachers(runs[:1])
+    asked = teachers(runs[:1], views=views)
     answer = asked.answers(batch.pixels) if views == "same" else asked.at_leisure(faces)
     for name in BOTH:
         torch.testing.assert_close(batch.targets[name], (truth[name] + answer[name]) / 2)

@@ -100,7 +100,7 @@ def evaluate(
     from mien.evaluate.report import DataSource, write_json, write_predictions
     from mien.evaluate.report import evaluate as report
     from mien.evaluate.robustness import measure_robustness
-    from mien.evaluate.tta import Views
+    from mien.vision.views import Views
 
     _check_places(json, predictions, out)
     framings = [binary_framing(name) for name in dict.fromkeys(framing or ())]

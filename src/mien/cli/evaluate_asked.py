@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mien.evaluate.classifier import Classifier
     from mien.evaluate.groups import GroupScores
     from mien.evaluate.predictions import Predictions
-    from mien.evaluate.tta import Views
     from mien.evaluate.voters import VotedAnswers
+    from mien.vision.views import Views
 
 # The intervals must come out the same when the command is repeated.
 SEED = 0

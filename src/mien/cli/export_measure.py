@@ -231,7 +231,7 @@ def _fresh(predictions: Predictions) -> NDArray[np.bool_]:
 
 def _evaluation(predictions: Predictions, table: FaceTable, *, several: bool = False) -> Evaluation:
     from mien.evaluate.report import DataSource, evaluate
-    from mien.evaluate.tta import Views
+    from mien.vision.views import Views
 
     return evaluate(
         predictions,

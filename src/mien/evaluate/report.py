@@ -22,8 +22,8 @@ from mien.errors import UsageError
 from mien.evaluate.depth import Depth
 from mien.evaluate.predictions import Predictions, align
 from mien.evaluate.scores import Scores, score
-from mien.evaluate.tta import Views
 from mien.evaluate.votes import VoteScores, score_votes
+from mien.vision.views import Views
 
 
 @dataclass(frozen=True)

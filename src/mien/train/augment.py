@@ -30,6 +30,7 @@ class Draw:
         flip, autocontrast: bool.
         gain, offset: contrast about the mean, and brightness in 0..1.
         erase: (N, 4) box x0, y0, x1, y1 of the grey patch; empty where nothing is erased.
+        noise: (N, 1, S, S) what is added to each pixel, or (N, 1, 1, 1) of zeros.
     """
 
     crop: Tensor
@@ -41,6 +42,7 @@ class Draw:
     gain: Tensor
     offset: Tensor
     erase: Tensor
+    noise: Tensor
 
 
 def draw(spec: Augment, n: int, size: int, generator: Generator) -> Draw:
@@ -64,7 +66,15 @@ def draw(spec: Augment, n: int, size: int, generator: Generator) -> Draw:
         gain=1 + (u[:, 6] - 0.5) * (2 * spec.contrast) if spec.contrast else same,
         offset=(u[:, 7] - 0.5) * (2 * spec.brightness) if spec.brightness else never[:, 0],
         erase=_erase_boxes(u[:, 9:13], u[:, 8] < spec.erase, size) if spec.erase else never,
+        noise=_noise(spec.noise, n, size if spec.noise else 1, generator),
     )
+
+
+def _noise(most: float, n: int, size: int, generator: Generator) -> Tensor:
+    """Gaussian noise (n, 1, size, size): none for half of the faces, of up to `most` for the others."""
+    device = generator.device
+    deviation = most * (2 * torch.rand(n, 1, 1, 1, generator=generator, device=device) - 1).clamp(min=0)
+    return deviation * torch.randn(n, 1, size, size, generator=generator, device=device)
 
 
 def _erase_boxes(u: Tensor, wanted: Tensor, size: int) -> Tensor:
@@ -90,6 +100,8 @@ def apply(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
         x = brightness_contrast(x, d.gain, d.offset)
     if spec.erase:
         x = erase(x, d.erase)
+    if spec.noise:
+        x = (x + d.noise).clamp_(0, 1)
     return x
 
 

@@ -7,6 +7,9 @@ teacher is patient and consistent", for showing teacher and student the same aug
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,6 +18,7 @@ from mien.errors import RecipeError
 from mien.train import recipe as recipes
 from mien.train.predictor import load_network
 from mien.train.validate import as_input
+from mien.vision.views import Views
 
 
 class Teachers:
@@ -51,8 +55,8 @@ class Teachers:
         }
 
     def at_leisure(self, faces: Tensor, *, batch: int = 256) -> dict[str, Tensor]:
-        """Of whole faces, uint8 (N, S, S): the mean answer about the face as it is and mirrored."""
-        parts = [self._both_ways(faces[start : start + batch]) for start in range(0, len(faces), batch)]
+        """Of whole faces, uint8 (N, S, S): the mean answer about their views, those of `distil.views`."""
+        parts = [self._of_views(faces[start : start + batch]) for start in range(0, len(faces), batch)]
         return {head: torch.cat([part[head] for part in parts]) for head in self.heads}
 
     def blend(self, targets: dict[str, Tensor], answers: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -64,10 +68,18 @@ class Teachers:
             blended[head] = torch.where(known, (1 - share) * target + share * answers[head], answers[head])
         return blended
 
-    def _both_ways(self, faces: Tensor) -> dict[str, Tensor]:
-        pixels = as_input(faces)
-        plain, mirrored = self.answers(pixels), self.answers(pixels.flip(-1))
-        return {head: (plain[head] + mirrored[head]) / 2 for head in self.heads}
+    def _of_views(self, faces: Tensor) -> dict[str, Tensor]:
+        """The mean answer (N, C) by head about the views of a batch of faces."""
+        answers = [self.answers(as_input(view)) for view in self._views(faces)]
+        return {head: torch.stack([answer[head] for answer in answers]).mean(0) for head in self.heads}
+
+    def _views(self, faces: Tensor) -> Iterator[Tensor]:
+        """The views of uint8 faces (N, S, S), each of that shape."""
+        if self.spec.views == "crops":
+            for view in Views().of(faces.cpu().numpy()):
+                yield torch.from_numpy(np.ascontiguousarray(view)).to(faces.device)
+        else:
+            yield from (faces, faces.flip(-1))
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return functional.softmax(logits.float() / self.spec.temperature, 1)

@@ -101,7 +101,7 @@ class Feed:
         self._targets = targets_of(train, self.heads, device)
         self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
         self._once: dict[str, Tensor] = {}
-        if self._teachers and recipe.distil.views == "once":
+        if self._teachers and recipe.distil.views != "same":
             note(f"Asking {', '.join(recipe.distil.teachers)} about {len(train)} faces.")
             self._once = self._teachers.at_leisure(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])

@@ -100,6 +100,9 @@ class Augment:
     brightness: float = key(0.0, "Largest change of brightness, of 1.", 0, 1)
     contrast: float = key(0.0, "Largest change of contrast, of 1.", 0, 1)
     erase: float = key(0.0, "Probability of painting a box in the face's mean gray.", 0, 1)
+    noise: float = key(
+        0.0, "Largest standard deviation of Gaussian noise, of 1; half of the faces get none.", 0, 1
+    )
     interpolation: Literal["nearest", "bilinear"] = key("nearest", "How pixels are resampled.")
     fill: Literal["zero", "reflect"] = key(
         "zero", "What lies outside the turned or shifted picture: black, or the picture mirrored."
@@ -155,10 +158,11 @@ class Distil:
     )
     weight: float = key(0.5, "The share of the targets that is the teachers' answer.", 0, 1)
     temperature: float = key(1.0, "Divides the teachers' logits; above 1 their answers are softer.", 0.05, 20)
-    views: Literal["same", "once"] = key(
+    views: Literal["same", "once", "crops"] = key(
         "same",
         "`same` asks them at every step about the very view that the network learns from; `once`, before the "
-        "first step, about each face as it is and mirrored, which costs little on a CPU.",
+        "first step, about each face as it is and mirrored, which costs little on a CPU; `crops`, before the "
+        "first step, about the ten crops of `mien evaluate --tta`, which answer better.",
     )
 
 
