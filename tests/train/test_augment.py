@@ -17,6 +17,7 @@ from mien.train.augment import (
     apply,
     augment,
     autocontrast,
+    blur,
     brightness_contrast,
     draw,
     erase,
@@ -52,6 +53,7 @@ def still(n: int = N, crop: int = 0) -> Draw:
         gain=torch.ones(n),
         offset=zero,
         erase=torch.zeros(n, 4),
+        blur=zero,
         noise=torch.zeros(n, 1, 1, 1),
     )
 
@@ -177,6 +179,27 @@ def test_erase_is_torchvisions_with_the_faces_mean(x: Tensor) -> None:
         assert torch.equal(ours[i, 0][outside], x[i, 0][outside])
     share = (boxes[:, 2] > boxes[:, 0]).float().mean()
     assert 0.5 < share < 0.9
+
+
+def test_blur_is_torchvisions(x: Tensor) -> None:
+    deviation = torch.linspace(0.2, 2, N)
+    deviation[3] = 0  # this face stays as it is
+    ours = blur(x, deviation, radius=6)
+    for i in range(N):
+        expected = TF.gaussian_blur(x[i], [13, 13], [deviation[i].item()] * 2) if deviation[i] else x[i]
+        torch.testing.assert_close(ours[i], expected, atol=1e-5, rtol=0)
+
+
+def test_half_of_the_faces_are_blurred(noise: Tensor) -> None:
+    spec = replace(REPORT, blur=1.5)
+    deviation = draw(spec, 4000, S, torch.Generator().manual_seed(1)).blur
+    assert (deviation == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert deviation[deviation > 0].mean().item() == pytest.approx(0.75, abs=0.03)
+    d = drawn(spec)
+    without, blurred = apply(noise, replace(d, blur=torch.zeros(N)), REPORT), apply(noise, d, spec)
+    changed = (blurred - without).abs().amax((1, 2, 3)) > 1e-6
+    assert not changed[d.blur == 0].any()
+    assert changed[d.blur > 0.3].all()  # much less than that reaches no neighbour
 
 
 def test_noise_is_gaussian_and_half_of_the_faces_have_none() -> None:

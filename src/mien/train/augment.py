@@ -30,6 +30,7 @@ class Draw:
         flip, autocontrast: bool.
         gain, offset: contrast about the mean, and brightness in 0..1.
         erase: (N, 4) box x0, y0, x1, y1 of the grey patch; empty where nothing is erased.
+        blur: standard deviation in pixels; 0 leaves the face as it is.
         noise: (N, 1, S, S) what is added to each pixel, or (N, 1, 1, 1) of zeros.
     """
 
@@ -42,6 +43,7 @@ class Draw:
     gain: Tensor
     offset: Tensor
     erase: Tensor
+    blur: Tensor
     noise: Tensor
 
 
@@ -66,15 +68,24 @@ def draw(spec: Augment, n: int, size: int, generator: Generator) -> Draw:
         gain=1 + (u[:, 6] - 0.5) * (2 * spec.contrast) if spec.contrast else same,
         offset=(u[:, 7] - 0.5) * (2 * spec.brightness) if spec.brightness else never[:, 0],
         erase=_erase_boxes(u[:, 9:13], u[:, 8] < spec.erase, size) if spec.erase else never,
-        noise=_noise(spec.noise, n, size if spec.noise else 1, generator),
+        blur=spec.blur * _half(n, generator) if spec.blur else never[:, 0],
+        noise=_noise(spec.noise, n, size, generator)
+        if spec.noise
+        else torch.zeros(n, 1, 1, 1, device=device),
     )
 
 
+def _half(n: int, generator: Generator) -> Tensor:
+    """(n,): 0 for half of the faces, evenly spread over 0..1 for the others."""
+    return (2 * torch.rand(n, generator=generator, device=generator.device) - 1).clamp_(min=0)
+
+
 def _noise(most: float, n: int, size: int, generator: Generator) -> Tensor:
-    """Gaussian noise (n, 1, size, size): none for half of the faces, of up to `most` for the others."""
-    device = generator.device
-    deviation = most * (2 * torch.rand(n, 1, 1, 1, generator=generator, device=device) - 1).clamp(min=0)
-    return deviation * torch.randn(n, 1, size, size, generator=generator, device=device)
+    """Gaussian noise (n, 1, size, size) of a standard deviation of up to `most`."""
+    deviation = most * _half(n, generator)
+    return deviation[:, None, None, None] * torch.randn(
+        n, 1, size, size, generator=generator, device=generator.device
+    )
 
 
 def _erase_boxes(u: Tensor, wanted: Tensor, size: int) -> Tensor:
@@ -100,6 +111,8 @@ def apply(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
         x = brightness_contrast(x, d.gain, d.offset)
     if spec.erase:
         x = erase(x, d.erase)
+    if spec.blur:
+        x = blur(x, d.blur, radius=math.ceil(3 * spec.blur))
     if spec.noise:
         x = (x + d.noise).clamp_(0, 1)
     return x
@@ -181,3 +194,18 @@ def erase(pixels: Tensor, boxes: Tensor) -> Tensor:
     box = (y[:, :, None] * x[:, None, :])[:, None]  # (N, 1, S, S), 0 or 1
     mean = pixels.mean((2, 3), keepdim=True)
     return torch.addcmul(pixels * (1 - box), box, mean)
+
+
+def blur(pixels: Tensor, deviation: Tensor, radius: int) -> Tensor:
+    """Each face (N, 1, S, S) blurred by a Gaussian of its own, (N,) in pixels, cut off at `radius`.
+
+    What lies outside is the face mirrored. A deviation of 0 changes nothing.
+    """
+    n = len(pixels)
+    taps = torch.arange(-radius, radius + 1, device=pixels.device, dtype=pixels.dtype)
+    weights = torch.exp(-0.5 * (taps / deviation.clamp(min=1e-3)[:, None]) ** 2)
+    weights = weights / weights.sum(1, keepdim=True)  # (N, K)
+    # The faces are channels of one picture, so that each has its own weights.
+    x = functional.pad(pixels.transpose(0, 1), (radius,) * 4, mode="reflect")  # (1, N, S + 2r, S + 2r)
+    x = functional.conv2d(x, weights[:, None, None, :], groups=n)
+    return functional.conv2d(x, weights[:, None, :, None], groups=n).transpose(0, 1)

@@ -100,6 +100,9 @@ class Augment:
     brightness: float = key(0.0, "Largest change of brightness, of 1.", 0, 1)
     contrast: float = key(0.0, "Largest change of contrast, of 1.", 0, 1)
     erase: float = key(0.0, "Probability of painting a box in the face's mean gray.", 0, 1)
+    blur: float = key(
+        0.0, "Largest standard deviation of Gaussian blur in pixels; half of the faces get none.", 0, 8
+    )
     noise: float = key(
         0.0, "Largest standard deviation of Gaussian noise, of 1; half of the faces get none.", 0, 1
     )
