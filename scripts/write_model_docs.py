@@ -267,9 +267,11 @@ def _interval(scores: dict[str, Any]) -> str:
 def _where(training: dict[str, Any]) -> str:
     hardware = training["hardware"]
     machine = hardware["processor"] if hardware["device"] == "cpu" else hardware["device"]
+    commit, _, changes = (training["commit"] or "unknown").partition("+")
     return (
         f"recipe `{training['recipe']['name']}` on {hardware['cores']} cores of an {machine}, "
-        f"commit `{(training['commit'] or 'unknown')[:10]}`"
+        f"commit `{commit[:10]}`"
+        + (", with changes that were committed later (docs/log.md)" if changes else "")
     )
 
 
