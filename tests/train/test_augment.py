@@ -202,6 +202,12 @@ def test_half_of_the_faces_are_blurred(noise: Tensor) -> None:
     assert changed[d.blur > 0.3].all()  # much less than that reaches no neighbour
 
 
+def test_small_faces_can_be_blurred_as_much_as_a_recipe_allows() -> None:
+    faces = torch.randint(0, 256, (8, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
+    spec = Augment(blur=8.0)
+    assert augment(faces, spec, torch.Generator().manual_seed(0)).shape == (8, 1, 16, 16)
+
+
 def test_noise_is_gaussian_and_half_of_the_faces_have_none() -> None:
     grey = torch.full((4000, 16, 16), 128, dtype=torch.uint8)
     spec = replace(REPORT, noise=0.06, autocontrast=0.0, fill="reflect", interpolation="bilinear")

@@ -112,7 +112,8 @@ def apply(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
     if spec.erase:
         x = erase(x, d.erase)
     if spec.blur:
-        x = blur(x, d.blur, radius=math.ceil(3 * spec.blur))
+        # A mirror image reaches no further than the face.
+        x = blur(x, d.blur, radius=min(math.ceil(3 * spec.blur), x.shape[-1] - 1))
     if spec.noise:
         x = (x + d.noise).clamp_(0, 1)
     return x
