@@ -95,7 +95,7 @@ def plan(runs: Path) -> list[Run]:
     """Every training: the teachers, then the first seed of either model, then the others."""
     taught = f"distil.teachers={json.dumps([str(runs / name) for name in TEACHERS])}"
     same = "distil.views=same"
-    noisy = "augment.noise=0.05"  # as the five are, or they could not say what a noisy face shows
+    noisy = "augment.noise=0.05"  # the five have learned from it, and so can teach it
     found = [Run(name, RECIPES / "ensemble" / f"{name}.toml") for name in TEACHERS]
     for seed in SEEDS:
         change = f"loop.seed={seed}"

@@ -270,8 +270,7 @@ def _where(training: dict[str, Any]) -> str:
     commit, _, changes = (training["commit"] or "unknown").partition("+")
     return (
         f"recipe `{training['recipe']['name']}` on {hardware['cores']} cores of an {machine}, "
-        f"commit `{commit[:10]}`"
-        + (", with changes that were committed later (docs/log.md)" if changes else "")
+        f"commit `{commit[:10]}`" + (" with changes that it does not hold (docs/log.md)" if changes else "")
     )
 
 

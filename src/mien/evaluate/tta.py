@@ -32,6 +32,6 @@ class Augmented:
         """Probabilities (N, C) of gray faces, uint8 (N, H, W); rows sum to 1."""
         total = np.zeros((len(crops), len(self.labels)), np.float64)
         for view in self.views.of(crops):
-            total += self.classifier.predict(np.ascontiguousarray(view))
+            total += self.classifier.predict(view)
         mean: NDArray[np.float32] = (total / len(self.views)).astype(np.float32)
         return mean

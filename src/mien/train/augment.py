@@ -69,9 +69,7 @@ def draw(spec: Augment, n: int, size: int, generator: Generator) -> Draw:
         offset=(u[:, 7] - 0.5) * (2 * spec.brightness) if spec.brightness else never[:, 0],
         erase=_erase_boxes(u[:, 9:13], u[:, 8] < spec.erase, size) if spec.erase else never,
         blur=spec.blur * _half(n, generator) if spec.blur else never[:, 0],
-        noise=_noise(spec.noise, n, size, generator)
-        if spec.noise
-        else torch.zeros(n, 1, 1, 1, device=device),
+        noise=_noise(spec.noise, n, size, generator) if spec.noise else never[:, :1, None, None],
     )
 
 

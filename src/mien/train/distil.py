@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -77,7 +76,7 @@ class Teachers:
         """The views of uint8 faces (N, S, S), each of that shape."""
         if self.spec.views == "crops":
             for view in Views().of(faces.cpu().numpy()):
-                yield torch.from_numpy(np.ascontiguousarray(view)).to(faces.device)
+                yield torch.from_numpy(view).to(faces.device)
         else:
             yield from (faces, faces.flip(-1))
 

@@ -52,7 +52,7 @@ class Views:
         }
 
     def of(self, faces: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-        """The views of faces, uint8 (N, H, W), each of the same shape: five crops, then those mirrored."""
+        """The views of faces, uint8 (N, H, W), each so and contiguous: five crops, then those mirrored."""
         _, height, width = faces.shape
         crops = [np.empty_like(faces) for _ in _PLACES]
         for i, face in enumerate(faces):
@@ -62,7 +62,7 @@ class Views:
                 crop[i] = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
         yield from crops
         if self.flip:
-            yield from (crop[:, :, ::-1] for crop in crops)
+            yield from (np.ascontiguousarray(crop[:, :, ::-1]) for crop in crops)
 
     def _box(self, width: int, height: int, across: float, down: float) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of a crop in pixels."""
