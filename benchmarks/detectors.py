@@ -33,8 +33,8 @@ from sklearn.datasets import load_sample_images
 
 from detector_photos import PHOTOS
 from mien.data import load
-from mien.vision.blazeface import BlazeFace
-from mien.vision.picture import read_picture
+from mien.detection.blazeface import BlazeFace
+from mien.images.decode import read_picture
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 EMPTY = (

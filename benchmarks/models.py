@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from mien.analyze.classifier import OnnxClassifier
 from mien.data import FaceTable, load
 from mien.emotions import FER2013
-from mien.evaluate.metrics import accuracy, bootstrap_interval, confusion, macro_f1
+from mien.evaluate.metrics.classification import accuracy, bootstrap_interval, confusion, macro_f1
 from mien.evaluate.predictions import align
-from mien.weights import shipped
+from mien.models.onnx import OnnxClassifier
+from mien.models.registry import shipped
 from predict import machine
 
 HERE = Path(__file__).parent

@@ -29,13 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
-from mien.analyze.analyzer import Analyzer
-from mien.analyze.classifier import OnnxClassifier
-from mien.vision.blazeface import BlazeFace
-from mien.vision.crop import crop_face
-from mien.vision.framing import FER2013_FRAMING
-from mien.vision.picture import read_picture
-from mien.weights import DEFAULT
+from mien.detection.blazeface import BlazeFace
+from mien.images.crop import crop_face
+from mien.images.decode import read_picture
+from mien.images.framing import FER2013_FRAMING
+from mien.inference.analyzer import Analyzer
+from mien.models.onnx import OnnxClassifier
+from mien.models.registry import DEFAULT
 
 HERE = Path(__file__).parent
 BATCH = 64

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.fer2013 import cores
+from mien.data.fer2013.reader import cores
 
 Faces = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

@@ -37,14 +37,14 @@ from rich.table import Table
 from websockets.sync.client import connect
 
 import mien
-from mien.analyze.analyzer import Analyzer
-from mien.serve.reading import Readers
+from mien.detection.blazeface import BlazeFace
+from mien.images.decode import read_picture
+from mien.inference.analyzer import Analyzer
+from mien.models.registry import DEFAULT
+from mien.serve.pictures.batching import Readers
+from mien.serve.pictures.uploads import Upload
 from mien.serve.settings import Settings
-from mien.serve.uploads import Upload
-from mien.testing_camera import pan
-from mien.vision.blazeface import BlazeFace
-from mien.vision.picture import read_picture
-from mien.weights import DEFAULT
+from mien.testing.camera import pan
 
 HERE = Path(__file__).parent
 PHOTO = HERE.parent / "examples" / "astronaut.jpg"

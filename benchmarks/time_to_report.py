@@ -67,8 +67,8 @@ class _Enough(Exception):
 
 def work(asked: argparse.Namespace) -> Timed:
     """Train one recipe here until it reaches the goal; the clock starts now."""
-    from mien.train import start
-    from mien.train.recipe import load_recipe
+    from mien.runs.recipe import load_recipe
+    from mien.train import api as start
 
     plan = load_recipe(asked.recipe, tuple(asked.changes))
     rows: list[tuple[float, float, float]] = []
@@ -205,8 +205,8 @@ def main() -> None:
 
 
 def _print(found: list[Timed], asked: argparse.Namespace) -> None:
-    from mien.train.run import processor
-    from mien.train.start import choose_device
+    from mien.train.api import choose_device
+    from mien.train.run_folder import processor
 
     device = choose_device(asked.device)
     machine = processor()
@@ -229,7 +229,7 @@ def _rehearse(asked: argparse.Namespace, folder: Path) -> None:
     """Two steps of either recipe on drawn faces; the figures mean nothing."""
     import csv
 
-    from mien.data.synthetic import faces
+    from mien.data.synthetic.faces import faces
 
     drawn = faces(72, seed=3)
     path = folder / "fer2013.csv"

@@ -6,8 +6,8 @@
 The report's pipeline is its Dataset with torchvision's transforms on PIL images, one face at a time, in a
 DataLoader with no worker and with two; and its training step in plain PyTorch. Random weights cost the same.
 
-A second table, where the CPU has the instructions: Lite0 at 96 px in bfloat16 by `mien.train.kernels`, beside
-float32 and PyTorch's own bfloat16 on the same network and batches.
+A second table, where the CPU has the instructions: Lite0 at 96 px in bfloat16 by `mien.train.network.bf16`,
+beside float32 and PyTorch's own bfloat16 on the same network and batches.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from mien.data import FaceTable, load
-from mien.train import kernels
+from mien.runs.recipe import load_recipe
+from mien.train.data.loader import Feed
 from mien.train.distributed import World
-from mien.train.feed import Feed
 from mien.train.learner import Learner
-from mien.train.network import build_network
-from mien.train.recipe import load_recipe
-from mien.train.run import processor
+from mien.train.network.bf16 import layers as kernels
+from mien.train.network.model import build_network
+from mien.train.run_folder import processor
 
 BATCH = 128
 

@@ -29,18 +29,19 @@ from rich.console import Console
 from rich.table import Table
 
 import mien
-from mien.analyze.analyzer import Analyzer
-from mien.analyze.tracking import Tracker, iou, look_of
-from mien.analyze.video import DETAIL, VideoAnalysis, open_source
-from mien.analyze.video_drawing import ClipPainter
-from mien.analyze.video_encoding import Part
-from mien.analyze.video_results import FrameResult
-from mien.analyze.video_saving import AnnotatedClip
-from mien.testing_clips import Actor, play, write_clip
-from mien.vision.crop import crop_face
-from mien.vision.framing import FER2013_FRAMING
-from mien.vision.video import open_video
-from mien.weights import DEFAULT
+from mien.geometry import iou
+from mien.images.crop import crop_face
+from mien.images.framing import FER2013_FRAMING
+from mien.inference.analyzer import Analyzer
+from mien.models.registry import DEFAULT
+from mien.testing.clips import Actor, play, write_clip
+from mien.video.analysis import DETAIL, VideoAnalysis, open_source
+from mien.video.opening import open_video
+from mien.video.output.encoder import Part
+from mien.video.output.painter import ClipPainter
+from mien.video.output.writer import AnnotatedClip
+from mien.video.results import FrameResult
+from mien.video.tracker import Tracker, look_of
 
 HERE = Path(__file__).parent
 PHOTO = HERE.parent / "examples" / "astronaut.jpg"

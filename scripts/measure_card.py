@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mien.cli.export_latency import time_one_face
-from mien.cli.export_measure import completed_card, measure
 from mien.data import load
-from mien.export.cards import write_card
-from mien.weights import find_model
+from mien.evaluate.latency import time_one_face
+from mien.export.calibrate import completed_card, measure
+from mien.export.card import write_card
+from mien.models.registry import find_model
 
 
 def main() -> None:

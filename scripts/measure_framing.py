@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.data import load
-from mien.vision.blazeface import BlazeFace
+from mien.detection.blazeface import BlazeFace
 
 CANVAS = 256  # what the detector sees at once
 # Between 96 and 128 px of 256 the boxes are steady against the face, and on photos they are the same

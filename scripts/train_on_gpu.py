@@ -163,7 +163,7 @@ def begin(asked: argparse.Namespace) -> None:
 
 def drawn_faces(folder: Path) -> tuple[Path, Path]:
     """FER2013's CSV and FER+'s of drawn faces: 32 to learn from, that is two steps, and 40 to measure."""
-    from mien.data.synthetic import faces
+    from mien.data.synthetic.faces import faces
     from mien.emotions import FERPLUS_COLUMNS, VOTES
 
     drawn = faces(72, seed=3)
@@ -244,12 +244,12 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
     import numpy as np
 
     from mien.data import load
-    from mien.evaluate.ensemble import Ensemble
+    from mien.evaluate.evaluation import DataSource, evaluate, write_json
     from mien.evaluate.predictions import predict_split
-    from mien.evaluate.report import DataSource, evaluate, write_json
-    from mien.evaluate.tta import Augmented
-    from mien.train.predictor import TorchClassifier
-    from mien.vision.views import Views
+    from mien.models.ensemble import Ensemble
+    from mien.models.tta import Views
+    from mien.models.tta_classifier import Augmented
+    from mien.train.classifier import TorchClassifier
 
     table = load(work.data, votes=work.votes)
     short: dict[str, Any] = {}
@@ -295,7 +295,7 @@ def over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def save_small(folder: Path, place: Path) -> None:
     """The best weights of a run, their matrices in half precision: to go on from, and to teach with."""
     from mien.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-    from mien.train.run import BEST
+    from mien.train.run_folder import BEST
 
     best = read_checkpoint(folder / BEST)
     tensors = {

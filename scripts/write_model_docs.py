@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mien.card import Card
-from mien.train.recipe import Recipe
-from mien.weights import Model, find_model, shipped
+from mien.models.card import Card
+from mien.models.registry import Model, find_model, shipped
+from mien.runs.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mien import weights
-from mien.testing import write_band_model
+from mien.models import registry as weights
+from mien.testing.fakes import write_band_model
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "astronaut.jpg"

@@ -14,7 +14,7 @@ import pytest
 import typer.main
 
 from mien.cli.app import app
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
 from mien.emotions import FERPLUS_COLUMNS, VOTES
 
 ROOT = Path(__file__).parent.parent

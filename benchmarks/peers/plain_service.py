@@ -13,12 +13,12 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 
-from mien.analyze.classifier import OnnxClassifier
-from mien.analyze.face import read_face
-from mien.vision.blazeface import BlazeFace
-from mien.vision.crop import crop_face
-from mien.vision.framing import FER2013_FRAMING
-from mien.vision.picture import read_picture
+from mien.detection.blazeface import BlazeFace
+from mien.images.crop import crop_face
+from mien.images.decode import read_picture
+from mien.images.framing import FER2013_FRAMING
+from mien.inference.face import read_face
+from mien.models.onnx import OnnxClassifier
 
 
 def make_app(model: str, how: str) -> FastAPI:

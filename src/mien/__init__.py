@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from mien.errors import MienError
 
 if TYPE_CHECKING:
-    from mien.analyze.analyzer import Analyzer, analyze
-    from mien.analyze.face import Face
-    from mien.analyze.summary import summary
-    from mien.analyze.video import analyze_video, live
-    from mien.analyze.video_table import to_frame
     from mien.data import load
     from mien.data.table import FaceTable
+    from mien.inference.analyzer import Analyzer, analyze
+    from mien.inference.face import Face
+    from mien.video.analysis import analyze_video, live
+    from mien.video.output.table import to_frame
+    from mien.video.summary import summary
 
 __version__ = "0.1.0"
 
@@ -43,15 +43,15 @@ __all__ = [
 
 # Loaded on first use, so that `import mien` stays quick.
 _HOMES = {
-    "Analyzer": "mien.analyze.analyzer",
-    "Face": "mien.analyze.face",
+    "Analyzer": "mien.inference.analyzer",
+    "Face": "mien.inference.face",
     "FaceTable": "mien.data.table",
-    "analyze": "mien.analyze.analyzer",
-    "analyze_video": "mien.analyze.video",
-    "live": "mien.analyze.video",
+    "analyze": "mien.inference.analyzer",
+    "analyze_video": "mien.video.analysis",
+    "live": "mien.video.analysis",
     "load": "mien.data",
-    "summary": "mien.analyze.summary",
-    "to_frame": "mien.analyze.video_table",
+    "summary": "mien.video.summary",
+    "to_frame": "mien.video.output.table",
 }
 
 

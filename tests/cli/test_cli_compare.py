@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import app
 from mien.errors import UsageError
-from mien.testing import write_band_model
+from mien.testing.fakes import write_band_model
 
 
 def compare(*arguments: str | Path) -> Result:
@@ -73,7 +73,7 @@ def test_without_data_a_model_cannot_be_asked(tmp_path: Path) -> None:
 
 def test_runs_are_asked_about_what_chose_their_epochs(tmp_path: Path) -> None:
     """Which data that is stands in run.json; two runs that differ in it must be told."""
-    from mien.cli.opening import trained_on
+    from mien.loading import trained_on
 
     for name, data in (("a", "synthetic"), ("b", "elsewhere.csv")):
         (tmp_path / name).mkdir()

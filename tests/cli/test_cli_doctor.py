@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 import mien
-from mien.card import sha256_file
 from mien.cli.app import app
-from mien.cli.machine import WEIGHTS, inspect_machine
-from mien.testing import write_band_model
-from mien.weights import DEFAULT
+from mien.cli.doctor.machine import WEIGHTS, inspect_machine
+from mien.files import sha256_file
+from mien.models.registry import DEFAULT
+from mien.testing.fakes import write_band_model
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("blazeface-back.onnx", "blazeface-back.json"):
         shutil.copy(WEIGHTS / name, tmp_path)
     write_band_model(tmp_path, name=DEFAULT)
-    monkeypatch.setattr("mien.weights._FOLDER", tmp_path)
+    monkeypatch.setattr("mien.models.registry.FOLDER", tmp_path)
     return tmp_path
 
 
@@ -75,7 +75,7 @@ def test_kaggle_credentials_are_named_by_their_place_and_never_shown(monkeypatch
 
 
 def test_cameras_are_not_checked_where_they_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.cli.machine.sys.platform", "darwin")
+    monkeypatch.setattr("mien.cli.doctor.machine.sys.platform", "darwin")
     assert inspect_machine().cameras is None
     assert "not checked" in CliRunner().invoke(app, ["doctor"]).output
 
@@ -83,7 +83,7 @@ def test_cameras_are_not_checked_where_they_are_no_files(monkeypatch: pytest.Mon
 def test_the_json_holds_what_was_found_and_the_exit_code_says_whether_it_is_enough(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mien.cli.machine.WEIGHTS", weights)
+    monkeypatch.setattr("mien.cli.doctor.machine.WEIGHTS", weights)
     good = CliRunner().invoke(app, ["doctor", "--json"])
     assert good.exit_code == 0
     assert json.loads(good.output)["packages"]["numpy"] == numpy.__version__
@@ -94,7 +94,7 @@ def test_the_json_holds_what_was_found_and_the_exit_code_says_whether_it_is_enou
 
 
 def test_people_are_told_what_is_broken(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mien.cli.machine.WEIGHTS", weights)
+    monkeypatch.setattr("mien.cli.doctor.machine.WEIGHTS", weights)
     assert "Everything" in CliRunner().invoke(app, ["doctor"]).output
     (weights / f"{DEFAULT}.json").unlink()
     result = CliRunner().invoke(app, ["doctor"])

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from mien.card import Head
 from mien.cli.app import app
 from mien.emotions import FER2013, FERPLUS, FERPLUS_COLUMNS, VOTES
 from mien.errors import CardError, DataError, UnknownModel, UsageError
-from mien.testing import banded_face, write_band_model
+from mien.models.card import Head
+from mien.testing.fakes import banded_face, write_band_model
 
 # What each face shows. The label in the data is the same, but for PublicTest's last, which shows sad.
 TRAINING = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -192,10 +192,10 @@ def test_faces_of_contempt_are_never_left_out_unsaid(folder, tmp_path):
 
 
 def test_a_training_run_is_scored_by_its_best_network(folder, tmp_path):
+    from mien.runs.recipe import load_recipe, to_toml
     from mien.train.checkpoint import Checkpoint, write_checkpoint
-    from mien.train.network import build_network
-    from mien.train.predictor import TorchClassifier
-    from mien.train.recipe import load_recipe, to_toml
+    from mien.train.classifier import TorchClassifier
+    from mien.train.network.model import build_network
 
     changes = ("network.backbone=tinynet_e", "network.init=random", "network.size=48")
     recipe = load_recipe("quick", changes)
@@ -297,9 +297,9 @@ def test_folders_of_another_data_set_are_read_by_a_label_map(folder, tmp_path):
 
 
 def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
+    from mien.runs.recipe import load_recipe, to_toml
     from mien.train.checkpoint import Checkpoint, write_checkpoint
-    from mien.train.network import build_network
-    from mien.train.recipe import load_recipe, to_toml
+    from mien.train.network.model import build_network
 
     changes = (
         "network.backbone=tinynet_e",

@@ -11,16 +11,16 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from mien.analyze.classifier import OnnxClassifier
 from mien.cli.app import app
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
+from mien.detection.blazeface import BlazeFace
 from mien.errors import UsageError
-from mien.train.explain import Explainer
-from mien.vision.blazeface import BlazeFace
-from mien.vision.crop import crop_face
-from mien.vision.framing import FER2013_FRAMING
-from mien.vision.picture import read_picture
-from mien.weights import find_model
+from mien.images.crop import crop_face
+from mien.images.decode import read_picture
+from mien.images.framing import FER2013_FRAMING
+from mien.models.onnx import OnnxClassifier
+from mien.models.registry import find_model
+from mien.train.explainer import Explainer
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -61,7 +61,7 @@ def test_the_network_that_is_explained_answers_as_the_file_that_ships() -> None:
 
 
 def test_a_run_is_explained_on_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.train import start
+    from mien.train import api as start
 
     monkeypatch.setattr(start, "draw_run", lambda folder: None)
     run = tmp_path / "run"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mien import weights
-from mien.card import Head, read_card
 from mien.cli.app import app
 from mien.emotions import FER2013, VOTES
-from mien.testing import write_band_model
-from mien.train import scaling
-from mien.train.scaling import BACKBONES, Backbone, Cost
+from mien.models import registry as weights
+from mien.models.card import Head, read_card
+from mien.runs import scaling
+from mien.runs.scaling import BACKBONES, Backbone, Cost
+from mien.testing.fakes import write_band_model
 
 REAL_MEASURE = scaling.measure
 
@@ -49,7 +49,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     path.with_suffix(".json").write_text(dataclasses.replace(card, figures=figures).to_json())
     write_band_model(tmp_path, name="mien-bare")
-    monkeypatch.setattr(weights, "_FOLDER", tmp_path)
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
     return tmp_path
 
 

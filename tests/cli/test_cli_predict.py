@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.analyze.analyzer import Analyzer
-from mien.card import Head
 from mien.cli.app import main
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
-from mien.testing import banded_face, write_band_model
+from mien.inference.analyzer import Analyzer
+from mien.models.card import Head
+from mien.testing.fakes import banded_face, write_band_model
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

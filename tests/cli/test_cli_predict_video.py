@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import mien.cli.predict_video as predict_video
-from mien.analyze.video_results import Analysed
-from mien.card import Head
+import mien.video.batch as predict_video
 from mien.cli.app import main
-from mien.cli.predict_video_sources import are_clips, file_names, seconds
+from mien.cli.predict.sources import are_clips, file_names, seconds
 from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.errors import UsageError
-from mien.testing import write_band_model
-from mien.testing_clips import Actor, play, write_clip
+from mien.models.card import Head
+from mien.testing.clips import Actor, play, write_clip
+from mien.testing.fakes import write_band_model
+from mien.video.results import Analysed
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -120,7 +120,7 @@ def test_an_interrupted_run_goes_on_to_the_same_files(
         return follow
 
     with monkeypatch.context() as patch:
-        patch.setattr("mien.cli.predict_video_table.ClipProgress.follow", stop_at(30))
+        patch.setattr("mien.cli.predict.video_table.ClipProgress.follow", stop_at(30))
         stopped = predict(clip, *wanted)
     assert stopped.code == 130
     assert "--resume" in stopped.err
@@ -276,7 +276,7 @@ def test_show_opens_a_window_and_says_where_there_is_none(
             shown.append("closed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mien.analyze.video_window.Window", Seen)
+        patch.setattr("mien.video.output.window.Window", Seen)
         assert predict(clip, "--show", "--end", "0.4s").code == 0
     assert shown == [*range(10), "closed"]
     monkeypatch.setitem(sys.modules, "tkinter", None)

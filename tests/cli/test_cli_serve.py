@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from mien.cli import live as live_module
 from mien.cli.app import app
 from mien.errors import MissingExtra, UsageError
-from mien.serve import running
+from mien.serve import server as running
 from mien.serve.settings import MB, Settings
-from mien.testing import write_band_model
+from mien.testing.fakes import write_band_model
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 KEY = "a-key-of-24-characters-x"
@@ -120,7 +120,7 @@ def test_live_says_what_to_do_where_there_is_no_browser(
 
 def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "mien.serve.running")
+    monkeypatch.delitem(sys.modules, "mien.serve.server")
     with pytest.raises(MissingExtra, match=r"mien\[serve\]"):
         run("serve")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mien.card import Head
 from mien.cli.app import app
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
 from mien.emotions import FER2013, VOTES
 from mien.errors import SourceNotFound, UsageError
-from mien.study import report
-from mien.testing import write_band_model
+from mien.models.card import Head
+from mien.reports import study as report
+from mien.testing.fakes import write_band_model
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_study_needs_no_torch(tmp_path: Path, small: Path, model: Path) -> None:
         "import sys\n"
         "for name in ('torch', 'torchvision', 'timm'): sys.modules[name] = None\n"
         "from mien.cli.app import app\n"
-        "from mien.study import report\n"
+        "from mien.reports import report\n"
         "report.DAMAGED_FACES = 2\n"
         f"app(['study', '--data', {str(small)!r}, '--model', {str(model)!r}, "
         f"'--out', {str(tmp_path / 'out')!r}])\n"

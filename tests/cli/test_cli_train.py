@@ -16,17 +16,17 @@ from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
-import mien.data.synthetic
+import mien.data.synthetic.faces
 from mien.cli.app import app
-from mien.cli.train_progress import TerminalReporter, duration
-from mien.data.synthetic import faces as draw_faces
+from mien.cli.train.progress import TerminalReporter, duration
+from mien.data.synthetic.faces import faces as draw_faces
 from mien.errors import MissingExtra, RecipeError, ResumeError, SourceNotFound, UsageError
-from mien.train import start
+from mien.runs.history import Epoch
+from mien.runs.recipe import load_recipe, recipe_names
+from mien.train import api as start
 from mien.train.checkpoint import read_checkpoint
-from mien.train.history import Epoch
-from mien.train.progress import Progress
-from mien.train.recipe import load_recipe, recipe_names
-from mien.train.run import BEST
+from mien.train.reporter import Progress
+from mien.train.run_folder import BEST
 
 Run = Callable[..., Result]
 
@@ -41,7 +41,7 @@ SMALL = [
 def mien_train(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `mien train` with 40 synthetic faces, no network and no pictures."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(mien.data.synthetic, "faces", partial(mien.data.synthetic.faces, 40))
+    monkeypatch.setattr(mien.data.synthetic.faces, "faces", partial(mien.data.synthetic.faces.faces, 40))
     monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("asked the network"))
     monkeypatch.setattr(start, "draw_run", lambda folder: None)
 
@@ -166,8 +166,8 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out(
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mien.train.start", None)
-    monkeypatch.delattr("mien.train.start", raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "mien.train.api", None)
+    monkeypatch.delattr("mien.train.api", raising=False)
     result = CliRunner().invoke(app, ["train", "--data", "synthetic"])
     assert isinstance(result.exception, MissingExtra)
     assert "pip install 'mien[train]'" in str(result.exception)
@@ -288,7 +288,7 @@ def test_the_weights_that_ship_are_tuned_to_another_data_set(
     mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a learning rate of nought, the head that is kept is the shipped one."""
-    from mien.train.predictor import load_network
+    from mien.train.classifier import load_network
 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     write_numbered_folder(tmp_path / "faces")

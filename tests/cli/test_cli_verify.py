@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from mien.card import Head
 from mien.cli.app import app
 from mien.emotions import FER2013, FERPLUS_COLUMNS, VOTES
 from mien.errors import UsageError, VerifyError
-from mien.testing import banded_face, write_band_model
+from mien.models.card import Head
+from mien.testing.fakes import banded_face, write_band_model
 
 FACES = 60
 HEADS = (Head("fer2013", FER2013), Head("votes", VOTES, abstain=VOTES[8:]))
@@ -189,8 +189,8 @@ def test_data_without_a_test_split_are_refused(place: Path) -> None:
 
 def test_the_measured_share_is_the_share(place: Path) -> None:
     """Against plain counting."""
-    from mien.analyze.classifier import OnnxClassifier
     from mien.data import load
+    from mien.models.onnx import OnnxClassifier
 
     faces = load(place / "faces.csv").split("PublicTest")
     answers = OnnxClassifier(place / "bands.onnx", head="fer2013").predict(faces.pixels).argmax(axis=1)

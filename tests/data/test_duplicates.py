@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import mien
-from mien.data import duplicates, synthetic
+from mien.data import duplicates
+from mien.data.synthetic import faces as synthetic
 from mien.data.table import FaceTable, not_in
 from mien.errors import DataError, UsageError
 

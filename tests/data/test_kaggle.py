@@ -27,10 +27,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mien.cli.data_fetch import fetch as fetch_command
-from mien.data import kaggle, kaggle_manifest, synthetic
-from mien.data.kaggle_manifest import FER2013, MANIFEST, Release
-from mien.data.kaggle_remedies import credentials_source
+from mien.cli.data.fetch import fetch as fetch_command
+from mien.data.kaggle import fetch as kaggle
+from mien.data.kaggle import manifest as kaggle_manifest
+from mien.data.kaggle.manifest import FER2013, MANIFEST, Release
+from mien.data.kaggle.remedies import credentials_source
+from mien.data.synthetic import faces as synthetic
 from mien.errors import CredentialsError, DownloadError, MissingExtra
 
 pytest.importorskip("kagglehub")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.data.subjects import subjects_of
+from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable
 from mien.errors import DataError, UsageError
 

@@ -6,10 +6,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from mien.data import synthetic
-from mien.data.synthetic_drawing import render
-from mien.data.synthetic_expression import PROTOTYPES, UNITS, reading
-from mien.data.synthetic_geometry import Features, People, features, people
+from mien.data.synthetic import faces as synthetic
+from mien.data.synthetic.drawing import render
+from mien.data.synthetic.expression import PROTOTYPES, UNITS, reading
+from mien.data.synthetic.geometry import Features, People, features, people
 from mien.data.table import FaceTable, not_in
 from mien.emotions import FER2013, VOTES
 from mien.errors import UnknownEmotion, UsageError

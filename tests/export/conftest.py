@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
-from mien.export.run import Exported, export_run
+from mien.export.onnx import Exported, export_run
+from mien.runs.recipe import from_dict
 from mien.train.distributed import World
 from mien.train.interrupt import Interrupt
-from mien.train.loop import Trainer
-from mien.train.recipe import from_dict
+from mien.train.trainer import Trainer
 
 
 class _Silent:

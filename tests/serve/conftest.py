@@ -13,12 +13,12 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from mien.card import Head
 from mien.emotions import ABSTAIN, FER2013, VOTES
-from mien.serve import running
+from mien.models.card import Head
+from mien.serve import server as running
 from mien.serve.app import create_app
 from mien.serve.settings import Limits, Settings
-from mien.testing import write_band_model
+from mien.testing.fakes import write_band_model
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

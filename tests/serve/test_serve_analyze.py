@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mien.analyze.analyzer import Analyzer
+from mien.detection.blazeface import BlazeFace
 from mien.emotions import FER2013, FERPLUS
-from mien.vision.blazeface import BlazeFace
+from mien.inference.analyzer import Analyzer
 
 JPEG = {"Content-Type": "image/jpeg"}
 

@@ -13,7 +13,7 @@ import typer.main
 from starlette.testclient import TestClient
 
 from mien.cli.app import app
-from mien.serve import problems
+from mien.serve import errors as problems
 from mien.serve.settings import Settings
 
 ROOT = Path(__file__).parents[2]

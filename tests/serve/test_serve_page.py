@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien import weights
-from mien.analyze.analyzer import Analyzer
-from mien.analyze.video_table import columns
-from mien.card import Head
 from mien.emotions import FER2013, FERPLUS
+from mien.inference.analyzer import Analyzer
+from mien.models import registry as weights
+from mien.models.card import Head
 from mien.serve.settings import Settings
-from mien.testing_camera import chromium_flags, find_chromium, pan, write_y4m
+from mien.testing.camera import chromium_flags, find_chromium, pan, write_y4m
+from mien.video.output.table import columns
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 
@@ -498,7 +498,7 @@ def test_photos_can_be_dropped_without_a_camera(
 
 def test_a_clip_can_be_dropped_and_is_followed(launch: Callable[..., Any], site: str, tmp_path: Path) -> None:
     pytest.importorskip("av", reason="the clip is written with PyAV")
-    from mien.testing_clips import write_clip
+    from mien.testing.clips import write_clip
 
     small = [np.asarray(Image.fromarray(picture).resize((320, 240))) for picture in seen_by_camera()[:20]]
     clip = write_clip(tmp_path / "clip.webm", small, rate=10, codec="libvpx")

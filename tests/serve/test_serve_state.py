@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mien.analyze.drawing import COLOURS
+from mien.inference.annotate import COLOURS
 from mien.serve.app import create_app
 from mien.serve.settings import Settings
 from mien.serve.static import page_files

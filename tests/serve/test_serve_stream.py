@@ -15,10 +15,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from mien.analyze.analyzer import Analyzer
 from mien.emotions import FER2013, FERPLUS
-from mien.serve.live_reader import LiveReader
-from mien.vision.detection import Detection
+from mien.geometry import Detection
+from mien.inference.analyzer import Analyzer
+from mien.video.live import LiveReader
 
 STREAM = "ws://127.0.0.1:8000/v1/stream"
 

@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mien.analyze.analyzer import Analyzer
-from mien.analyze.video import analyze_video
-from mien.analyze.video_table import rows
-from mien.serve import jobs as jobs_module
-from mien.serve.clips import is_clip
-from mien.testing_camera import pan
-from mien.testing_clips import write_clip
+from mien.inference.analyzer import Analyzer
+from mien.serve.video import queue as jobs_module
+from mien.serve.video.uploads import is_clip
+from mien.testing.camera import pan
+from mien.testing.clips import write_clip
+from mien.video.analysis import analyze_video
+from mien.video.output.table import rows
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 MP4 = {"Content-Type": "video/mp4"}
@@ -263,9 +263,9 @@ def test_the_server_goes_on_behind_a_clip_that_breaks_it(
 
 def test_jobs_that_are_given_up_while_the_server_stops_do_not_hold_it(model: Path, clip: Path) -> None:
     """Stopping waits for the reader to notice, not for the clip's end."""
-    from mien.serve.job import VideoOptions
-    from mien.serve.jobs import Jobs
     from mien.serve.settings import Limits
+    from mien.serve.video.job import VideoOptions
+    from mien.serve.video.queue import Jobs
 
     async def main() -> None:
         jobs = Jobs({"fer2013": Analyzer(model, threads=1)}, Limits())

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
+from mien.runs.history import Epoch
+from mien.runs.recipe import Recipe, from_dict, to_toml
 from mien.train.distributed import World
-from mien.train.history import Epoch
 from mien.train.interrupt import Interrupt
-from mien.train.loop import Result, Trainer
 from mien.train.process import settings_put_back
-from mien.train.progress import Progress
-from mien.train.recipe import Recipe, from_dict, to_toml
+from mien.train.reporter import Progress
+from mien.train.trainer import Result, Trainer
 
 # The smallest EfficientNet in timm: 0.8 million parameters without its classifier.
 TINY = {

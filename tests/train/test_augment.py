@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomAffine, RandomCrop
 from torchvision.transforms import functional as TF
 
-from mien.train.augment import (
+from mien.runs.recipe import Augment
+from mien.train.data.augment import (
     Draw,
     apply,
     augment,
@@ -23,7 +24,6 @@ from mien.train.augment import (
     erase,
     resample,
 )
-from mien.train.recipe import Augment
 
 REPORT = Augment()
 N, S = 64, 48

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from mien.data.table import FaceTable
+from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.train.checkpoint import read_checkpoint
+from mien.train.data.loader import Batch
 from mien.train.distributed import World, world_of
-from mien.train.feed import Batch
 from mien.train.learner import Learner
-from mien.train.recipe import Recipe, load_recipe, to_toml
-from mien.train.run import BEST, LAST
+from mien.train.run_folder import BEST, LAST
 
 # Runs in each process: `mien train` itself, whose last weights are kept; and before it, in the same world,
 # two updates on half of a batch, normalised by running statistics, so that two halves must give what the
@@ -31,10 +31,10 @@ import sys
 from pathlib import Path
 import torch
 from mien.cli.app import app
-from mien.train import start
-from mien.train.feed import Batch
+from mien.train import api as start
+from mien.train.data.loader import Batch
 from mien.train.learner import Learner
-from mien.train.recipe import load_recipe
+from mien.runs.recipe import load_recipe
 
 folder, trainers = Path(sys.argv[1]), []
 

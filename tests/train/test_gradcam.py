@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mien.data.synthetic import faces
+from mien.data.synthetic.faces import faces
 from mien.errors import CardError, UsageError
+from mien.runs.recipe import Network
 from mien.train.gradcam import GradCam, layers_of
-from mien.train.network import ExpressionNet, build_network
-from mien.train.recipe import Network
-from mien.train.validate import as_input
+from mien.train.network.model import ExpressionNet, build_network
+from mien.train.validation import as_input
 
 CROPS = faces(7, seed=1).pixels
 TARGETS = np.array([0, 1, 2, 3, 4, 5, 6])

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mien.cli.train_progress import TerminalReporter
+from mien.cli.train.progress import TerminalReporter
 from mien.data.table import FaceTable
 from mien.errors import TrainError
-from mien.train import start
+from mien.runs.recipe import Recipe, to_toml
+from mien.train import api as start
 from mien.train.checkpoint import read_checkpoint
-from mien.train.recipe import Recipe, to_toml
-from mien.train.run import BEST, LAST
+from mien.train.run_folder import BEST, LAST
 
 # Long enough for a process to import torch on a busy machine.
 PATIENCE_S = 240

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.train import kernels
+from mien.runs.recipe import Recipe
+from mien.train.data.loader import Batch
 from mien.train.distributed import World
-from mien.train.feed import Batch
 from mien.train.learner import Learner
-from mien.train.network import ExpressionNet
-from mien.train.recipe import Recipe
+from mien.train.network.bf16 import layers as kernels
+from mien.train.network.model import ExpressionNet
 
 N = 12
 # So that the whole batch's gradient is its parts' gradient: nothing random, and no statistics of the batch.

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from mien.data.table import FaceTable
+from mien.runs.recipe import Recipe
+from mien.train.data.loader import Feed
 from mien.train.distributed import World
-from mien.train.feed import Feed
 from mien.train.preview import preview
-from mien.train.recipe import Recipe
 
 
 def feed(recipe: Recipe, faces: FaceTable) -> Feed:

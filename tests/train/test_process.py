@@ -12,10 +12,10 @@ import torch
 
 from mien.data.table import FaceTable
 from mien.errors import TrainError
-from mien.train import start
+from mien.runs.recipe import Recipe, to_toml
+from mien.train import api as start
 from mien.train.process import denormals_are_flushed, settings_put_back
-from mien.train.progress import Progress
-from mien.train.recipe import Recipe, to_toml
+from mien.train.reporter import Progress
 
 
 @pytest.fixture

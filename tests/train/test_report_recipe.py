@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data.table import FaceTable
+from mien.runs.recipe import Augment, load_recipe
+from mien.train.data.loader import Batch, Feed
 from mien.train.distributed import World
-from mien.train.feed import Batch, Feed
 from mien.train.learner import Learner
-from mien.train.network import StaticSameConv2d, build_network
-from mien.train.recipe import Augment, load_recipe
+from mien.train.network.model import StaticSameConv2d, build_network
 
 REPORT = load_recipe("report")
 

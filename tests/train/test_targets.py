@@ -10,8 +10,8 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.errors import DataError
-from mien.train.recipe import Data
-from mien.train.targets import cross_entropy, heads_of, objective_of, targets_of
+from mien.runs.recipe import Data
+from mien.train.data.targets import cross_entropy, heads_of, objective_of, targets_of
 
 CPU = torch.device("cpu")
 

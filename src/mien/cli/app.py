@@ -7,23 +7,12 @@ import sys
 import typer
 
 from mien import __version__
-from mien.cli import (
-    audit,
-    compare,
-    data,
-    doctor,
-    evaluate,
-    explain,
-    explore,
-    export,
-    live,
-    models,
-    predict,
-    serve,
-    study,
-    train,
-    verify,
-)
+from mien.cli import audit, compare, explain, explore, export, live, models, serve, study, verify
+from mien.cli.data import command as data
+from mien.cli.doctor import command as doctor
+from mien.cli.evaluate import command as evaluate
+from mien.cli.predict import command as predict
+from mien.cli.train import command as train
 from mien.errors import MienError
 
 app = typer.Typer(

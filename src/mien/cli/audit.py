@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.weights import DEFAULT
+from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.study.precision import Precision
+    from mien.audit.precision import Precision
 
 _NONE = "none"
 
@@ -41,12 +41,12 @@ def audit(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    from mien.analyze.classifier import OnnxClassifier
+    from mien.audit.audit import DETECTORS, write
+    from mien.audit.audit import audit as look
+    from mien.audit.inputs import ask
     from mien.data import load
-    from mien.study.answers import ask
-    from mien.study.audit import DETECTORS, write
-    from mien.study.audit import audit as look
-    from mien.vision.close_up import CloseUp
+    from mien.detection.single_face import CloseUp
+    from mien.models.onnx import OnnxClassifier
 
     classifier = None if model == _NONE else OnnxClassifier(model)
     errors = Console(stderr=True)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mien.cli.evaluate_asked import Labels
-from mien.cli.opening import TrainedOn, is_run, open_classifier, question_of, trained_on
 from mien.errors import UsageError
+from mien.evaluate.run import Labels
+from mien.loading import TrainedOn, is_run, open_classifier, question_of, trained_on
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.emotions import BinaryFraming
-    from mien.evaluate.answers import Answers
-    from mien.study.compare import Comparison
-    from mien.study.learning import Learning
-    from mien.study.part import Chapter
+    from mien.evaluate.comparison import Answers
+    from mien.reports.comparison import Comparison
+    from mien.reports.document import Chapter
+    from mien.reports.training import Learning
 
 # The intervals must come out the same when the command is repeated.
 _SEED = 0
@@ -62,8 +62,8 @@ def compare(
     import numpy as np
     from rich.console import Console
 
-    from mien.evaluate.answers import meet
-    from mien.study.compare import hold_together
+    from mien.evaluate.comparison import meet
+    from mien.reports.comparison import hold_together
 
     runs = [Path(model) for model in models if is_run(model)]
     asked = _Asked.of(models, runs, data, votes, split, label_map)
@@ -152,7 +152,7 @@ def _question(models: Sequence[str], framing: str | None) -> BinaryFraming | Non
 
 
 def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryFraming | None) -> Answers:
-    from mien.evaluate.answers import answers_of, read_answers
+    from mien.evaluate.comparison import answers_of, read_answers
 
     if _is_csv(model):
         return read_answers(Path(model))
@@ -160,8 +160,8 @@ def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryFraming 
     from rich.progress import track
 
     from mien.data import load
-    from mien.data.label_map import NO_MAP, label_map
-    from mien.evaluate.framings import framed
+    from mien.data.folders.labels import NO_MAP, label_map
+    from mien.evaluate.binary import framed
     from mien.evaluate.predictions import predict_split
     from mien.evaluate.questions import predict_question
 
@@ -237,9 +237,9 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Asked) -> Path:
-    from mien.study.compare import parts
-    from mien.study.part import Chapter, Document
-    from mien.study.writing import write
+    from mien.reports.comparison import parts
+    from mien.reports.document import Chapter, Document
+    from mien.reports.writer import write
 
     names = ", ".join(each.name for each in comparison.judged)
     chapters = [
@@ -262,8 +262,8 @@ def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Aske
 
 
 def _learning(runs: Sequence[Path]) -> Iterator[Chapter]:
-    from mien.study.learning import parts, read_runs
-    from mien.study.part import Chapter
+    from mien.reports.document import Chapter
+    from mien.reports.training import parts, read_runs
 
     if runs:
         learned: list[Learning] = read_runs(runs)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from mien.cli.opening import is_run, question_of
 from mien.errors import MissingExtra, UsageError
+from mien.loading import is_run, question_of
 
 if TYPE_CHECKING:
-    from mien.card import Framing
-    from mien.study.part import Chapter, Part
-    from mien.train.explain import Explainer
+    from mien.models.card import Framing
+    from mien.reports.document import Chapter, Part
+    from mien.train.explainer import Explainer
 
 # The faces that are painted over to see whether the maps tell the truth; each is asked about four times.
 _TRIED = 300
@@ -55,11 +55,11 @@ def explain(
         raise UsageError("say what to explain: photos, or --data PATH (or --data synthetic).")
     head = head or question_of(model) or "fer2013"
     try:
-        from mien.train.explain import Explainer
+        from mien.train.explainer import Explainer
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
-    from mien.study.part import Document
-    from mien.study.writing import write
+    from mien.reports.document import Document
+    from mien.reports.writer import write
 
     asked = Explainer(model, head=head, layer=layer, threads=threads)
     name = Path(model).resolve().name if Path(model).is_dir() else Path(model).stem
@@ -84,8 +84,8 @@ def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: 
     from rich.progress import Progress
 
     from mien.data import load
-    from mien.study.attention import explain_faces, first, parts, reliance
-    from mien.study.part import Chapter
+    from mien.reports.attention import explain_faces, first, parts, reliance
+    from mien.reports.document import Chapter
 
     faces = load(data).split(split)
     with Progress(console=Console(stderr=True), transient=True) as bar:
@@ -101,8 +101,8 @@ def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: 
 
 
 def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
-    from mien.study.part import Chapter
-    from mien.vision.picture import find_pictures
+    from mien.images.decode import find_pictures
+    from mien.reports.document import Chapter
 
     found = find_pictures(photos)
     if not found:
@@ -113,11 +113,11 @@ def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
 
 
 def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Part]:
-    from mien.study import attention_drawing as drawing
-    from mien.study.part import Part
-    from mien.vision.blazeface import BlazeFace
-    from mien.vision.crop import crop_box, crop_face
-    from mien.vision.picture import read_picture
+    from mien.detection.blazeface import BlazeFace
+    from mien.images.crop import crop_box, crop_face
+    from mien.images.decode import read_picture
+    from mien.reports.document import Part
+    from mien.reports.figures import attention as drawing
 
     picture = read_picture(path)
     size, framing = _takes(model)
@@ -159,13 +159,13 @@ def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Pa
 
 def _takes(model: str) -> tuple[int, Framing]:
     """The side of a face that the model takes, and how faces lie in it."""
-    from mien.vision.framing import FER2013_FRAMING
+    from mien.images.framing import FER2013_FRAMING
 
     if is_run(model):
-        from mien.train.recipe import load_recipe
+        from mien.runs.recipe import load_recipe
 
         return load_recipe(Path(model) / "recipe.toml").data.face_size, FER2013_FRAMING
-    from mien.weights import find_model
+    from mien.models.registry import find_model
 
     card = find_model(model).card
     return card.input_size, card.framing or FER2013_FRAMING

@@ -23,7 +23,7 @@ def explore(
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from mien.data import load
-    from mien.study.explore import explore as write
+    from mien.reports.explore import explore as write
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.cli.export_measure import MeasuredHead
-    from mien.export.run import Exported
+    from mien.export.calibrate import MeasuredHead
+    from mien.export.onnx import Exported
 
 
 def export(
@@ -58,14 +58,14 @@ def export(
     Proves on every face of the split that torch and ONNX Runtime agree; where not, it writes nothing.
     """
     try:
-        from mien.export.run import check_place, export_run
-        from mien.train.predictor import load_run
+        from mien.export.onnx import check_place, export_run
+        from mien.train.classifier import load_run
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Exporting (package {error.name!r})", "train") from error
     from rich.console import Console
 
     from mien.data import load
-    from mien.vision.framing import FER2013_FRAMING
+    from mien.images.framing import FER2013_FRAMING
 
     if out is not None:
         check_place(out)
@@ -80,15 +80,15 @@ def export(
         if int8:
             import numpy as np
 
-            from mien.export.int8 import quantize_export
+            from mien.export.quantize import quantize_export
 
             status.update("Quantising to eight bits")
             done.append(quantize_export(done[0], table, np.random.default_rng(0), split=split))
             _show_int8(done[1], split, console)
         if calibrate:
-            from mien.cli.export_latency import time_one_face
-            from mien.cli.export_measure import completed_card, measure
-            from mien.export.cards import write_card
+            from mien.evaluate.latency import time_one_face
+            from mien.export.calibrate import completed_card, measure
+            from mien.export.card import write_card
 
             for exported in done:
                 measured = measure(exported, table, split, tta=tta, tell=status.update)

@@ -6,9 +6,9 @@ import webbrowser
 
 import typer
 
-from mien.cli.predict import LabelSet
+from mien.cli.predict.command import LabelSet
 from mien.cli.serve import start
-from mien.weights import DEFAULT
+from mien.models.registry import DEFAULT
 
 
 def live(

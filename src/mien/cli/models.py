@@ -13,8 +13,8 @@ from mien.errors import MissingExtra
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.train.scaling import Backbone, Cost
-    from mien.weights import Model
+    from mien.models.registry import Model
+    from mien.runs.scaling import Backbone, Cost
 
 _EXPLANATION = """\
 [bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ decides how much larger a network becomes, and \
@@ -39,7 +39,7 @@ def models(
 
     Without the extra `train` only the shipped models are listed.
     """
-    from mien.weights import find_model, shipped
+    from mien.models.registry import find_model, shipped
 
     found = [find_model(name) for name in shipped()]
     measured: list[tuple[Backbone, Cost]] = []
@@ -75,7 +75,7 @@ def _print_tables(found: list[Model], measured: list[tuple[Backbone, Cost]], mis
 
 
 def _explain(measured: list[tuple[Backbone, Cost]]) -> str:
-    from mien.train.scaling import ALPHA, BETA, GAMMA, cost
+    from mien.runs.scaling import ALPHA, BETA, GAMMA, cost
 
     costs = {backbone.name: (backbone, found) for backbone, found in measured}
     (_, small), (large, largest) = costs["tf_efficientnet_b0"], costs["tf_efficientnet_b7"]
@@ -93,7 +93,7 @@ def _measure_all() -> list[tuple[Backbone, Cost]]:
     """What every backbone costs; says on stderr which one is being built."""
     from rich.console import Console
 
-    from mien.train.scaling import BACKBONES, measure
+    from mien.runs.scaling import BACKBONES, measure
 
     measured = []
     with Console(stderr=True).status("Counting") as status:

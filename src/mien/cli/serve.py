@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mien.cli.predict import LabelSet
+from mien.cli.predict.command import LabelSet
 from mien.errors import MissingExtra, UsageError
-from mien.weights import DEFAULT
+from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from mien.serve.settings import Settings
@@ -101,9 +101,9 @@ def serve(
 
 
 def start(settings: Settings, **options: Any) -> None:
-    """`mien.serve.running.run`, with a word where its packages are missing."""
+    """`mien.serve.server.run`, with a word where its packages are missing."""
     try:
-        from mien.serve.running import run
+        from mien.serve.server import run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("mien"):
             raise

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.errors import UsageError
-from mien.weights import DEFAULT
+from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from mien.evaluate.classifier import Classifier
-    from mien.study.report import Subject
+    from mien.models.classifier import Classifier
+    from mien.reports.study import Subject
 
 
 def study(
@@ -41,7 +41,7 @@ def study(
     as study.json. Needs no PyTorch, unless a training run is judged that was never exported.
     """
     from mien.data import load
-    from mien.study.report import study as write
+    from mien.reports.study import study as write
 
     runs = tuple(run or ())
     chosen = model or _model_of(runs)
@@ -58,7 +58,7 @@ def _model_of(runs: tuple[Path, ...]) -> str:
     Raises:
         UsageError: a run that is no run, or one that was not exported, and no PyTorch to ask it.
     """
-    from mien.cli.opening import is_run
+    from mien.loading import is_run
 
     for run in runs:
         if not is_run(run):
@@ -78,17 +78,17 @@ def _model_of(runs: tuple[Path, ...]) -> str:
 
 def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
     """The model of a name or path, opened, with both of its heads where it has both."""
-    from mien.cli.opening import is_run, open_classifier
-    from mien.study.network import network_of_card, network_of_run
-    from mien.study.report import Subject
+    from mien.loading import is_run, open_classifier
+    from mien.reports.network import network_of_card, network_of_run
+    from mien.reports.study import Subject
 
     if is_run(model):
-        from mien.train.predictor import TorchClassifier
+        from mien.train.classifier import TorchClassifier
 
         first = TorchClassifier(Path(model), head="fer2013")
         heads, network, temperature = first.heads, network_of_run(Path(model)), 1.0
     else:
-        from mien.weights import find_model
+        from mien.models.registry import find_model
 
         card = find_model(model).card
         heads, network = tuple(head.name for head in card.heads), network_of_card(card)
@@ -108,7 +108,7 @@ def _progress(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from mien.study.report import CHAPTERS
+    from mien.reports.study import CHAPTERS
 
     columns = (SpinnerColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

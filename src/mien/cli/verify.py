@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mien.data.table import FaceTable
     from mien.evaluate.verification import Check
-    from mien.weights import Model
+    from mien.models.registry import Model
 
 # What each head is held against.
 _TRUTH: dict[str, Literal["fer2013", "ferplus"]] = {"fer2013": "fer2013", "votes": "ferplus"}
@@ -67,7 +67,7 @@ def verify(
     from rich.console import Console
 
     from mien.data import load
-    from mien.weights import find_model, shipped
+    from mien.models.registry import find_model, shipped
 
     names = model or shipped()
     if not names:
@@ -115,10 +115,10 @@ def _verify_model(
 def _verify_head(model: Model, head: str, table: FaceTable, split: str) -> Verified:
     import numpy as np
 
-    from mien.analyze.classifier import OnnxClassifier
+    from mien.evaluate.evaluation import DataSource, evaluate
     from mien.evaluate.predictions import predict_split
-    from mien.evaluate.report import DataSource, evaluate
     from mien.evaluate.verification import check_figures
+    from mien.models.onnx import OnnxClassifier
 
     classifier = OnnxClassifier(model.onnx, head=head, device="cpu")
     predictions = predict_split(classifier, table, split, head=head, labels=_TRUTH[head])

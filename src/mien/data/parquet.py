@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.classes import DROPPED, UNKNOWN, Contempt, label_of
-from mien.data.fer2013 import cores
-from mien.data.images import gray_face
-from mien.data.splits import is_split, split_name
+from mien.data.fer2013.reader import cores
+from mien.data.folders.classes import DROPPED, UNKNOWN, Contempt, label_of
+from mien.data.folders.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable
 from mien.emotions import FER2013, FERPLUS, VOTES
 from mien.errors import FormatError, MissingExtra, PictureError
+from mien.images.gray import gray_face
 
 # What data sets on the hub call the two columns, most usual first.
 _IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes")

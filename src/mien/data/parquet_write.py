@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mien.data.fer2013 import cores
-from mien.data.images import png
+from mien.data.fer2013.reader import cores
 from mien.data.table import FaceTable
 from mien.emotions import VOTES
 from mien.errors import DataError, MissingExtra
+from mien.images.gray import png
 
 _BATCH = 4096
 

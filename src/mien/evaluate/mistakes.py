@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.metrics import confusion
+from mien.evaluate.metrics.classification import confusion
 from mien.evaluate.predictions import Predictions
 
 

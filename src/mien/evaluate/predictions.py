@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mien.data.table import UNLABELLED, FaceTable, not_in
 from mien.emotions import FERPLUS, canonical
 from mien.errors import UsageError
-from mien.evaluate.classifier import Classifier, classify
-from mien.evaluate.metrics import Floats
-from mien.evaluate.votes import NO_MAJORITY, majority
+from mien.evaluate.metrics.classification import Floats
+from mien.evaluate.metrics.votes import NO_MAJORITY, majority
+from mien.models.classifier import Classifier, classify
 
 TRAINING = "Training"
 

@@ -9,8 +9,8 @@ import numpy as np
 from mien.data.table import FaceTable, not_in
 from mien.emotions import NEITHER, BinaryFraming
 from mien.errors import UsageError
-from mien.evaluate.classifier import Classifier, classify
 from mien.evaluate.predictions import TRAINING, Labels, Predictions, truth_of
+from mien.models.classifier import Classifier, classify
 
 
 def predict_question(

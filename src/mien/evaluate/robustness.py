@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.evaluate import metrics
-from mien.evaluate.classifier import Classifier, classify
 from mien.evaluate.corruptions import CORRUPTIONS, Corruption
+from mien.evaluate.metrics import classification as metrics
 from mien.evaluate.predictions import Predictions, align
+from mien.models.classifier import Classifier, classify
 
 
 @dataclass(frozen=True)

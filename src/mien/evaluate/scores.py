@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate import metrics
-from mien.evaluate.metrics import Floats, Integers
-from mien.evaluate.reliability import (
+from mien.evaluate.metrics import classification as metrics
+from mien.evaluate.metrics.calibration import (
     adaptive_reliability,
     calibration_error,
     expected_calibration_noise,
 )
+from mien.evaluate.metrics.classification import Floats, Integers
 
 
 @dataclass(frozen=True)

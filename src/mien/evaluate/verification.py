@@ -37,7 +37,7 @@ class Check:
 def check_figures(card: Mapping[str, Any], measured: Mapping[str, Any]) -> list[Check]:
     """A check of every figure that has an interval, in the card's scores of one head and split or in ours.
 
-    Both are the scores as `mien.evaluate.report.Evaluation.to_dict` gives them. A figure that only one of
+    Both are the scores as `mien.evaluate.evaluation.Evaluation.to_dict` gives them. A figure that only one of
     them has is a check, too; what to make of it is for the caller to say.
     """
     claimed, found = dict(_with_intervals(card)), dict(_with_intervals(measured))

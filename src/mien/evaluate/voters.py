@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from mien.data.table import FaceTable
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
-from mien.evaluate.classifier import Classifier, classify
 from mien.evaluate.predictions import Predictions, align
+from mien.models.classifier import Classifier, classify
 
 
 @dataclass(frozen=True, eq=False)

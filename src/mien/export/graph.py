@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import ExportError
-from mien.train.network import ExpressionNet
+from mien.train.network.model import ExpressionNet
 
 INPUT = "pixels"
 # Resize as torch enlarges came with 18, and ONNX Runtime 1.20, the oldest that mien takes, reads up to 22.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import ExportError
 from mien.export.graph import INPUT
-from mien.train.predictor import softmax
+from mien.probabilities import softmax
 
 # The most that a probability may differ between torch and ONNX Runtime. Float32 sums in another order differ
 # by about 1e-6; a wrong padding or resize by 1e-2 and more.

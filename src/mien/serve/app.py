@@ -12,16 +12,16 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import mien
-from mien.serve import problems
-from mien.serve.documentation import documentation_routes
-from mien.serve.guard import Guard
+from mien.serve import errors as problems
+from mien.serve.docs_page import documentation_routes
 from mien.serve.metrics import Metrics
-from mien.serve.routes import picture_routes, state_routes
+from mien.serve.pictures.routes import picture_routes, state_routes
+from mien.serve.security import Guard
 from mien.serve.service import Service
 from mien.serve.settings import Settings
 from mien.serve.static import page_routes
 from mien.serve.stream import stream_routes
-from mien.serve.video_routes import video_routes
+from mien.serve.video.routes import video_routes
 
 _DESCRIPTION = (
     "Reads the apparent expression of faces: how a face looks, not what a person feels. Pictures are sent as "

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 import mien
-from mien.analyze.analyzer import LABELS, Analyzer
-from mien.card import Card
+from mien.detection.blazeface import BlazeFace
 from mien.errors import UsageError
-from mien.serve.jobs import Jobs
+from mien.inference.analyzer import LABELS, Analyzer
+from mien.models.card import Card
+from mien.models.registry import find_model
+from mien.serve.errors import Problem
 from mien.serve.metrics import Metrics
-from mien.serve.problems import Problem
-from mien.serve.reading import Readers
+from mien.serve.pictures.batching import Readers
 from mien.serve.settings import Settings
-from mien.vision.blazeface import BlazeFace
-from mien.weights import find_model
+from mien.serve.video.queue import Jobs
 
 _BUSY_S = 1.0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mien.errors import UsageError
-from mien.weights import DEFAULT
+from mien.models.registry import DEFAULT
 
 MB = 1024 * 1024
 _LEAST_KEY = 16  # characters; 64 bits even if someone takes hex digits alone
@@ -62,7 +62,7 @@ class Settings:
         allow_origins: other sites, such as ``"https://example.org"``, whose pages may use it.
         model: a shipped name, or the path of an ONNX file.
         labels: the label set that is answered with unless a request names one; the model's default for None.
-        device: where the model runs, see `mien.analyze.classifier.OnnxClassifier`.
+        device: where the model runs, see `mien.models.onnx.OnnxClassifier`.
         workers: pictures read at the same time; one a core for None.
 
     Raises:

@@ -25,10 +25,10 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from mien.errors import MienError, UsageError
-from mien.serve.guard import SUBPROTOCOL
-from mien.serve.live_reader import LiveAnswer, LiveReader
-from mien.serve.problems import Problem, as_problem
+from mien.serve.errors import Problem, as_problem
+from mien.serve.security import SUBPROTOCOL
 from mien.serve.service import Service
+from mien.video.live import LiveAnswer, LiveReader
 
 log = logging.getLogger("mien.serve")
 

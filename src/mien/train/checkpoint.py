@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mien.errors import ResumeError
+from mien.files import write_atomically
 
 _META = "mien"
 
@@ -32,16 +32,6 @@ class Checkpoint:
         return {
             key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)
         }
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a power cut, finds the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

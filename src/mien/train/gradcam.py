@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.errors import CardError, UsageError
-from mien.train.network import ExpressionNet
-from mien.train.validate import as_input
+from mien.train.network.model import ExpressionNet
+from mien.train.validation import as_input
 
 # The last maps of a small input are a few cells, too coarse to tell an eye from a mouth. The deepest with so
 # many cells a side are taken: at 96 px, those with a stride of 16.

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from mien.errors import Diverged
-from mien.train import kernels
+from mien.runs.recipe import Recipe
+from mien.train.data.loader import Batch
+from mien.train.data.targets import cross_entropy, objective_of
 from mien.train.distributed import World
-from mien.train.feed import Batch
-from mien.train.folded import settle
-from mien.train.initial import is_folded
-from mien.train.network import build_network
-from mien.train.optimize import (
+from mien.train.network.bf16 import layers as kernels
+from mien.train.network.model import build_network
+from mien.train.network.onnx_weights import settle
+from mien.train.network.pretrained import is_folded
+from mien.train.optim import (
     Ema,
     build_optimizer,
     build_scheduler,
@@ -23,8 +25,6 @@ from mien.train.optimize import (
     sharpness,
     with_smaller_batches,
 )
-from mien.train.recipe import Recipe
-from mien.train.targets import cross_entropy, objective_of
 
 # What `Learner.update` measures, in the order of its result. Losses are sums over the faces.
 SUMS = ("objective", "right", "faces", "label_loss")

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.train.feed import Feed
-from mien.train.network import head_labels
-from mien.train.sheet import SHEET, Sheet, write_sheet
+from mien.runs.sheet import SHEET, Sheet, write_sheet
+from mien.train.data.loader import Feed
+from mien.train.network.model import head_labels
 
 _COLUMNS = 10
 # A share below this is smoothing or a teacher's doubt, and would only fill the caption.

@@ -1,0 +1,1 @@
+"""Label errors, duplicates, outliers and other findings in a data set."""

@@ -1,0 +1,1 @@
+"""One detector per kind of finding."""

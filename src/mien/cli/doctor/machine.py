@@ -1,0 +1,174 @@
+"""What this machine can do for mien, as `mien doctor` tells it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TypeVar
+
+import mien
+from mien.data.kaggle.remedies import credentials_source
+from mien.errors import MienError
+from mien.files import sha256_file
+from mien.models import registry as weights
+
+# Needed by `mien predict`; the others belong to extras.
+NEEDED = ("numpy", "onnxruntime", "pillow")
+OPTIONAL = ("torch", "torchvision", "timm", "scikit-learn", "pandas", "pyarrow", "matplotlib", "kagglehub")
+
+T = TypeVar("T")
+
+DETECTOR = "blazeface-back"
+WEIGHTS = weights.FOLDER
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A network that ships with mien, and whether its file is the one that its card describes."""
+
+    name: str
+    sha256: str
+    intact: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found.
+
+    Attributes:
+        packages: name to version; None where it is not installed.
+        providers: where ONNX Runtime can run, in its own names.
+        cameras: device files; None where they are not looked for.
+        kaggle: where credentials were found, never what they are; None where there are none.
+        detect_ms: finding faces in a picture of 640x480, median of five; None where it cannot be done.
+        classify_ms: reading one face, median of five; None where it cannot be done.
+        problems: what is missing or broken that `mien predict` needs, each with its remedy.
+    """
+
+    mien: str
+    python: str
+    system: str
+    cores: int
+    packages: dict[str, str | None]
+    providers: tuple[str, ...]
+    models: tuple[ModelFile, ...]
+    cameras: tuple[str, ...] | None
+    kaggle: str | None
+    detect_ms: float | None
+    classify_ms: float | None
+    problems: tuple[str, ...]
+
+
+def inspect_machine(folder: Path | None = None) -> Machine:
+    """Looks at the machine; nothing it finds broken raises, it is listed in `Machine.problems`."""
+    folder = WEIGHTS if folder is None else folder
+    problems: list[str] = []
+    packages = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
+    problems += [f"{name} is not installed: pip install {name}" for name in NEEDED if packages[name] is None]
+    return Machine(
+        mien=mien.__version__,
+        python=platform.python_version(),
+        system=platform.platform(),
+        cores=os.cpu_count() or 1,
+        packages=packages,
+        providers=_try(_providers, problems) or (),
+        models=_models(folder, problems),
+        cameras=_cameras(),
+        kaggle=credentials_source(),
+        detect_ms=_try(_detect_ms, problems),
+        classify_ms=_try(_classify_ms, problems),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _version(package: str) -> str | None:
+    """The installed version, without importing the package: torch alone would take seconds."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _try(look: Callable[[], T], problems: list[str]) -> T | None:
+    """What `look` finds; whatever it raises becomes a problem: to find that out is the purpose."""
+    try:
+        return look()
+    except MienError as error:
+        problems.append(str(error))
+    except Exception as error:
+        problems.append(f"{type(error).__name__}: {error}")
+    return None
+
+
+def _providers() -> tuple[str, ...]:
+    import onnxruntime
+
+    return tuple(onnxruntime.get_available_providers())
+
+
+def _models(folder: Path, problems: list[str]) -> tuple[ModelFile, ...]:
+    """Every network in the folder, its SHA-256 held against the card beside it."""
+    found = []
+    for path in sorted(folder.glob("*.onnx")):
+        sha256 = sha256_file(path)
+        expected = _try(partial(_expected_sha256, path), problems)
+        if expected is not None and expected != sha256:
+            problems.append(
+                f"{path} is not the file that its card describes: pip install --force-reinstall mien"
+            )
+        found.append(ModelFile(path.stem, sha256, expected == sha256))
+    missing = {weights.DEFAULT, DETECTOR} - {model.name for model in found}
+    problems += [f"{name}.onnx is missing: pip install --force-reinstall mien" for name in sorted(missing)]
+    return tuple(found)
+
+
+def _expected_sha256(path: Path) -> str:
+    text = path.with_suffix(".json").read_text(encoding="utf-8")
+    return str(json.loads(text)["sha256"])
+
+
+def _cameras() -> tuple[str, ...] | None:
+    """Video devices; Linux alone lists them as files. They are not opened: that would light the lamp."""
+    if sys.platform != "linux":
+        return None
+    return tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
+
+
+def _detect_ms() -> float:
+    import numpy as np
+
+    from mien.detection.blazeface import BlazeFace
+
+    picture = np.full((480, 640, 3), 128, np.uint8)
+    detector = BlazeFace()
+    return _median_ms(lambda: detector.detect(picture))
+
+
+def _classify_ms() -> float:
+    import numpy as np
+
+    from mien.models.onnx import OnnxClassifier
+
+    classifier = OnnxClassifier()
+    face = np.full((1, classifier.card.input_size, classifier.card.input_size), 128, np.uint8)
+    return _median_ms(lambda: classifier.predict(face))
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    work()  # the first run allocates
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - start))
+    return round(statistics.median(times), 2)

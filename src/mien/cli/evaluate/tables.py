@@ -1,0 +1,193 @@
+"""What `mien evaluate` prints: the parts of its report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from mien.data.table import FaceTable
+    from mien.evaluate.binary import FramingScores
+    from mien.evaluate.evaluation import Evaluation
+    from mien.evaluate.extended import Depth
+    from mien.evaluate.fairness import GroupScores
+    from mien.evaluate.metrics.multilabel import MultiLabelScores
+    from mien.evaluate.metrics.votes import VoteScores
+    from mien.evaluate.robustness import Robustness
+    from mien.evaluate.scores import Scores
+
+
+def notes(table: FaceTable) -> Iterator[str]:
+    """What was wrong with the data."""
+    if refused := sum(problem.refused for problem in table.problems):
+        yield f"{refused:,} rows of the data could not be read and are not scored; see `mien data info`."
+    yield from (f"{problem.where}: {problem.reason}" for problem in table.problems if not problem.refused)
+
+
+def render(evaluation: Evaluation, depth: Depth) -> Iterator[RenderableType]:
+    """The parts of the report for people, top to bottom."""
+    from rich.markup import escape
+
+    from mien.evaluate.fairness import UNMEASURED
+
+    e = evaluation
+    truth = "the labels of the data" if e.labels == "fer2013" else "the majority of the FER+ votes"
+    head = [f"{e.split} of {e.data.source}, against {truth}"]
+    if e.tta is not None:
+        head.append(f"mean of the answers to {len(e.tta)} views of each face (test-time augmentation)")
+    if e.left_out:
+        head.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items()))
+    yield f"[bold]{escape(e.model)}[/bold], head " + escape("\n".join([e.head, *head]))
+    yield _summary(e.scores, e.deduplicated)
+    yield _per_class(e.scores)
+    yield _confusion(e.scores)
+    if e.votes is not None:
+        yield _votes(e.votes)
+    if depth.multilabel is not None:
+        yield _several_labels(depth.multilabel)
+    if depth.framings:
+        yield _framings(depth.framings)
+    for each in depth.groups:
+        yield _groups(each)
+    if depth.robustness is not None:
+        yield _robustness(depth.robustness)
+    if not depth.groups:
+        yield UNMEASURED
+
+
+def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
+    table = _table(
+        "Scores", "", "all faces", *([] if deduplicated is None else ["no duplicates of Training"])
+    )
+    both = [each for each in (scores, deduplicated) if each is not None]
+    rows: dict[str, Callable[[Scores], str]] = {
+        "accuracy": lambda s: _with_interval(s.accuracy, s.accuracy_ci95),
+        "macro F1": lambda s: _with_interval(s.macro_f1, s.macro_f1_ci95),
+        "macro precision": lambda s: f"{s.macro_precision:.1%}",
+        "macro recall": lambda s: f"{s.macro_recall:.1%}",
+        "top-2 accuracy": lambda s: f"{s.top2_accuracy:.1%}",
+        "calibration error (ECE)": lambda s: f"{s.ece:.3f}",
+        "the same of a perfect model": lambda s: f"{s.ece_noise:.3f}",
+        "negative log-likelihood": lambda s: f"{s.nll:.3f}",
+        "Brier score": lambda s: f"{s.brier:.3f}",
+        "faces": lambda s: f"{s.n:,}",
+    }
+    for name, show in rows.items():
+        table.add_row(name, *(show(each) for each in both))
+    return table
+
+
+def _per_class(scores: Scores) -> Table:
+    table = _table("Each class", "", "precision", "recall", "F1", "faces")
+    for name, s in scores.per_class.items():
+        table.add_row(name, f"{s.precision:.1%}", f"{s.recall:.1%}", f"{s.f1:.1%}", f"{s.support:,}")
+    return table
+
+
+def _confusion(scores: Scores) -> Table:
+    """Each row in percent of its faces; right answers bold, frequent mistakes coloured, rare ones dim."""
+    table = _table("Of the faces of a row, % that were answered with the column", "", *scores.per_class)
+    shares = 100 * scores.confusion / scores.confusion.sum(axis=1, keepdims=True).clip(1)
+    for i, (name, row) in enumerate(zip(scores.per_class, shares, strict=True)):
+        cells = []
+        for j, share in enumerate(row):
+            style = "bold" if i == j else "yellow" if share >= 10 else "default" if share >= 2 else "dim"
+            cells.append(f"[{style}]{share:.0f}[/{style}]")
+        table.add_row(name, *cells)
+    return table
+
+
+def _votes(votes: VoteScores) -> Table:
+    table = _table(f"Against the FER+ votes, head {votes.head}", "", f"{votes.n:,} faces with a majority")
+    table.add_row("accuracy, 8 classes", _with_interval(votes.accuracy, votes.accuracy_ci95))
+    table.add_row("macro F1", f"{votes.macro_f1:.1%}")
+    table.add_row("calibration error to the majority", f"{votes.ece:.3f}")
+    table.add_row("calibration error to the voters", f"{votes.ece_voters:.3f}")
+    table.add_row("KL from the voters, in nats", f"{votes.kl:.3f}")
+    table.add_row("best that one smoothed label can do", f"{votes.kl_baseline:.3f}")
+    table.add_row("reduction of KL", f"{votes.kl_reduction:.1%}")
+    return table
+
+
+def _several_labels(scores: MultiLabelScores) -> Table:
+    table = _table("Several labels a face, by the votes", "", f"{scores.n:,} faces")
+    table.add_row("exactly the people's set", f"{scores.exact_match:.1%}")
+    table.add_row("likeliest is one of the set", f"{scores.top1_in_set:.1%}")
+    table.add_row("mean average precision", f"{scores.mean_average_precision:.3f}")
+    table.add_row("micro F1", f"{scores.micro_f1:.1%}")
+    table.add_row("labels a face", f"{scores.mean_labels:.2f}")
+    return table
+
+
+def _framings(framings: tuple[FramingScores, ...]) -> Table:
+    """A column a question, so that several fit on a narrow screen."""
+    table = _table("Yes-or-no questions", "", *(each.classes[1] for each in framings))
+    rows: dict[str, Callable[[FramingScores], str]] = {
+        "against": lambda f: "the rest" if f.classes[0].startswith("not ") else f.classes[0],
+        "accuracy": lambda f: f"{f.scores.accuracy:.1%}",
+        "always the same answer": lambda f: f"{f.baseline:.1%}",
+        "balanced accuracy": lambda f: f"{f.scores.balanced_accuracy:.1%}",
+        "precision": lambda f: f"{f.scores.per_class[f.classes[1]].precision:.1%}",
+        "recall": lambda f: f"{f.scores.per_class[f.classes[1]].recall:.1%}",
+        "F1": lambda f: f"{f.scores.per_class[f.classes[1]].f1:.1%}",
+        "area below ROC": lambda f: f"{f.roc_auc:.3f}",
+        "average precision": lambda f: f"{f.average_precision:.3f}",
+        "faces": lambda f: f"{f.scores.n:,}",
+        "left out": lambda f: f"{sum(f.left_out.values()):,}",
+    }
+    for name, show in rows.items():
+        table.add_row(name, *(show(each) for each in framings))
+    return table
+
+
+def _groups(scores: GroupScores) -> Table:
+    gap = "too few groups to compare"
+    if scores.gap is not None and scores.gap_ci95 is not None:
+        low, high = scores.gap_ci95
+        gap = f"gap {100 * scores.gap:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
+        gap += f", p = {scores.p_value:.3g}"
+    table = _table(f"By {scores.column}: {gap}", "", "accuracy", "macro F1", "from the others", "faces")
+    for name, each in scores.groups.items():
+        if each.accuracy is None or each.accuracy_ci95 is None:
+            table.add_row(name, f"fewer than {scores.minimum_n}", "", "", f"{each.n:,}")
+            continue
+        difference = "" if each.difference is None else f"{100 * each.difference:+.1f}"
+        accuracy = _with_interval(each.accuracy, each.accuracy_ci95)
+        table.add_row(name, accuracy, f"{each.macro_f1:.1%}", difference, f"{each.n:,}")
+    return table
+
+
+def _robustness(found: Robustness) -> Table:
+    title = (
+        f"Damaged pictures, {found.n:,} faces: {found.relative:.1%} of the clean accuracy, {found.clean:.1%}"
+    )
+    table = _table(title, "", "1", "2", "3", "4", "5", "of clean")
+    for each in found.corruptions:
+        cells = (f"{value:.0%}" for value in each.accuracy)
+        table.add_row(each.name, *cells, f"{each.relative:.0%}")
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        show_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+    )
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    return table
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.1%} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"

@@ -1,0 +1,101 @@
+"""What the sources of `mien predict` are, and the times and formats that its options name."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from mien.errors import UsageError
+from mien.video.sources import find_clips, is_address, is_camera, is_clip, without_password
+
+FORMATS = ("json", "jsonl", "csv", "parquet")
+
+
+def are_clips(sources: list[str]) -> bool:
+    """Whether the sources are clips, streams or cameras, not photos. A folder of both counts as photos.
+
+    Raises:
+        UsageError: some are and some are not.
+    """
+    kinds = {source: _is_moving(source) for source in sources}
+    if len(set(kinds.values())) > 1:
+        photos = next(source for source, moving in kinds.items() if not moving)
+        clips = next(source for source, moving in kinds.items() if moving)
+        raise UsageError(
+            f"{without_password(clips)} is a clip and {photos} is not: their tables differ. "
+            "Run mien once for photos and once for clips."
+        )
+    return any(kinds.values())
+
+
+def seconds(text: str) -> float:
+    """A span of time in seconds: ``"0.2s"``, ``"200ms"``, ``"90"``, ``"1:30"`` or ``"1:02:03.5"``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", text.strip()):
+        units = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+        return float(match[1]) * units[match[2]]
+    if re.fullmatch(r"(\d+:)?\d+:\d\d(\.\d*)?", text.strip()):
+        return math.fsum(float(part) * 60**i for i, part in enumerate(reversed(text.strip().split(":"))))
+    raise UsageError(f"{text!r} is no time. Write 0.2s, 200ms, 90s, 1:30 or 1:02:03.5.")
+
+
+def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None) -> str | None:
+    """How the options ask for the table to be written; None for not at all.
+
+    Raises:
+        UsageError: more than one way, or a suffix that says none.
+    """
+    asked = [name for name, wanted in zip(FORMATS, (as_json, as_jsonl, as_csv), strict=False) if wanted]
+    if len(asked) > 1:
+        raise UsageError("--json, --jsonl and --csv exclude each other; run mien once for each.")
+    if asked or out is None:
+        return asked[0] if asked else None
+    if (suffix := out.suffix.lower().removeprefix(".")) in FORMATS:
+        return suffix
+    raise UsageError(f"--out {out}: its suffix does not say how to write it. Use .{', .'.join(FORMATS)}.")
+
+
+def _is_moving(source: str) -> bool:
+    from mien.images.decode import SUFFIXES as PICTURES
+    from mien.video.sources import SUFFIXES as CLIPS
+
+    if is_camera(source) or is_address(source) or is_clip(source):
+        return True
+    if not Path(source).is_dir():
+        return False
+    suffixes = {path.suffix.lower() for path in Path(source).rglob("*") if not path.name.startswith(".")}
+    return bool(suffixes & CLIPS) and not suffixes & PICTURES
+
+
+def find_sources(sources: list[str]) -> list[str]:
+    """Cameras and addresses as they are, and the clips of paths, folders and globs; each once.
+
+    Raises:
+        PictureError: a source names nothing, or a folder or glob without a clip.
+    """
+    found: dict[str, None] = {}
+    for source in sources:
+        alone = is_camera(source) or is_address(source)
+        found.update(dict.fromkeys([source] if alone else map(str, find_clips([source]))))
+    return list(found)
+
+
+def file_names(clips: list[str]) -> dict[str, str]:
+    """A file name for each clip's outputs, none twice."""
+    names: dict[str, str] = {}
+    for clip in clips:
+        stem = Path(clip).stem
+        if is_camera(clip):
+            stem = f"camera-{Path(clip).name}"
+        elif is_address(clip):
+            stem = "stream"
+        number, name = 1, stem
+        while name.casefold() in {taken.casefold() for taken in names.values()}:
+            number += 1
+            name = f"{stem}-{number}"
+        names[clip] = name
+    return names

@@ -1,0 +1,88 @@
+"""The table that `mien predict` prints for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mien.inference.annotate import COLOURS
+from mien.inference.face import Face
+from mien.inference.sinks import PictureFailure, PictureResult
+
+_BAR = 8  # characters
+_WIDE = 100  # characters a line where stdout is no terminal
+
+
+class TableSink:
+    """Collects results and prints them as one table at the end: a line a face, and what it came to."""
+
+    def __init__(self) -> None:
+        self._results: list[PictureResult] = []
+        self._failures = 0
+
+    def write(self, result: PictureResult) -> None:
+        """Take one picture that was read."""
+        self._results.append(result)
+
+    def fail(self, failure: PictureFailure) -> None:  # noqa: ARG002
+        """Count one picture that could not be read; the message went to stderr when it happened."""
+        self._failures += 1
+
+    def close(self) -> None:
+        """Print the table and the sums."""
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = _WIDE
+        if self._results:
+            console.print(self._table())
+        faces = [face for result in self._results for face in result.faces]
+        sums = [_count(len(self._results), "picture"), _count(len(faces), "face")]
+        if self._failures:
+            sums.append(f"{self._failures} could not be read")
+        console.print(", ".join(sums))
+        if any(face.uncertain for face in faces):
+            console.print("? uncertain: no single expression stands out", style="dim")
+
+    def _table(self) -> Table:
+        """The table; only names of pictures are wrapped where the terminal is narrow."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("picture", overflow="fold")
+        for name in ("face", "at x,y", "size"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for name in ("looks", "", "then"):
+            table.add_column(name, no_wrap=True)
+        for result in self._results:
+            if not result.faces:
+                table.add_row(
+                    Text(Path(result.source).name), "", "", "", Text("no face found", style="dim"), "", ""
+                )
+            for number, face in enumerate(result.faces, start=1):
+                picture = Text(Path(result.source).name if number == 1 else "")
+                table.add_row(picture, str(number), *_place(face), *_said(face))
+        return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _place(face: Face) -> tuple[str, str]:
+    x, y, width, height = (round(value) for value in face.box)
+    return f"{x},{y}", f"{width}x{height}"
+
+
+def _said(face: Face) -> tuple[Text, Text, Text]:
+    """What is most probable, a bar of it, and what comes second."""
+    (name, probability), (second, less) = face.shown[:2]
+    mark = "?" if face.uncertain else ""
+    colour = COLOURS.get(name, "white")
+    filled = round(probability * _BAR)
+    bar = Text("\u2588" * filled, style=colour).append("\u2591" * (_BAR - filled), style="dim")
+    return (
+        Text(f"{name}{mark} {probability:.0%}", style="bold"),
+        bar,
+        Text(f"{second} {less:.0%}", style="dim"),
+    )

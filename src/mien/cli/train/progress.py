@@ -1,0 +1,83 @@
+"""What `mien train` shows: a bar for the whole run, and a line for each epoch behind it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mien.runs.history import Epoch
+    from mien.train.reporter import Progress as Step
+
+
+class TerminalReporter:
+    """Prints to stderr, and the run's summary alone to stdout."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            console=self.console,
+            transient=True,
+        )
+        # The bar begins with the first step: the other processes of a run have none.
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> TerminalReporter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def step(self, progress: Step) -> None:
+        """Move the bar."""
+        if self._task is None:
+            self._task = self._bar.add_task("", total=progress.epochs, epoch="", figures="")
+            self._bar.start()
+        self._bar.update(
+            self._task,
+            completed=progress.epoch - 1 + progress.step / progress.steps,
+            total=progress.epochs,
+            epoch=f"{progress.epoch}/{progress.epochs}",
+            figures=f"loss {progress.loss:.3f}  accuracy {progress.accuracy:.1%}  "
+            f"{progress.images_per_s:.0f} images/s  {duration(progress.seconds_left)} left",
+        )
+
+    def epoch(self, row: Epoch, epochs: int) -> None:
+        """Print the epoch's line."""
+        votes = "" if row.votes_loss is None else f"  votes {row.votes_loss:.3f}"
+        best = "  [green]best[/green]" if row.best else ""
+        self.console.print(
+            f"epoch {row.epoch:3d}/{epochs}  {row.size} px"
+            f"  train {row.train_loss:.3f} {row.train_accuracy:.2%}"
+            f"  validation {row.validation_loss:.3f} [bold]{row.validation_accuracy:.2%}[/bold]{votes}"
+            f"  {row.images_per_s:.0f} images/s  {duration(row.seconds)}{best}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def note(self, text: str) -> None:
+        """Print something that the user should know."""
+        self.console.print(Text(text, style="yellow"), soft_wrap=True)
+
+    def done(self, summary: str) -> None:
+        """Print the run's summary to stdout."""
+        self._bar.stop()
+        typer.echo(summary)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``"45 s"``, ``"12 min"``, ``"3 h 05 min"``."""
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,83 @@
+"""One row of a FER2013 CSV, read slowly and exactly: the grammar, and the words for what breaks it."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.fer2013.header import Layout
+from mien.data.table import UNLABELLED
+from mien.emotions import FER2013
+
+SIDE = 48
+PIXELS = SIDE * SIDE
+# Source: Goodfellow et al. 2013; the order in which the file lists them.
+USAGES = ("Training", "PublicTest", "PrivateTest")
+# The usage of a row in a file without that column.
+NO_USAGE = len(USAGES)
+# 2,304 numbers of three digits fill 9,215 characters; csv's own limit is 131,072.
+_LONGEST_LINE = 131_072
+
+_NUMBER = re.compile(r"[0-9]+")
+
+
+class RowError(ValueError):
+    """Why a row is refused, in words."""
+
+
+def parse_row(line: bytes, layout: Layout) -> tuple[int, int, NDArray[np.uint8]]:
+    """Label (-1 without one), index of the usage and pixels uint8 (2304,) of a line without its end.
+
+    Raises:
+        RowError: the line breaks the format; the message names the value and its place.
+    """
+    if b"\0" in line:
+        raise RowError(f"NUL byte at column {line.index(0) + 1} of the line ({line.count(0)} in all)")
+    if len(line) > _LONGEST_LINE:
+        raise RowError(f"the line has {len(line):,} bytes; no row of {PIXELS} pixels is that long")
+    try:
+        fields = next(csv.reader([line.decode("latin-1").rstrip("\r\n")], strict=True), [])
+    except csv.Error as error:
+        raise RowError(f"not CSV: {error}") from None
+    if len(fields) != layout.columns:
+        raise RowError(f"{len(fields)} columns where the header has {layout.columns}")
+    label = UNLABELLED if layout.label is None else _label(fields[layout.label].strip())
+    usage = NO_USAGE if layout.usage is None else _usage(fields[layout.usage].strip())
+    return label, usage, _pixels(fields[layout.pixels])
+
+
+def _label(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise RowError(f"label {_shown(text)} is not a whole number")
+    digits = text.lstrip("0") or "0"
+    if len(digits) > 1 or int(digits) >= len(FER2013):
+        raise RowError(f"label {_shown(text)} is not one of 0-{len(FER2013) - 1}")
+    return int(digits)
+
+
+def _usage(text: str) -> int:
+    if text not in USAGES:
+        raise RowError(f"unknown Usage {_shown(text)}; known: {', '.join(USAGES)}")
+    return USAGES.index(text)
+
+
+def _pixels(text: str) -> NDArray[np.uint8]:
+    words = [word for word in text.split(" ") if word]
+    values = np.zeros(len(words), np.uint8)
+    for place, word in enumerate(words, 1):
+        if not _NUMBER.fullmatch(word):
+            raise RowError(f"pixel {place:,} is {_shown(word)}, not a number")
+        digits = word.lstrip("0") or "0"
+        if len(digits) > 3 or int(digits) > 255:
+            raise RowError(f"pixel {place:,} is {_shown(word)}, outside 0-255")
+        values[place - 1] = int(digits)
+    if len(words) != PIXELS:
+        raise RowError(f"{len(words):,} pixels, not {PIXELS:,}")
+    return values
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= 24 else text[:21] + "...")

@@ -1,0 +1,118 @@
+"""What to do when Kaggle, or the way to it, says no.
+
+Nothing here repeats the text of another library's exception: it can hold request headers, signed addresses
+or the text of a credentials file.
+"""
+
+from __future__ import annotations
+
+import os
+from http import HTTPStatus
+from pathlib import Path
+
+from mien.data.kaggle.manifest import FER2013, Release
+from mien.errors import CredentialsError, DownloadError
+
+
+def credentials_source() -> str | None:
+    """Where kagglehub will find Kaggle credentials, such as ``"KAGGLE_API_TOKEN"``; None where nowhere.
+
+    Says nothing about whether they are valid, and never holds their value.
+    """
+    if os.environ.get("KAGGLE_API_TOKEN"):
+        return "KAGGLE_API_TOKEN"
+    home = Path("~/.kaggle").expanduser()
+    for token in (home / "access_token", home / "access_token.txt"):
+        if token.exists():
+            return str(token)
+    if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
+        return "KAGGLE_USERNAME and KAGGLE_KEY"
+    legacy = Path(os.environ.get("KAGGLE_CONFIG_DIR") or home) / "kaggle.json"
+    return str(legacy) if legacy.exists() else None
+
+
+def credentials_help(release: Release = FER2013) -> str:
+    """The steps from no Kaggle account to a download, for people."""
+    return f"""\
+  1. Sign in at https://www.kaggle.com (an account is free).
+  2. Accept the competition's rules, once: {release.url}/rules
+  3. Make an API token: https://www.kaggle.com/settings/api
+  4. Hand it over in one of these ways:
+       export KAGGLE_API_TOKEN=<token>
+       save the token alone as ~/.kaggle/access_token        (chmod 600)
+     or, with a legacy key:
+       export KAGGLE_USERNAME=<name> KAGGLE_KEY=<key>
+       save the downloaded kaggle.json as ~/.kaggle/kaggle.json   (chmod 600)
+  5. Run again: mien data fetch"""
+
+
+def explain(error: Exception, release: Release, staging: Path) -> DownloadError:
+    """What went wrong in mien's words, with the remedy; nothing of the text of `error`."""
+    import requests
+    from kagglehub.exceptions import DataCorruptionError
+
+    status = status_of(error)
+    if status is not None:
+        return _explain_status(status, error, release)
+    kind = type(error).__name__
+    so_far = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
+    lost = isinstance(error, (requests.RequestException, ConnectionError, TimeoutError))
+    if lost and (so_far or isinstance(error, requests.exceptions.ChunkedEncodingError)):
+        return DownloadError(
+            f"The download from Kaggle was cut ({kind}) with {so_far:,} bytes in {staging}. "
+            "Run the same command again: it goes on where it stopped."
+        )
+    if lost:
+        return DownloadError(
+            f"Kaggle cannot be reached ({kind}). Check the network and the proxy (HTTPS_PROXY), then run the "
+            f"same command again; or download {release.files[0]} with a browser from {release.url}/data."
+        )
+    if isinstance(error, OSError):
+        return DownloadError(
+            f"The download cannot be written to {staging}: {error.strerror or kind}. "
+            "Make room, or choose another folder with --out."
+        )
+    if isinstance(error, DataCorruptionError):
+        return DownloadError(
+            "What came from Kaggle does not match the checksum that Kaggle sent with it, and was deleted. "
+            "Run the same command again."
+        )
+    return DownloadError(
+        f"kagglehub failed ({kind}; its text may hold secrets and is not shown). Try "
+        f"'pip install -U kagglehub', or download {release.files[0]} with a browser from {release.url}/data."
+    )
+
+
+def _explain_status(status: int, error: Exception, release: Release) -> DownloadError:
+    if status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsError(
+            f"Kaggle refused the credentials from {credentials_source()} (401). They may be old, or copied "
+            f"in part. To make new ones:\n{credentials_help(release)}"
+        )
+    if status == HTTPStatus.FORBIDDEN:
+        return CredentialsError(
+            "Kaggle knows you, but does not let you download this competition (403). Accept its rules once "
+            f"at {release.url}/rules while signed in to the same account (Kaggle may ask for a phone number "
+            "first), then run the same command again."
+        )
+    if status == HTTPStatus.NOT_FOUND:
+        return DownloadError(
+            f"Kaggle has no such competition or file (404): {release.url}. See whether that page opens in a "
+            "browser, and update kagglehub: pip install -U kagglehub"
+        )
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        wait = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009
+        when = f"in {wait} seconds" if wait.isdecimal() else "in some minutes"
+        return DownloadError(
+            f"Kaggle says that there were too many requests (429). Run the same command again {when}."
+        )
+    return DownloadError(
+        f"Kaggle answered {status} for {release.url}. From 500 on, the trouble is Kaggle's: try again later."
+    )
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that an exception of requests' carries, if any."""
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    return int(status) if status is not None and status >= HTTPStatus.BAD_REQUEST else None

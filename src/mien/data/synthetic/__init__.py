@@ -1,0 +1,1 @@
+"""Drawn faces: a data set without a download."""

@@ -1,0 +1,84 @@
+"""One look of the detector at pictures that are cut to a face already, many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.detection.blazeface import WEIGHTS
+from mien.detection.postprocess import anchors, sigmoid
+
+# The crop in the middle of an input that is half as large again: BlazeFace expects some surroundings. On
+# FER2013 an input of 128 px finds 2 % more faces at twice the cost.
+_INPUT, _CROP = 96, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """The one likeliest face in each of N pictures, however unlikely.
+
+    Attributes:
+        confidence: float32 (N,), 0..1, the detector's own.
+        boxes: float32 (N, 4), x, y, width and height in pixels of the picture; they may reach beyond it.
+        keypoints: float32 (N, 6, 2), x and y, in the order of `mien.geometry.KEYPOINTS`.
+    """
+
+    confidence: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
+
+
+class CloseUp:
+    """BlazeFace on gray face crops: no search over scales, so a thousand take about two seconds of one core.
+
+    Args:
+        weights: the detector's ONNX file.
+        batch_size: the most crops of one run.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS, *, batch_size: int = 64) -> None:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.batch_size = batch_size
+        self._session = onnxruntime.InferenceSession(
+            str(weights), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+
+    def look(self, crops: NDArray[np.uint8], *, progress: Callable[[int], None] = lambda _: None) -> Faces:
+        """The likeliest face in each crop, gray uint8 (N, H, W); no crops give no rows.
+
+        `progress` is told the number of crops after each batch.
+        """
+        rows = np.empty((len(crops), 17), np.float32)
+        for start in range(0, len(crops), self.batch_size):
+            batch = crops[start : start + self.batch_size]
+            rows[start : start + len(batch)] = self._likeliest(batch)
+            progress(len(batch))
+        boxes = np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2]], axis=1)
+        return Faces(rows[:, 16], boxes, rows[:, 4:16].reshape(-1, 6, 2))
+
+    def _likeliest(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Left, top, right, bottom, key points and confidence, (N, 17), in pixels of the crops."""
+        margin = (_INPUT - _CROP) // 2
+        enlarged = [Image.fromarray(each).resize((_CROP, _CROP), Image.Resampling.BILINEAR) for each in crops]
+        edges = ((0, 0), (margin, margin), (margin, margin))
+        gray = np.pad(np.stack([np.asarray(each) for each in enlarged]), edges, mode="edge")
+        image = np.ascontiguousarray(np.broadcast_to(gray[..., None], (*gray.shape, 3)))
+        boxes, scores = self._session.run(["boxes", "scores"], {"image": image})  # (N, A, 16), (N, A, 1)
+        best = scores[..., 0].argmax(axis=1)
+        crop = np.arange(len(crops))
+        raw, centres = boxes[crop, best], anchors(_INPUT, _INPUT)[best]
+        found = np.empty((len(crops), 17), np.float32)
+        middle, half = raw[:, :2] + centres, raw[:, 2:4] / 2
+        found[:, :2], found[:, 2:4] = middle - half, middle + half
+        found[:, 4:16] = raw[:, 4:] + np.tile(centres, 6)
+        scale = np.array([crops.shape[2], crops.shape[1]], np.float32) / _CROP
+        found[:, :16] = (found[:, :16] - margin) * np.tile(scale, 8)
+        found[:, 16] = sigmoid(scores[crop, best, 0])
+        return found

@@ -1,0 +1,1 @@
+"""Calibration: temperatures and conformal thresholds."""

@@ -1,0 +1,137 @@
+"""The square around a face, framed as the model's training faces are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import UsageError
+from mien.geometry import Detection
+from mien.models.card import Framing
+
+# Above this factor whole blocks of pixels are averaged first, which costs a fraction and aliases nothing.
+_REDUCING_GAP = 3.0
+# With `align`, blocks are averaged until the square is at least this much finer than the crop.
+_FINER = 2
+
+
+def crop_box(detection: Detection, framing: Framing) -> tuple[float, float, float]:
+    """The square (x, y, side) in which the detected box lies at the framing's fractions.
+
+    In pixels of the picture, beyond which it may reach. Where box and framing differ in shape, the
+    centre is met exactly and the side is the geometric mean of what width and height ask for.
+
+    Raises:
+        UsageError: the framing or the box has no area.
+    """
+    left, top, width, height = detection.box
+    if min(width, height, framing.width, framing.height) <= 0:
+        raise UsageError(f"a crop needs a box and a framing with an area, not {detection.box} and {framing}.")
+    side = math.sqrt((width / framing.width) * (height / framing.height))
+    x = left + width / 2 - (framing.x + framing.width / 2) * side
+    y = top + height / 2 - (framing.y + framing.height / 2) * side
+    return x, y, side
+
+
+def crop_face(
+    image_rgb: NDArray[np.uint8],
+    detection: Detection,
+    framing: Framing,
+    *,
+    size: int = 48,
+    align: bool = False,
+) -> NDArray[np.uint8]:
+    """The face as the model takes it, gray uint8 (size, size), luma as ITU-R 601.
+
+    The square of `crop_box`, averaged down without aliasing or enlarged smoothly; what lies outside the
+    picture repeats its edge. With `align`, the square is first turned about the face until the eyes are
+    level; a detection without key points is not turned.
+
+    Args:
+        image_rgb: uint8 (H, W, 3).
+
+    Raises:
+        UsageError: the framing or the box has no area.
+    """
+    x, y, side = crop_box(detection, framing)
+    if align and detection.keypoints is not None:
+        angle = eye_angle(detection.keypoints)
+        return _turned_square(image_rgb, detection, (x, y, side), angle, size)
+    return np.asarray(sample_square(image_rgb, x, y, side, size, gray=True))
+
+
+def eye_angle(keypoints: NDArray[np.float32]) -> float:
+    """How far the line from the right eye to the left is turned, in radians, clockwise as seen."""
+    dx, dy = (keypoints[1] - keypoints[0]).astype(float)
+    return math.atan2(dy, dx)
+
+
+def sample_square(
+    image_rgb: NDArray[np.uint8], x: float, y: float, side: float, size: int, *, gray: bool = False
+) -> Image.Image:
+    """A square of a picture, resized to (size, size); what lies outside repeats the picture's edge.
+
+    Source of the filter: Keys 1981, bicubic with a = -0.5, its support widened by the factor when
+    shrinking, as Pillow does.
+    """
+    patch, x0, y0 = _patch(image_rgb, x, y, x + side, y + side, gray=gray)
+    box = (x - x0, y - y0, min(x - x0 + side, patch.width), min(y - y0 + side, patch.height))
+    return patch.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=_REDUCING_GAP)
+
+
+def _turned_square(
+    image_rgb: NDArray[np.uint8],
+    detection: Detection,
+    square: tuple[float, float, float],
+    angle: float,
+    size: int,
+) -> NDArray[np.uint8]:
+    """The square turned by `angle` about the box's centre, gray uint8 (size, size)."""
+    x, y, side = square
+    left, top, width, height = detection.box
+    centre = (left + width / 2, top + height / 2)
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [
+        (centre[0] + cos * dx - sin * dy, centre[1] + sin * dx + cos * dy)
+        for dx in (x - centre[0], x + side - centre[0])
+        for dy in (y - centre[1], y + side - centre[1])
+    ]
+    xs, ys = zip(*corners, strict=True)
+    patch, x0, y0 = _patch(image_rgb, min(xs), min(ys), max(xs), max(ys), gray=True)
+    factor = max(1, int(side / (size * _FINER)))
+    patch = patch.reduce(factor)
+    # At least one sample a pixel, averaged down afterwards: a turned picture aliases as any other.
+    samples = math.ceil(side / factor / size)
+    fine = size * samples
+    step = side / fine  # pixels of the picture from one sample to the next
+    # Sample (i, j) lies at the corner + i (cos, sin) + j (-sin, cos); Pillow adds the half pixel itself.
+    affine = (cos * step, -sin * step, corners[0][0] - x0, sin * step, cos * step, corners[0][1] - y0)
+    scaled = tuple(value / factor for value in affine)
+    turned = patch.transform((fine, fine), Image.Transform.AFFINE, scaled, Image.Resampling.BICUBIC)
+    return np.asarray(turned.reduce(samples))
+
+
+def _patch(
+    image_rgb: NDArray[np.uint8], left: float, top: float, right: float, bottom: float, *, gray: bool
+) -> tuple[Image.Image, int, int]:
+    """The part of a picture around a rectangle, and where its corner lies.
+
+    Two pixels more than asked at each side, for the filter; edges repeated where the picture ends.
+    """
+    x0, y0 = math.floor(left) - 2, math.floor(top) - 2
+    x1, y1 = math.ceil(right) + 2, math.ceil(bottom) + 2
+    height, width = image_rgb.shape[:2]
+    columns = slice(min(max(x0, 0), width - 1), max(min(x1, width), 1))
+    rows = slice(min(max(y0, 0), height - 1), max(min(y1, height), 1))
+    image = Image.fromarray(np.ascontiguousarray(image_rgb[rows, columns]))
+    if gray:
+        image = image.convert("L")
+    if x0 >= 0 and y0 >= 0 and x1 <= width and y1 <= height:
+        return image, x0, y0
+    pads = [(rows.start - y0, y1 - rows.stop), (columns.start - x0, x1 - columns.stop)]
+    pads = [(max(before, 0), max(after, 0)) for before, after in pads]
+    pixels = np.asarray(image)
+    return Image.fromarray(np.pad(pixels, [*pads, (0, 0)][: pixels.ndim], mode="edge")), x0, y0

@@ -1,0 +1,1 @@
+"""Images in, faces and their apparent expression out, by an exported model. No PyTorch."""

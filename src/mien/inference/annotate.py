@@ -1,0 +1,201 @@
+"""A picture with its faces framed and named, readable on any background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.ImageFont import FreeTypeFont
+
+from mien.inference.face import Face
+
+Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
+
+# Colours that colour-blind people can tell apart, each at 5:1 contrast or more on the dark panel.
+# Source: Okabe & Ito 2008, jfly.uni-koeln.de/color, its darker ones lightened, black replaced by a gray.
+COLOURS: dict[str, str] = {
+    "angry": "#FF7A33",
+    "disgust": "#1FC796",
+    "fear": "#E391C0",
+    "happy": "#F0E442",
+    "sad": "#56A8EA",
+    "surprise": "#E69F00",
+    "neutral": "#C8C8C8",
+    "contempt": "#56E0E9",
+}
+_OTHER = "#FFFFFF"
+_PANEL = (16, 18, 22, 220)
+_TEXT = "#FFFFFF"
+_TRACK = (84, 87, 92, 255)
+
+# Below this many pixels on its shorter side a picture is enlarged first, or its labels could not be read.
+_LEAST_SIDE = 320
+_MOST_ENLARGED = 4096  # a long strip is not enlarged beyond this many pixels on its longer side
+_FONT_OF_SIDE = 1 / 32  # font size as a share of the picture's shorter side
+_FONT_OF_FACE = 1 / 7  # and at most this share of the face's height, so that crowds do not drown in labels
+_LEAST_FONT = 11
+_CROWD = 6  # more faces than this get no bars, so that their labels are alike
+
+
+def annotate(image_rgb: NDArray[np.uint8], faces: Sequence[Face], *, bars: int = 3) -> Image.Image:
+    """The picture as a new RGB image with a box and a label a face, and bars of its most probable emotions.
+
+    `image_rgb` is uint8 (H, W, 3). A picture whose shorter side is below 320 pixels comes back enlarged by
+    a whole number. Faces too small for bars, or in a crowd, get their label alone. Labels stay inside the
+    picture and keep clear of other faces where there is room.
+    """
+    picture = Image.fromarray(image_rgb)
+    factor = _enlargement(picture.size)
+    if factor > 1:
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
+    boxes = [_rectangle(face, factor, picture.size) for face in faces]
+    overlay = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(overlay)
+    width = max(2, round(min(picture.size) / 240))  # of the lines
+    for face, box in zip(faces, boxes, strict=True):
+        _frame(pen, box, _colour(face), width)
+    bars = bars if len(faces) <= _CROWD else 0
+    taken: list[Rectangle] = []
+    for face, box in zip(faces, boxes, strict=True):
+        avoid = taken + [other for other in boxes if other is not box]
+        label, place = _fit(face, box, picture.size, avoid, bars=bars, gap=2 * width)
+        taken.append((*place, place[0] + label.width, place[1] + label.height))
+        _label(pen, label, place)
+    return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
+
+
+@dataclass(frozen=True)
+class _Label:
+    """What is written beside a face, and how large it is."""
+
+    rows: tuple[tuple[str, float, str], ...]  # text, probability, colour
+    font: FreeTypeFont | ImageFont.ImageFont
+    em: int  # font size
+    bars: bool
+    name_width: float
+    width: float
+    height: float
+
+    @property
+    def row_height(self) -> float:
+        return 1.4 * self.em
+
+    @property
+    def padding(self) -> float:
+        return 0.45 * self.em
+
+
+def _enlargement(size: tuple[int, int]) -> int:
+    needed = -(-_LEAST_SIDE // min(size))
+    return max(1, min(needed, _MOST_ENLARGED // max(size)))
+
+
+def _rectangle(face: Face, factor: int, size: tuple[int, int]) -> Rectangle:
+    """The face's box on the canvas, as far as it lies in it."""
+    x, y, width, height = (value * factor for value in face.box)
+    left, top = min(max(x, 0), size[0] - 1), min(max(y, 0), size[1] - 1)
+    return (left, top, min(max(x + width, left), size[0] - 1), min(max(y + height, top), size[1] - 1))
+
+
+def _colour(face: Face) -> str:
+    return COLOURS.get(face.shown[0][0], _OTHER)
+
+
+def _frame(pen: ImageDraw.ImageDraw, box: Rectangle, colour: str, width: int) -> None:
+    """A coloured line between two dark ones, so that it stands out from light and dark ground alike."""
+    left, top, right, bottom = box
+    edge = max(1, width // 2)
+    outer = (left - edge, top - edge, right + edge, bottom + edge)
+    radius = 3 * width
+    pen.rounded_rectangle(outer, radius + edge, outline=_PANEL, width=width + 2 * edge)
+    pen.rounded_rectangle(box, radius, outline=colour, width=width)
+
+
+def _fit(
+    face: Face, box: Rectangle, size: tuple[int, int], avoid: Sequence[Rectangle], *, bars: int, gap: float
+) -> tuple[_Label, tuple[float, float]]:
+    """The fullest label that has room, and its place; in a crowd the emotion's name alone."""
+    label = _layout(face, box, size, bars)
+    place, covered = _place(label, box, size, avoid, gap)
+    if covered and label.bars:
+        label = _layout(face, box, size, 0)
+        place, _ = _place(label, box, size, avoid, gap)
+    return label, place
+
+
+def _layout(face: Face, box: Rectangle, size: tuple[int, int], bars: int) -> _Label:
+    """The label of a face, in a font that suits the picture and the face."""
+    tall = box[3] - box[1]
+    em = max(_LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
+    font = ImageFont.load_default(em)
+    ranked = face.shown
+    with_bars = bars > 0 and bars * 1.4 * em <= tall
+    mark = "?" if face.uncertain else ""
+    shown = ranked[:bars] if with_bars else ranked[:1]
+    rows = tuple(
+        (name + (mark if i == 0 else ""), p, COLOURS.get(name, _OTHER)) for i, (name, p) in enumerate(shown)
+    )
+    name_width = max(font.getbbox(text)[2] for text, _, _ in rows)
+    bar_width = 4 * em if with_bars else 0
+    width = name_width + bar_width + font.getbbox("100 %")[2] + (2.0 if with_bars else 1.5) * em
+    return _Label(rows, font, em, with_bars, name_width, width, len(rows) * 1.4 * em + 0.9 * em)
+
+
+def _place(
+    label: _Label, box: Rectangle, size: tuple[int, int], avoid: Sequence[Rectangle], gap: float
+) -> tuple[tuple[float, float], float]:
+    """Where the label covers least, as its left and top, and how much it covers there of `avoid`."""
+    left, top, right, bottom = box
+    aside = gap + 0.15 * (right - left)  # beside the head, which is wider than its face
+    candidates = [
+        (right + aside, top),
+        (left - aside - label.width, top),
+        (left, bottom + gap),
+        (left, top - gap - label.height),
+        (left, bottom - label.height),
+        (left, top),
+    ]
+    best, least, covered = (0.0, 0.0), float("inf"), 0.0
+    for x, y in candidates:
+        x = min(max(x, gap), size[0] - label.width - gap)
+        y = min(max(y, gap), size[1] - label.height - gap)
+        area = (x, y, x + label.width, y + label.height)
+        of_others = sum(_overlap(area, other) for other in avoid)
+        cost = _overlap(area, box) + 2 * of_others  # rather its own face than another's, or another label
+        if cost < least:
+            best, least, covered = (x, y), cost, of_others
+    return best, covered
+
+
+def _overlap(a: Rectangle, b: Rectangle) -> float:
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    tall = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, wide) * max(0.0, tall)
+
+
+def _label(pen: ImageDraw.ImageDraw, label: _Label, place: tuple[float, float]) -> None:
+    left, top = place
+    right, bottom = left + label.width, top + label.height
+    pen.rounded_rectangle((left, top, right, bottom), 0.35 * label.em, fill=_PANEL)
+    for i, (text, probability, colour) in enumerate(label.rows):
+        middle = top + label.padding + (i + 0.5) * label.row_height
+        x = left + label.padding
+        pen.text((x, middle), text, fill=colour if i == 0 else _TEXT, font=label.font, anchor="lm")
+        pen.text(
+            (right - label.padding, middle), f"{probability:.0%}", fill=_TEXT, font=label.font, anchor="rm"
+        )
+        if label.bars:
+            _bar(pen, (x + label.name_width + 0.5 * label.em, middle), label.em, probability, colour)
+
+
+def _bar(
+    pen: ImageDraw.ImageDraw, start: tuple[float, float], em: float, probability: float, colour: str
+) -> None:
+    x, middle = start
+    wide, half = 4 * em, 0.22 * em
+    pen.rectangle((x, middle - half, x + wide, middle + half), fill=_TRACK)
+    if probability * wide >= 1:
+        pen.rectangle((x, middle - half, x + probability * wide, middle + half), fill=colour)

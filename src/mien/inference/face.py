@@ -1,0 +1,153 @@
+"""What is said of one face: where it is, and what its expression looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import CardError
+from mien.geometry import Box, Point
+from mien.models.card import Head
+
+# The coverage that decides about `Face.uncertain`, and the most emotions that a certain face may leave open.
+_COVERAGE = 0.9
+_MOST_OPEN = 2
+
+
+@dataclass(frozen=True)
+class Face:
+    """The apparent expression of one face. How it looks, not what the person feels.
+
+    Attributes:
+        box: (x, y, width, height) in pixels of the picture, origin top left; as the detector gave it, so
+            parts of it may lie outside the picture.
+        confidence: the detector's, 0..1, that there is a face; None where no detector was asked.
+        emotions: name to probability, in the order of the model's card; they sum to 1.
+        abstentions: grounds to abstain (``"unknown"``, ``"not a face"``) to the share of votes for each,
+            out of all votes; empty for a model that cannot abstain.
+        keypoints: the detector's six points (x, y): the two eyes, nose, mouth, the two ears; or None.
+        thresholds: coverage, such as ``"0.90"``, to the threshold of the conformal set; from the card.
+    """
+
+    box: Box
+    confidence: float | None
+    emotions: dict[str, float]
+    abstentions: dict[str, float] = field(default_factory=dict)
+    keypoints: tuple[Point, ...] | None = None
+    thresholds: dict[str, float] = field(default_factory=dict, repr=False)
+
+    @property
+    def top(self) -> tuple[str, float]:
+        """The most probable emotion and its probability."""
+        return self._ranked()[0]
+
+    @property
+    def second(self) -> tuple[str, float]:
+        """The second most probable emotion and its probability."""
+        return self._ranked()[1]
+
+    @property
+    def abstain(self) -> float:
+        """The share of votes that name no emotion, 0..1; 0 for a model that cannot abstain."""
+        return sum(self.abstentions.values())
+
+    @property
+    def abstains(self) -> bool:
+        """Whether abstaining has more votes than any emotion."""
+        return self.abstain > self.top[1] * (1.0 - self.abstain)
+
+    @property
+    def shown(self) -> list[tuple[str, float]]:
+        """What to show to people, most probable first.
+
+        The emotions and their probabilities; where the model abstains, the share of all votes for each
+        emotion and for each ground to abstain.
+        """
+        if not self.abstains:
+            return self._ranked()
+        votes = {name: share * (1.0 - self.abstain) for name, share in self.emotions.items()}
+        return sorted((votes | self.abstentions).items(), key=lambda item: -item[1])
+
+    def set(self, coverage: float = _COVERAGE) -> tuple[str, ...]:
+        """The smallest set of emotions that holds the voters' majority at this coverage, most probable first.
+
+        Every emotion whose probability reaches the card's threshold, and always the top one. The coverage
+        was measured on held-out faces like FER2013's: it holds on average over such faces, not for each.
+
+        Raises:
+            CardError: the model's card has no threshold for this coverage.
+
+        Source: least ambiguous set-valued classifiers, Sadinle, Lei & Wasserman 2019, JASA 114(525).
+        """
+        threshold = self.thresholds.get(f"{coverage:.2f}")
+        if threshold is None:
+            have = ", ".join(self.thresholds) or "none"
+            raise CardError(
+                f"the model's card has no conformal threshold for coverage {coverage}; it has: {have}."
+            )
+        ranked = self._ranked()
+        return (ranked[0][0], *(name for name, probability in ranked[1:] if probability >= threshold))
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the answer should not be read as one emotion.
+
+        True where it abstains, or where the set of 90 % coverage has more than two members. Where the card
+        has no such threshold: where no emotion has more than half.
+        """
+        if self.abstains:
+            return True
+        if f"{_COVERAGE:.2f}" in self.thresholds:
+            return len(self.set(_COVERAGE)) > _MOST_OPEN
+        return self.top[1] <= 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """The face as plain values for JSON.
+
+        Probabilities in full precision; box and key points to a hundredth of a pixel.
+        """
+        return {
+            "box": [round(value, 2) for value in self.box],
+            "confidence": self.confidence,
+            "top": self.top[0],
+            "uncertain": self.uncertain,
+            "emotions": dict(self.emotions),
+            "abstentions": dict(self.abstentions),
+            "keypoints": self.keypoints and [[round(x, 2), round(y, 2)] for x, y in self.keypoints],
+        }
+
+    def _ranked(self) -> list[tuple[str, float]]:
+        return sorted(self.emotions.items(), key=lambda item: -item[1])
+
+
+def read_face(
+    probabilities: NDArray[np.float32],
+    head: Head,
+    *,
+    box: Sequence[float],
+    confidence: float | None = None,
+    keypoints: NDArray[np.floating[Any]] | None = None,
+) -> Face:
+    """The face of one row of probabilities (C,), columns as `head` names them.
+
+    The grounds to abstain are set apart and the emotions brought to sum 1 among themselves.
+    """
+    shares = {name: float(value) for name, value in zip(head.labels, probabilities, strict=True)}
+    abstentions = {name: shares.pop(name) for name in head.abstain}
+    if abstentions:
+        total = sum(shares.values())
+        # Nothing left in float32: no emotion is likelier than another.
+        shares = {name: value / total if total else 1 / len(shares) for name, value in shares.items()}
+    x, y, width, height = (float(value) for value in box)
+    return Face(
+        box=(x, y, width, height),
+        confidence=None if confidence is None else float(confidence),
+        emotions=shares,
+        abstentions=abstentions,
+        keypoints=None if keypoints is None else tuple((float(px), float(py)) for px, py in keypoints),
+        thresholds=dict(head.conformal),
+    )

@@ -1,0 +1,95 @@
+"""What a MODEL on the command line may be: a shipped name, an ONNX file, a training run's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from mien.models.classifier import Opened
+
+
+def is_run(model: str | Path) -> bool:
+    """Whether it is a training run's folder.
+
+    Raises:
+        UsageError: it is a folder, and none of a run.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return False
+    if not (folder / "recipe.toml").is_file():
+        raise UsageError(
+            f"{folder} is a folder without a recipe.toml, so it is no training run. Give a run's folder, an "
+            "ONNX file or the name of a shipped model (see `mien models`)."
+        )
+    return True
+
+
+def open_classifier(model: str, head: str) -> Opened:
+    """One head of a training run, an ONNX file or a shipped model.
+
+    Raises:
+        UsageError: a folder that is no run.
+        MissingExtra: a run, and PyTorch is not installed.
+        ModelError: it cannot be loaded.
+    """
+    if not is_run(model):
+        from mien.models.onnx import OnnxClassifier
+
+        return OnnxClassifier(model, head=head)
+    if find_spec("torch") is None:
+        raise MissingExtra("A training run", "train")
+    from mien.train.classifier import TorchClassifier
+
+    return TorchClassifier(model, head=head)
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The data that a run began with, and the split that chose its epoch."""
+
+    data: str
+    votes: Path | None
+    validation: str
+    label_map: str | None = None
+
+
+def trained_on(run: Path) -> TrainedOn | None:
+    """What a run was trained on; None where its folder does not say, or a fold chose its epoch.
+
+    Raises:
+        RecipeError: its recipe cannot be read.
+    """
+    from mien.runs.recipe import load_recipe
+
+    try:
+        asked = json.loads((run / "run.json").read_text(encoding="utf-8")).get("asked") or {}
+    except (OSError, ValueError):
+        return None
+    recipe = load_recipe(run / "recipe.toml")
+    if not asked.get("data") or recipe.data.folds:
+        return None
+    votes = Path(asked["votes"]) if asked.get("votes") else None
+    return TrainedOn(asked["data"], votes, recipe.data.validation, asked.get("label_map"))
+
+
+def question_of(model: str | Path) -> str | None:
+    """The name of the framing that a run was trained on; None for every other model.
+
+    Raises:
+        UsageError: a folder that is no run.
+        RecipeError: its recipe cannot be read.
+    """
+    from mien.emotions import binary_framing
+    from mien.runs.recipe import load_recipe
+
+    if not is_run(model):
+        return None
+    framing = load_recipe(Path(model) / "recipe.toml").data.framing
+    return binary_framing(framing).name if framing else None

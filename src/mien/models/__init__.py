@@ -1,0 +1,1 @@
+"""Exported models: registry, cards, ONNX sessions, test-time augmentation and ensembles."""

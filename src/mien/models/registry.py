@@ -1,0 +1,52 @@
+"""The models that ship in the wheel: weights/NAME.onnx beside weights/NAME.json, its card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import CardError, UnknownModel
+from mien.files import sha256_file
+from mien.models.card import Card, read_card
+
+DEFAULT = "mien-lite0"
+FOLDER = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Model:
+    """An exported model on disk and its card."""
+
+    onnx: Path
+    card: Card
+
+
+def shipped() -> list[str]:
+    """Names of the emotion models in the wheel, the default first."""
+    names = sorted(path.stem for path in FOLDER.glob("mien-*.onnx"))
+    return sorted(names, key=lambda name: name != DEFAULT)
+
+
+def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> Model:
+    """The model of a shipped name or of a path to an ONNX file with its card beside it.
+
+    With `verify`, the file's SHA-256 is held against the card's.
+
+    Raises:
+        UnknownModel: neither a shipped name nor a file.
+        CardError: the card is missing, malformed, or of other weights.
+    """
+    path = FOLDER / f"{model}.onnx" if isinstance(model, str) and "/" not in model else Path(model)
+    if not path.is_file():
+        path = Path(model)
+    if not path.is_file():
+        raise UnknownModel(
+            f"{str(model)!r} is neither a shipped model ({', '.join(shipped()) or 'none'}) nor an ONNX file."
+        )
+    card = read_card(path.with_suffix(".json"))
+    if verify and (found := sha256_file(path)) != card.sha256:
+        raise CardError(
+            f"{path} is not the file that its card describes (SHA-256 {found}, card {card.sha256}). "
+            "Download or export it again."
+        )
+    return Model(path, card)

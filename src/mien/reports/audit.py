@@ -1,0 +1,103 @@
+"""The figures of an audit: how much was found, the surest faces of each kind, how often each is right."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mien.audit.findings import Finding
+from mien.audit.precision import Precision
+from mien.data.table import FaceTable
+from mien.reports.document import Part
+from mien.reports.figures.style import COLOURS, QUIET, draw_faces, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STRIP = 10
+
+
+def parts_of(
+    table: FaceTable,
+    findings: Sequence[Finding],
+    counts: Mapping[str, int],
+    measured: Sequence[Precision],
+) -> Iterator[Part]:
+    """One part for the counts, one for each kind that was found, one for the precision if it was measured."""
+    yield Part(
+        "audit_counts",
+        "Irregularities",
+        "Faces that a person should look at, by what seems wrong. One face may stand in several rows.",
+        (7.5, 0.9 + 0.32 * len(counts)),
+        partial(draw_counts, counts=counts),
+        dict(counts),
+    )
+    for kind in counts:
+        surest = [each for each in findings if each.kind == kind][:_STRIP]
+        if surest:
+            yield Part(
+                "audit_" + "_".join(kind.replace("(", "").replace(")", "").split()),
+                f"Surest: {kind}",
+                f"The first of {counts[kind]:,} findings, surest first.",
+                (1.32 * _STRIP, 2.15),
+                partial(draw_surest, table=table, surest=surest),
+                [{"row": each.row, "score": each.score, "evidence": each.evidence} for each in surest],
+            )
+    if measured:
+        yield Part(
+            "audit_precision",
+            "How often the audit is right",
+            "Of the surest findings, the share that the FER+ votes confirm. A model that was trained on a "
+            "split has seen its votes; the other split says how it does on faces that are new to it.",
+            (8.2, 1.3 + 0.36 * len({(each.kind, each.split) for each in measured})),
+            partial(draw_precision, measured=measured),
+            [dataclasses.asdict(each) for each in measured],
+        )
+
+
+def draw_counts(axes: Axes, counts: Mapping[str, int]) -> None:
+    """A bar for each kind, with its number."""
+    names = list(counts)[::-1]
+    values = [counts[name] for name in names]
+    axes.barh(names, values, color=COLOURS[0], height=0.65)
+    for y, value in enumerate(values):
+        axes.annotate(f" {value:,}", (value, y), va="center", color=QUIET)
+    axes.set_xlim(0, max(1, *values) * 1.14)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    quiet(axes, grid="x")
+    axes.set(title="What the audit found", xlabel="findings")
+
+
+def draw_surest(axes: Axes, table: FaceTable, surest: Sequence[Finding]) -> None:
+    """The faces in a row, each with its row in the source, its label and what it should be."""
+    captions = [
+        f"row {each.row:,}\n{each.label or 'no label'}" + (f"\n{each.suggested}?" if each.suggested else "")
+        for each in surest
+    ]
+    pixels = table.pixels[[each.place for each in surest]]
+    draw_faces(axes, pixels, captions, columns=_STRIP, lines=3)
+    axes.set_title(f"{surest[0].kind}: the surest")
+
+
+def draw_precision(axes: Axes, measured: Sequence[Precision]) -> None:
+    """A row for each kind and split, with a mark for each number of surest findings."""
+    rows = list(dict.fromkeys((each.kind, each.split) for each in measured))[::-1]
+    depths = sorted({each.at for each in measured})
+    for style, at in enumerate(depths):
+        mine = [each for each in measured if each.at == at]
+        axes.scatter(
+            [each.share for each in mine],
+            [rows.index((each.kind, each.split)) for each in mine],
+            s=60,
+            marker=("o", "D", "s")[style % 3],
+            color=COLOURS[style],
+            label=f"the {at} surest",
+            zorder=3 - style,
+        )
+    axes.set_yticks(range(len(rows)), [f"{kind}, {split or 'all'}" for kind, split in rows])
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(rows) - 0.4), xlabel="confirmed by the FER+ votes")
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(depths))
+    quiet(axes, grid="x")

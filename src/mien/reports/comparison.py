@@ -1,0 +1,222 @@
+"""Runs and models held against each other on the same faces: scores, pairs, and what can be said of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.evaluate.comparison import Meeting
+from mien.evaluate.metrics import classification as metrics
+from mien.evaluate.metrics.significance import Paired, compare, holm, verdict
+from mien.reports.document import Part
+from mien.reports.figures.style import COLOURS, QUIET, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One classifier on the faces that all answered: scores, bootstrap intervals of 95 %, recall by class."""
+
+    name: str
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    macro_f1: float
+    macro_f1_ci95: tuple[float, float]
+    recall: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two classifiers, how far they are apart, and what that means.
+
+    Attributes:
+        first, second: their names.
+        paired: the second's scores less the first's, and McNemar's test.
+        p: the mid-p value, adjusted for the number of pairs (Holm).
+        verdict: the answer in words.
+    """
+
+    first: str
+    second: str
+    paired: Paired
+    p: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything about K classifiers on n faces; `fresh` is the same on faces that are not in Training.
+
+    `support` is the number of faces of each class.
+    """
+
+    n: int
+    support: dict[str, int]
+    judged: tuple[Judged, ...]
+    pairs: tuple[Pair, ...]
+    left_out: dict[str, int]
+    fresh: Comparison | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def hold_together(
+    meeting: Meeting, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
+) -> Comparison:
+    """The comparison of classifiers that answered the same faces.
+
+    Args:
+        meeting: their answers.
+        new_generator: gives the generator of the resamples, begun anew for each set of faces, so that the
+            same faces always get the same intervals.
+        resamples: behind each interval.
+    """
+    whole = _of(meeting, np.ones(len(meeting.truth), bool), new_generator(), resamples)
+    if meeting.fresh is None or meeting.fresh.all() or not meeting.fresh.any():
+        return whole
+    return dataclasses.replace(whole, fresh=_of(meeting, meeting.fresh, new_generator(), resamples))
+
+
+def parts(comparison: Comparison) -> Iterator[Part]:
+    """The figures of a comparison, in their order."""
+    pairs, judged = comparison.pairs, comparison.judged
+    yield Part(
+        "differences",
+        "Differences in accuracy",
+        " ".join(pair.verdict for pair in pairs)
+        + " All of it is of these networks on faces like these: another seed would have trained others.",
+        (9.5, 1.3 + 0.55 * len(pairs) * (2 if comparison.fresh else 1)),
+        lambda axes: draw_differences(axes, comparison),
+        {
+            f"{pair.second} less {pair.first}": {
+                "difference": pair.paired.accuracy.value,
+                "low": pair.paired.accuracy.low,
+                "high": pair.paired.accuracy.high,
+                "only first right": pair.paired.test.only_first,
+                "only second right": pair.paired.test.only_second,
+                "mid-p, adjusted": pair.p,
+            }
+            for pair in pairs
+        },
+    )
+    yield Part(
+        "recalls",
+        "Each emotion",
+        "Of the faces of each emotion, the share that was named right. Two that are equal overall may be "
+        "good at different faces.",
+        (9.5, 4.4),
+        lambda axes: draw_recalls(axes, comparison),
+        {each.name: each.recall for each in judged},
+    )
+
+
+def draw_differences(axes: Axes, comparison: Comparison) -> None:
+    """Each pair's difference in accuracy with its interval; hollow on faces that are not in Training."""
+    fresh = comparison.fresh
+    rows: list[tuple[str, Pair, bool]] = []
+    for place, pair in enumerate(comparison.pairs):
+        rows.append((f"{pair.second}\nless {pair.first}", pair, False))
+        if fresh is not None:
+            rows.append(("without Training's duplicates", fresh.pairs[place], True))
+    for y, (_, pair, hollow) in enumerate(rows):
+        found = pair.paired.accuracy
+        colour = COLOURS[0] if found.low > 0 else COLOURS[1] if found.high < 0 else QUIET
+        reach = [[100 * (found.value - found.low)], [100 * (found.high - found.value)]]
+        axes.errorbar(
+            100 * found.value, y, xerr=reach, fmt="o", color=colour, capsize=4, linewidth=1.8, markersize=8,
+            markerfacecolor="white" if hollow else colour,
+        )  # fmt: skip
+        said = f"{100 * found.value:+.1f}  (p {'< 0.001' if pair.p < 0.001 else f'{pair.p:.3f}'})"
+        axes.annotate(said, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+    axes.axvline(0, color="black", linewidth=1)
+    axes.set_yticks(range(len(rows)), [text for text, *_ in rows], fontsize=9)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    reach_x = max(abs(x) for x in axes.get_xlim())
+    axes.set_xlim(-reach_x, reach_x)
+    quiet(axes, grid="x")
+    faces = f"{comparison.n:,} faces" + ("" if fresh is None else f"; hollow: {fresh.n:,}")
+    axes.set(title=f"Difference in accuracy, with intervals of 95 % ({faces})", xlabel="percentage points")
+
+
+def draw_recalls(axes: Axes, comparison: Comparison) -> None:
+    """Recall of each emotion, a mark a classifier."""
+    from matplotlib.ticker import PercentFormatter
+
+    names = [name for name, n in comparison.support.items() if n]
+    marks = "osD^vPX"
+    spread = 0.5 / max(len(comparison.judged) - 1, 1)
+    for i, each in enumerate(comparison.judged):
+        x = np.arange(len(names)) + (i - (len(comparison.judged) - 1) / 2) * spread
+        axes.vlines(x, 0, [each.recall[name] for name in names], color="#d5d5d5", linewidth=1.5, zorder=1)
+        axes.plot(
+            x,
+            [each.recall[name] for name in names],
+            marks[i % len(marks)],
+            color=COLOURS[i % len(COLOURS)],
+            markersize=8,
+            clip_on=False,
+            label=f"{each.name} ({each.accuracy:.1%} of all)",
+        )
+    axes.set_xticks(range(len(names)), [f"{name}\n{comparison.support[name]:,}" for name in names])
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylim(0, 1.02)
+    quiet(axes)
+    columns = min(len(comparison.judged), 3)
+    axes.legend(frameon=False, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.13))
+    axes.set(title="Faces named right, by emotion (below: how many there are)", ylabel="recall")
+
+
+def _of(
+    meeting: Meeting, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
+) -> Comparison:
+    truth, answers, classes = meeting.truth[faces], meeting.answers[:, faces], meeting.classes
+    count = len(classes)
+    judged = tuple(
+        _judge(name, truth, answer, classes, generator, resamples)
+        for name, answer in zip(meeting.names, answers, strict=True)
+    )
+    chosen = list(combinations(range(len(meeting.names)), 2))
+    found = [compare(truth, answers[i], answers[j], count, generator, resamples=resamples) for i, j in chosen]
+    adjusted = holm([each.test.mid_p for each in found])
+    pairs = []
+    for (i, j), paired, p in zip(chosen, found, adjusted, strict=True):
+        first, second = meeting.names[i], meeting.names[j]
+        pairs.append(Pair(first, second, paired, p, verdict(paired, first, second, p)))
+    support = np.bincount(truth, minlength=count)
+    return Comparison(
+        n=len(truth),
+        support=dict(zip(classes, support.tolist(), strict=True)),
+        judged=judged,
+        pairs=tuple(pairs),
+        left_out=meeting.left_out,
+    )
+
+
+def _judge(
+    name: str,
+    truth: NDArray[np.int64],
+    answer: NDArray[np.int64],
+    classes: tuple[str, ...],
+    generator: np.random.Generator,
+    resamples: int,
+) -> Judged:
+    counts = np.bincount(truth * len(classes) + answer, minlength=len(classes) ** 2)
+    counts = counts.reshape(len(classes), len(classes))
+    return Judged(
+        name=name,
+        accuracy=float(metrics.accuracy(counts)),
+        accuracy_ci95=metrics.bootstrap_interval(counts, metrics.accuracy, generator, resamples=resamples),
+        macro_f1=float(metrics.macro_f1(counts)),
+        macro_f1_ci95=metrics.bootstrap_interval(counts, metrics.macro_f1, generator, resamples=resamples),
+        recall=dict(zip(classes, metrics.recall(counts).tolist(), strict=True)),
+    )

@@ -1,0 +1,152 @@
+"""Judging a model: every figure about its answers on one split, as parts of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.emotions import FER2013
+from mien.evaluate.evaluation import Evaluation
+from mien.evaluate.extended import Depth, look_deeper
+from mien.evaluate.fairness import GroupScores
+from mien.evaluate.predictions import Predictions
+from mien.evaluate.robustness import Robustness
+from mien.evaluate.voters import VotedAnswers, voted_answers
+from mien.models.card import Card
+from mien.reports.document import Chapter, Document, Part
+from mien.reports.evaluation_believed import trust_parts
+from mien.reports.evaluation_right import ranking_parts, right_parts
+from mien.reports.evaluation_wider import (
+    all_questions,
+    damage_part,
+    group_parts,
+    label_parts,
+    question_part,
+    scoreboard_part,
+)
+from mien.reports.figures.mistakes import mistake_parts
+from mien.reports.writer import write
+
+NAME = "evaluate"
+_TEXT = (
+    "How often the answer agrees with what people said of the same faces, how far its confidence can be "
+    "believed, and on which faces it is wrong. An interval holds what other faces of the same kind would "
+    "give."
+)
+_SEED = 0
+
+
+def parts(
+    predictions: Predictions,
+    *,
+    voted: VotedAnswers | Predictions | None = None,
+    held: float = 1.0,
+    groups: Sequence[GroupScores] = (),
+    robustness: Robustness | None = None,
+    depth: Depth | None = None,
+    cards: Sequence[Card] | None = None,
+    resamples: int = 2000,
+) -> Iterator[Part]:
+    """The figures that these predictions can give, in their order.
+
+    Args:
+        predictions: what a classifier said of the faces of a split, and what is true of them.
+        voted: its answers for the faces with FER+ votes, needed for several labels a face; from predictions
+            against the majority they lack the faces on which people disagreed.
+        held: the temperature that the probabilities already hold, taken out where the figure is of the
+            model without one.
+        groups: scores of groups that a user's file names. Without any the page says that fairness is
+            unmeasured.
+        robustness: accuracy on damaged pictures, where it was measured.
+        depth: where it is known already; else it is measured here.
+        cards: those whose figures stand on the scoreboard; of the models that ship, for None.
+        resamples: of the bootstrap.
+    """
+    p, generator = predictions, np.random.default_rng(_SEED)
+    answers = voted_answers(voted) if isinstance(voted, Predictions) else voted
+    deeper = depth or look_deeper(p, generator, voted=answers, resamples=resamples)
+    yield from right_parts(p, generator, resamples)
+    yield from ranking_parts(p, deeper)
+    yield from trust_parts(p, generator, held)
+    yield from mistake_parts(p)
+    yield from label_parts(deeper)
+    if questions := all_questions(p, deeper, generator, resamples):
+        yield question_part(questions)
+    yield from group_parts(groups or deeper.groups)
+    if (damage := robustness or deeper.robustness) is not None:
+        yield damage_part(damage)
+    if set(p.classes) == set(FER2013):
+        yield scoreboard_part(cards)
+
+
+def chapter(predictions: Predictions, **options: Any) -> Chapter:
+    """Judging the model, as a chapter of a page; the options are those of `parts`."""
+    return Chapter("judging", "Judging the model", _TEXT, parts(predictions, **options))
+
+
+def judge(
+    evaluation: Evaluation,
+    predictions: Predictions,
+    folder: Path,
+    *,
+    done: Callable[[str], None] = lambda _: None,
+    **options: Any,
+) -> Path:
+    """The page evaluate.html, beside each figure as PNG and SVG and evaluate.json.
+
+    Args:
+        evaluation: the scores of these predictions, for the page's head and the JSON's first keys.
+        predictions: what is drawn.
+        folder: written to; made if it is not there. Files of those names are replaced.
+        done: told the name of each part when its files are written.
+        options: those of `parts`.
+
+    Raises:
+        DataError: the folder cannot be made.
+        MissingExtra: matplotlib is not installed.
+    """
+    e, depth = evaluation, options.get("depth")
+    more = {} if depth is None else depth.to_dict()
+    document = Document(
+        name=NAME,
+        title=f"How well {e.model} reads {e.split}",
+        lead=_lead(e),
+        chapters=[chapter(predictions, **options)],
+        about={"evaluation": {**e.to_dict(), **more}},
+        facts=_facts(e, predictions),
+    )
+    return write(document, folder, done=done)
+
+
+def _lead(e: Evaluation) -> str:
+    low, high = e.scores.accuracy_ci95
+    text = (
+        f"Of {e.scores.n:,} faces it answers {e.scores.accuracy:.1%} as labelled "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}); macro F1 {e.scores.macro_f1:.1%}."
+    )
+    if e.deduplicated is not None:
+        text += (
+            f" On the {e.deduplicated.n:,} that do not also stand in Training: {e.deduplicated.accuracy:.1%}."
+        )
+    return text
+
+
+def _facts(e: Evaluation, p: Predictions) -> dict[str, str]:
+    truth = "labels of the data" if e.labels == "fer2013" else "majority of the FER+ votes"
+    facts = {
+        "model": f"{e.model}, head {e.head}",
+        "data": f"{e.data.source}, {e.split}",
+        "hash of the data": e.data.sha256[:16],
+        "held against": truth,
+        "classes": ", ".join(p.classes),
+        "asked": "one look at each face" if e.tta is None else f"mean of {len(e.tta)} views of each face",
+        "macro F1": f"{e.scores.macro_f1:.1%}",
+        "balanced accuracy": f"{e.scores.balanced_accuracy:.1%}",
+        "top-2 accuracy": f"{e.scores.top2_accuracy:.1%}",
+    }
+    if e.left_out:
+        facts["left out"] = ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items())
+    return facts

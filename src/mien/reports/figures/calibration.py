@@ -1,0 +1,223 @@
+"""Whether a model's confidence can be believed, drawn: reliability, coverage, conformal sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.emotions import FERPLUS
+from mien.errors import UsageError
+from mien.evaluate.calibration.conformal import prediction_set
+from mien.evaluate.calibration.temperature import Calibration, calibrate, halves
+from mien.evaluate.metrics.calibration import CoverageCurve, Reliability, reliability
+from mien.evaluate.metrics.votes import shares, voters_reliability
+from mien.evaluate.predictions import Predictions, align
+from mien.probabilities import tempered
+from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The points of the coverage curve that the figure names.
+NAMED_COVERAGES = (0.5, 0.8, 1.0)
+# Fewer answers say little of their own accuracy: the first points of the curve jump.
+_FIRST_FACES = 20
+# Bins with fewer faces are drawn, and no line goes through them.
+_FEW = 10
+# From light to dark blue: sets of one class, of two, and so on.
+_SIZES = "Blues_r"
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """Calibration of a model's answers, fitted on one half of the faces and measured on the other.
+
+    Attributes:
+        calibration: temperature and conformal sets; its temperature acts on untempered answers.
+        before, after: the measured half, without any temperature and with the fitted one.
+        voters: whether right is the voters' share of the answer, not the label.
+        held: the temperature that the model's own answers already hold.
+        sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
+        covered: for each coverage, name to the share of the class's faces whose set holds it.
+        fresh: whether the faces have no pixel-identical one in Training.
+    """
+
+    calibration: Calibration
+    before: Reliability
+    after: Reliability
+    voters: bool
+    held: float
+    sizes: NDArray[np.float64]
+    covered: tuple[dict[str, float], ...]
+    fresh: bool
+
+
+def measure_trust(
+    predictions: Predictions, generator: np.random.Generator, *, held: float = 1.0
+) -> Trust | None:
+    """The trust in a classifier's predictions, None where there are too few faces for two halves.
+
+    `held` is the temperature that its probabilities already hold: it is taken out first. Faces that stand in
+    Training are left out where they are known. Predictions against the FER+ majority are held against the
+    voters' shares, as the head of votes was trained to foretell them.
+    """
+    p = predictions
+    kept = p.fresh if p.fresh is not None and p.fresh.any() else np.ones(len(p.truth), bool)
+    raw, truth, keys = tempered(p.probabilities[kept], 1 / held), p.truth[kept], p.faces.pixel_keys[kept]
+    voters = None
+    if p.labels == "ferplus" and p.faces.votes is not None:
+        eight = shares(p.faces.votes[kept]).astype(np.float64)
+        voters = align(eight, FERPLUS, p.classes).astype(np.float64)
+    half = halves(keys)
+    try:
+        found = calibrate(raw, truth, half, generator, voters=voters)
+    except UsageError:  # one of the halves is empty
+        return None
+    after = tempered(raw, found.temperature)[~half]
+    truth = truth[~half]
+    sets = [prediction_set(after.copy(), fit.threshold) for fit in found.conformal]
+    return Trust(
+        calibration=found,
+        before=_reliability(raw[~half], truth, None if voters is None else voters[~half]),
+        after=_reliability(after, truth, None if voters is None else voters[~half]),
+        voters=voters is not None,
+        held=held,
+        sizes=np.stack([_sizes(each) for each in sets]),
+        covered=tuple(_covered(each, truth, p.classes) for each in sets),
+        fresh=p.fresh is not None and bool(p.fresh.any()),
+    )
+
+
+def draw_reliability(axes: Axes, trust: Trust) -> None:
+    """Accuracy against confidence, before and after the temperature; areas say how many faces are there."""
+    c = trust.calibration
+    axes.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
+    shown = (
+        (trust.before, f"without temperature: ECE {c.ece_before:.3f}", "s", COLOURS[1]),
+        (trust.after, f"temperature {c.temperature:.2f}: ECE {c.ece_after:.3f}", "o", COLOURS[0]),
+    )
+    for bins, label, mark, colour in shown:
+        there = bins.count > 0
+        x, y, n = bins.confidence[there], bins.accuracy[there], bins.count[there]
+        axes.plot(x[n >= _FEW], y[n >= _FEW], "-", color=colour, lw=1.2)
+        axes.scatter(x, y, s=14 + 340 * n / n.sum(), marker=mark, color=colour, edgecolor="white", zorder=3)
+        axes.plot([], [], mark + "-", color=colour, ms=8, label=label)
+    axes.plot([], [], " ", label=f"a perfect model, by chance: {c.ece_noise:.3f}")
+    right = "share of the voters who said so" if trust.voters else "share of answers that are right"
+    axes.set(
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+        xlabel="confidence of the answer",
+        ylabel=right,
+        title=f"Reliability, {c.n_measured:,} faces that nothing was fitted on",
+    )
+    percent(axes, "xy")
+    quiet(axes)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def draw_coverage(axes: Axes, curve: CoverageCurve) -> None:
+    """Accuracy on the most confident faces, by how many are answered."""
+    shown = slice(min(_FIRST_FACES, len(curve.coverage)) - 1, None)
+    axes.plot(curve.coverage[shown], curve.accuracy[shown], color=COLOURS[0], lw=2)
+    for share in NAMED_COVERAGES:
+        y = curve.accuracy_at(share)
+        axes.plot(share, y, "o", color=COLOURS[1], ms=8, zorder=3)
+        axes.annotate(
+            f"{share:.0%} answered:\n{y:.1%} right",
+            (share, y),
+            (-8, -10),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+        )
+    lowest = float(curve.accuracy[shown].min())
+    axes.set(
+        xlim=(0, 1.03),
+        ylim=(max(0, lowest - 0.15), 1.01),
+        xlabel="share of the faces that is answered, the surest first",
+        ylabel="share of those that is right",
+        title="Accuracy against coverage",
+    )
+    percent(axes, "xy")
+    quiet(axes)
+
+
+def draw_sets(axes: Axes, trust: Trust) -> None:
+    """How many classes the conformal sets have, for each promised coverage."""
+    import matplotlib as mpl
+
+    fits, classes = trust.calibration.conformal, trust.sizes.shape[1]
+    colours = mpl.colormaps[_SIZES](np.linspace(0.12, 0.92, classes))
+    left = np.zeros(len(fits))
+    for size in range(classes):
+        values = trust.sizes[:, size]
+        axes.barh(range(len(fits)), values, left=left, color=colours[size], height=0.7, label=str(size + 1))
+        for i, value in enumerate(values):
+            if value > 0.045:
+                ink = "white" if size < classes * 0.45 else "black"
+                axes.text(
+                    left[i] + value / 2, i, f"{value:.0%}", ha="center", va="center", color=ink, fontsize=9
+                )
+        left = left + values
+    rows = [
+        f"{fit.coverage:.0%} promised\n{fit.measured_coverage:.1%} held, {fit.mean_size:.2f} classes"
+        for fit in fits
+    ]
+    axes.set_yticks(range(len(fits)), rows)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="share of the faces", title="Classes in a face's conformal set")
+    percent(axes, "x")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    axes.legend(
+        frameon=False,
+        title="classes",
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        handlelength=1,
+        handleheight=1,
+    )
+
+
+def draw_set_coverage(axes: Axes, trust: Trust) -> None:
+    """How often the sets hold the truth, class by class."""
+    for j, (fit, covered) in enumerate(zip(trust.calibration.conformal, trust.covered, strict=True)):
+        colour, mark = COLOURS[j], ("o", "s", "D")[j % 3]
+        axes.axhline(fit.coverage, color=colour, lw=1, ls="--")
+        x = np.arange(len(covered)) + 0.16 * (j - 1)
+        axes.plot(x, list(covered.values()), mark, color=colour, ms=8, label=f"{fit.coverage:.0%} promised")
+    names = list(trust.covered[0])
+    lowest = min(min(each.values()) for each in trust.covered)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(
+        ylim=(max(0, lowest - 0.08), 1.02),
+        ylabel="share of faces whose set holds it",
+        title="The promise is kept over all faces, not within each class (dashed: the promise)",
+    )
+    percent(axes, "y")
+    quiet(axes)
+    axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.08))
+
+
+def _reliability(
+    probabilities: NDArray[np.float64], truth: NDArray[np.int64], voters: NDArray[np.float64] | None
+) -> Reliability:
+    return reliability(probabilities, truth) if voters is None else voters_reliability(probabilities, voters)
+
+
+def _sizes(members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of the faces with a set of 1, 2, ... C classes, (C,)."""
+    counted = np.bincount(members.sum(axis=1), minlength=members.shape[1] + 1)[1:]
+    return counted / len(members)
+
+
+def _covered(
+    members: NDArray[np.bool_], truth: NDArray[np.int64], classes: tuple[str, ...]
+) -> dict[str, float]:
+    return {
+        name: float(members[truth == i, i].mean()) for i, name in enumerate(classes) if (truth == i).any()
+    }

@@ -1,0 +1,150 @@
+"""Public figures on FER2013 beside ours, each with its protocol: what it was measured on, and chosen by."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from mien.models.card import Card
+from mien.models.registry import find_model, shipped
+from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Characters of a line beside the marks; a row has room for two.
+_LINE = 50
+_FILE = Path(__file__).parent / "leaderboard.toml"
+_HEAD = "fer2013"
+
+# What a figure is, to its mark, its colour and its name in the legend.
+_KINDS: dict[str, tuple[str, str, str]] = {
+    "ours": ("D", COLOURS[1], "mien, from the model's card"),
+    "blind": ("o", COLOURS[0], "split not used to choose the model, as far as is known"),
+    "chosen": ("s", COLOURS[4], "checkpoint chosen on PrivateTest"),
+    "unknown": ("v", COLOURS[5], "how it was measured is not stated"),
+    "doubtful": ("X", QUIET, "others could not repeat it"),
+    "people": ("P", COLOURS[2], "people"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure on FER2013's seven classes.
+
+    Attributes:
+        name: of the model.
+        accuracy: 0..1.
+        low, high: a spread that is stated: of people, of users, or the bootstrap interval of ours; or None.
+        split: what it was measured on.
+        kind: ``"blind"``, ``"chosen"``, ``"unknown"``, ``"doubtful"``, ``"people"`` or ``"ours"``.
+        protocol: how it was measured, for people.
+        source: where the figure stands.
+    """
+
+    name: str
+    accuracy: float
+    split: str
+    kind: str
+    protocol: str
+    source: str
+    low: float | None = None
+    high: float | None = None
+
+
+def public_figures() -> tuple[Entry, ...]:
+    """The figures of others, as they are published."""
+    with _FILE.open("rb") as file:
+        return tuple(Entry(**entry) for entry in tomllib.load(file)["entry"])
+
+
+def figures_of(card: Card) -> tuple[Entry, ...]:
+    """What a model's card says of it on FER2013's labels, one entry a split and way of asking."""
+    chosen_on = card.training.get("recipe", {}).get("data", {}).get("validation")
+    found = []
+    for split, by_head in card.figures.items():
+        chosen = "; epoch chosen on this split" if chosen_on == split else ""
+        ways = (("one forward pass", by_head), ("mean of ten views", by_head.get("tta", {})))
+        for way, scores in ways:
+            if not (mine := scores.get(_HEAD)):
+                continue
+            low, high = mine.get("accuracy_ci95") or (None, None)
+            found.append(
+                Entry(
+                    name=f"{card.name}{'' if way == 'one forward pass' else ', ten views'}",
+                    accuracy=mine["accuracy"],
+                    split=split,
+                    kind="ours",
+                    protocol=f"{card.parameters / 1e6:.1f} M parameters, {way}{chosen}",
+                    source=f"card of {card.name}",
+                    low=low,
+                    high=high,
+                )
+            )
+    return tuple(found)
+
+
+def scoreboard(cards: Sequence[Card] | None = None) -> tuple[Entry, ...]:
+    """The public figures and those of these cards (the models that ship, for None), the highest first."""
+    if cards is None:
+        cards = [find_model(name).card for name in shipped()]
+    ours = [entry for card in cards for entry in figures_of(card)]
+    return tuple(sorted((*public_figures(), *ours), key=lambda entry: -entry.accuracy))
+
+
+def numbers(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The scoreboard as plain data, a row an entry."""
+    return [
+        {
+            "model": entry.name,
+            "accuracy": entry.accuracy,
+            "split": entry.split,
+            "protocol": entry.protocol,
+            "kind": entry.kind,
+            "low": entry.low,
+            "high": entry.high,
+            "source": entry.source,
+        }
+        for entry in entries
+    ]
+
+
+def draw(axes: Axes, entries: Sequence[Entry]) -> None:
+    """The entries from the highest down, each with its split and protocol beside it."""
+    for i, entry in enumerate(entries):
+        mark, colour, _ = _KINDS[entry.kind]
+        if entry.low is not None and entry.high is not None:
+            axes.plot([entry.low, entry.high], [i, i], color=colour, lw=2.2, alpha=0.55, zorder=2)
+        axes.plot(entry.accuracy, i, mark, color=colour, ms=9, mec="white", zorder=3)
+        # At a distance in points, which the layout can allow for, as it cannot for a share of the axes.
+        for text, points, size in (
+            (f"{entry.accuracy:.1%}", 10, 10),
+            (fill(f"{entry.split}: {entry.protocol}", _LINE), 62, 8.5),
+        ):
+            axes.annotate(
+                text,
+                (1, i),
+                (points, 0),
+                axes.get_yaxis_transform(),
+                "offset points",
+                ha="left",
+                va="center",
+                fontsize=size,
+            )
+    for kind in dict.fromkeys(_KINDS):
+        if any(entry.kind == kind for entry in entries):
+            mark, colour, label = _KINDS[kind]
+            axes.plot([], [], mark, color=colour, ms=8, mec="white", label=label)
+    axes.set_yticks(range(len(entries)), [entry.name for entry in entries])
+    for tick, entry in zip(axes.get_yticklabels(), entries, strict=True):
+        tick.set_fontweight("bold" if entry.kind == "ours" else "normal")
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    percent(axes, "x")
+    quiet(axes, grid="x")
+    axes.set(title="Accuracy on FER2013, seven classes, and how it was measured")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.2, -0.06), ncols=2, fontsize=9)

@@ -1,0 +1,199 @@
+"""What ten people said of each face, beside the label: agreement, doubt, and the most disputed faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.data.table import UNLABELLED, FaceTable
+from mien.emotions import FERPLUS, VOTES
+from mien.errors import UsageError
+from mien.reports.figures.style import COLOURS, draw_faces, draw_matrix, quiet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# 0 to log2(10) bits in steps of a quarter.
+_BINS = np.arange(0, 3.51, 0.25)
+_TOP_VOTES = 3
+_VERDICT_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
+
+
+@dataclass(frozen=True)
+class LabelsAndVotes:
+    """Where the votes of the faces of each label went.
+
+    Attributes:
+        labels: names of the rows, those labels that have faces.
+        answers: names of the columns, the ten answers.
+        shares: (labels, answers), rows sum to 1.
+        faces: faces of each row.
+    """
+
+    labels: tuple[str, ...]
+    answers: tuple[str, ...]
+    shares: NDArray[np.float64]
+    faces: tuple[int, ...]
+
+
+def labels_and_votes(table: FaceTable) -> LabelsAndVotes:
+    """The share of all votes for the faces of each label that went to each answer.
+
+    Raises:
+        UsageError: the table has no votes.
+    """
+    votes = _votes(table)
+    there = [label for label in range(len(table.classes)) if (table.labels == label).any()]
+    sums = np.stack([votes[table.labels == label].sum(axis=0, dtype=np.float64) for label in there])
+    return LabelsAndVotes(
+        labels=tuple(table.classes[label] for label in there),
+        answers=VOTES,
+        shares=sums / sums.sum(axis=1, keepdims=True),
+        faces=tuple(int((table.labels == label).sum()) for label in there),
+    )
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the voters said of each label's faces: (labels, 4) faces, by `VERDICTS`; rows by `labels`."""
+
+    labels: tuple[str, ...]
+    faces: NDArray[np.int64]
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """The same as shares of the row, 0-1."""
+        shares: NDArray[np.float64] = self.faces / self.faces.sum(axis=1, keepdims=True)
+        return shares
+
+
+# Of the ten answers, the one with most votes; where two share most votes it is a tie.
+VERDICTS = ("the label", "a tie", "another emotion", "unknown or no face")
+
+
+def verdicts(table: FaceTable) -> Verdicts:
+    """For each label that has faces, on how many of them most people said the label, and what they said else.
+
+    Raises:
+        UsageError: the table has no votes.
+    """
+    votes = _votes(table)
+    tie = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    top = votes.argmax(axis=1)
+    there = [label for label in range(len(table.classes)) if (table.labels == label).any()]
+    counted = []
+    for label in there:
+        mine = table.labels == label
+        same = mine & ~tie & (top == VOTES.index(table.classes[label]))
+        none = mine & ~tie & (top >= len(FERPLUS))
+        tied = mine & tie
+        counted.append([int(each.sum()) for each in (same, tied, mine & ~same & ~none & ~tied, none)])
+    return Verdicts(tuple(table.classes[label] for label in there), np.array(counted, np.int64))
+
+
+def entropy_bits(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Entropy of each face's votes (N, answers) in bits, (N,): 0 where all agree, nan where nobody voted."""
+    totals = votes.sum(axis=1, keepdims=True, dtype=np.float64)
+    shares = np.divide(votes, totals, out=np.full(votes.shape, np.nan), where=totals > 0)
+    logs = np.log2(shares, out=np.zeros(shares.shape), where=shares > 0)
+    entropy: NDArray[np.float64] = np.abs((shares * logs).sum(axis=1))
+    return entropy
+
+
+def most_disputed(table: FaceTable, most: int = 24) -> NDArray[np.intp]:
+    """The places of the faces whose votes have the highest entropy, highest first; of equals the earlier row.
+
+    Raises:
+        UsageError: the table has no votes.
+    """
+    entropy = entropy_bits(_votes(table))
+    order = np.argsort(-np.nan_to_num(entropy, nan=-1), kind="stable")
+    return order[:most]
+
+
+def top_answers(votes: NDArray[np.uint8], most: int = _TOP_VOTES) -> str:
+    """The answers of one face with most votes, as ``"sad 4, fear 3, neutral 2"``."""
+    order = np.argsort(-votes.astype(int), kind="stable")[:most]
+    return ", ".join(f"{VOTES[i]} {votes[i]}" for i in order if votes[i])
+
+
+def draw_labels_and_votes(axes: Axes, matrix: LabelsAndVotes) -> None:
+    """The matrix, a row a label."""
+    rows = [f"{name} ({n:,})" for name, n in zip(matrix.labels, matrix.faces, strict=True)]
+    draw_matrix(
+        axes, matrix.shares, rows, matrix.answers, below="what people said (FER+)", left="label (faces)"
+    )
+    axes.set_title("Where the votes went, by label")
+
+
+def draw_verdicts(axes: Axes, found: Verdicts) -> None:
+    """A bar a label, parted by what most people said of its faces."""
+    from matplotlib.ticker import PercentFormatter
+
+    places = np.arange(len(found.labels))
+    left = np.zeros(len(places))
+    for i, (name, colour) in enumerate(zip(VERDICTS, _VERDICT_COLOURS, strict=True)):
+        shares = found.shares[:, i]
+        axes.barh(places, shares, left=left, color=colour, edgecolor="white", label=name)
+        for place, (start, share) in enumerate(zip(left.tolist(), shares.tolist(), strict=True)):
+            if share > 0.035:  # narrower than its own text
+                ink = "white" if i in (0, 2) else "black"
+                axes.text(
+                    start + share / 2, place, f"{share:.0%}", ha="center", va="center", color=ink, fontsize=9
+                )
+        left += shares
+    faces = found.faces.sum(axis=1)
+    axes.set_yticks(places, [f"{name} ({n:,})" for name, n in zip(found.labels, faces, strict=True)])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    quiet(axes, grid="x")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.11))
+    axes.set(title="What most people said of the faces of each label", ylabel="label (faces)")
+
+
+def draw_entropy(axes: Axes, table: FaceTable) -> None:
+    """How many faces have votes of which entropy, with the median of each emotion in the legend.
+
+    Raises:
+        UsageError: the table has no votes.
+    """
+    entropy = entropy_bits(_votes(table))
+    axes.hist(entropy[~np.isnan(entropy)], bins=_BINS.tolist(), color=COLOURS[0], rwidth=0.92)
+    for label, name in enumerate(table.classes):
+        mine = entropy[(table.labels == label) & ~np.isnan(entropy)]
+        if len(mine):
+            axes.plot([], [], " ", label=f"{name}: {np.median(mine):.2f}")
+    if (table.labels != UNLABELLED).any():
+        axes.legend(frameon=False, title="median by label", loc="upper right", handlelength=0)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlim(-0.05, np.nanmax(entropy, initial=1) + 0.3)
+    quiet(axes)
+    axes.set(
+        title="How much people disagreed",
+        xlabel="entropy of a face's votes in bits (0: all said the same)",
+        ylabel="faces",
+    )
+
+
+def draw_disputed(axes: Axes, table: FaceTable, places: NDArray[np.intp]) -> None:
+    """The disputed faces, each with its label and the answers with most votes."""
+    votes = _votes(table)
+    captions = []
+    for place in places:
+        label = int(table.labels[place])
+        name = "no label" if label == UNLABELLED else table.classes[label]
+        captions.append(f"label: {name}\n" + top_answers(votes[place]).replace(", ", "\n"))
+    draw_faces(axes, table.pixels[places], captions, columns=min(8, len(places)), lines=1 + _TOP_VOTES)
+    axes.set_title("The faces on which people disagreed most")
+
+
+def _votes(table: FaceTable) -> NDArray[np.uint8]:
+    if table.votes is None:
+        raise UsageError(
+            f"{table.source or 'The table'} has no votes. Give FER+'s fer2013new.csv with --votes."
+        )
+    return table.votes

@@ -1,0 +1,160 @@
+"""One clip that is read in the background: what is wanted of it, how far it is, and the reading itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mien.errors import PictureTooLarge
+from mien.inference.analyzer import Analyzer
+from mien.serve.settings import Limits
+from mien.video.analysis import VideoAnalysis
+from mien.video.opening import open_video
+from mien.video.output.table_file import open_table
+from mien.video.stages.select import Which
+from mien.video.summary import Person, Tally
+
+State = Literal["waiting", "running", "done", "failed"]
+Form = Literal["csv", "jsonl", "json", "parquet"]
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What is wanted of a clip.
+
+    Attributes:
+        labels: label set.
+        form: how the result is written.
+        every_s: look at one picture in so long; at all for None.
+        faces: all, or the biggest alone.
+    """
+
+    labels: str
+    form: Form = "csv"
+    every_s: float | None = None
+    faces: Which = "all"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        state: waiting, running, done or failed.
+        frames: pictures that were read.
+        time_s: the time of the last one in the clip.
+        duration_s: the clip's length as announced; None where it is not.
+        problem: why it failed, or what was wrong with a clip that could be read in part.
+        code: for programs, where it failed.
+        people: what was seen of each person.
+    """
+
+    state: State = "waiting"
+    frames: int = 0
+    time_s: float = 0.0
+    duration_s: float | None = None
+    problem: str | None = None
+    code: str | None = None
+    people: tuple[Person, ...] = ()
+
+
+@dataclass
+class Job:
+    """A clip to be read. `progress` is replaced as a whole, so that any thread may look at it."""
+
+    id: str
+    name: str
+    folder: Path
+    options: VideoOptions
+    progress: Progress = field(default_factory=Progress)
+    ended_s: float | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def clip(self) -> Path:
+        """The clip's file."""
+        return self.folder / "clip"
+
+    @property
+    def result(self) -> Path:
+        """The table's file."""
+        return self.folder / f"faces.{self.options.form}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The job as plain values for JSON."""
+        now = self.progress
+        done = (
+            1.0 if now.state == "done" else min(1.0, now.time_s / now.duration_s) if now.duration_s else None
+        )
+        return {
+            "id": self.id,
+            "source": self.name,
+            "state": now.state,
+            "progress": None if done is None else round(done, 4),
+            "frames": now.frames,
+            "time_s": round(now.time_s, 3),
+            "duration_s": now.duration_s,
+            "problem": now.problem,
+            "code": now.code,
+            "people": [_plain(person) for person in now.people],
+            "result": f"/v1/video/{self.id}/result" if now.state == "done" else None,
+        }
+
+
+def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> None:
+    """Reads a job's clip and writes its table; `Job.progress` tells how far it is. Ends early on `Job.stop`.
+
+    Raises:
+        PictureError: it cannot be read at all, its pictures are too large or it is too long.
+        MissingExtra: the packages for videos, or for Parquet, are not installed.
+    """
+    analyzer, options = analyzers[job.options.labels], job.options
+    video = open_video(job.clip)
+    video.source = job.name
+    with VideoAnalysis(video, analyzer, every_s=options.every_s, faces=options.faces) as analysis:
+        _check_size(job, video.size, video.duration_s, limits)
+        job.progress = Progress("running", duration_s=video.duration_s)
+        tally, classifier = Tally(job.name), analyzer.classifier
+        with open_table(job.result, options.form, model=classifier.name, head=classifier.head) as table:
+            for result in analysis:
+                if job.stop.is_set():
+                    return
+                if result.time_s > limits.video_s:
+                    _check_size(job, video.size, result.time_s, limits)
+                table.write(result)
+                tally.write(result)
+                frames = job.progress.frames + 1
+                job.progress = replace(job.progress, frames=frames, time_s=result.time_s)
+            if problem := analysis.ending.describe():
+                table.fail(job.name, problem)
+    job.progress = replace(job.progress, state="done", problem=problem, people=tuple(tally.people()))
+
+
+def _check_size(job: Job, size: tuple[int, int], seconds: float | None, limits: Limits) -> None:
+    if size[0] * size[1] > limits.pixels:
+        raise PictureTooLarge(
+            f"{job.name} has pictures of {size[0]} x {size[1]} pixels, more than the {limits.pixels:,} "
+            "allowed. Send it smaller."
+        )
+    if seconds is not None and seconds > limits.video_s:
+        raise PictureTooLarge(
+            f"{job.name} is longer than the {limits.video_s / 60:g} minutes allowed. Send it in parts."
+        )
+
+
+def _plain(person: Person) -> dict[str, Any]:
+    values = asdict(person)
+    run = values["longest"]
+    return {
+        "face_id": person.face_id,
+        "first_s": round(person.first_s, 3),
+        "last_s": round(person.last_s, 3),
+        "seconds": round(person.seconds, 3),
+        "emotions": {name: round(seconds, 3) for name, seconds in person.emotions.items()},
+        "uncertain_s": round(person.uncertain_s, 3),
+        "switches": person.switches,
+        "longest": {"emotion": run["emotion"], "start_s": run["start_s"], "seconds": run["seconds"]},
+    }

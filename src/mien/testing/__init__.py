@@ -1,0 +1,1 @@
+"""Test doubles for users of mien and for its own tests."""

@@ -1,0 +1,1 @@
+"""Batches: splits, loader, augmentation, targets, distillation."""

@@ -1,0 +1,78 @@
+"""What the heads are asked to say: labels and votes as distributions, and the loss against them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mien.data.table import FaceTable
+from mien.emotions import FER2013, binary_framing
+from mien.errors import DataError
+from mien.runs import recipe as recipes
+
+
+def heads_of(faces: FaceTable, spec: recipes.Data) -> tuple[str, ...]:
+    """The heads that can be trained on a table, that of the labels first: votes need votes.
+
+    A framing has one head of its own, of its name.
+    """
+    if spec.framing:
+        return (binary_framing(spec.framing).name,)
+    return ("fer2013", "votes") if spec.votes and faces.votes is not None else ("fer2013",)
+
+
+def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
+    """By head, float32 (N, C): each row a distribution, or zeros where the face has no label or votes.
+
+    In the head of a framing, a face on neither side has zeros too.
+
+    Raises:
+        DataError: the table's classes are not FER2013's.
+    """
+    if not set(faces.classes) <= set(FER2013):
+        extra = ", ".join(sorted(set(faces.classes) - set(FER2013)))
+        raise DataError(f"{faces.source}: training needs FER2013's seven classes; drop {extra} when loading.")
+    column = np.array([FER2013.index(name) for name in faces.classes])
+    known = faces.labels >= 0
+    labels = np.zeros((len(faces), len(FER2013)), np.float32)
+    labels[np.flatnonzero(known), column[faces.labels[known]]] = 1
+    if "fer2013" not in heads:
+        sides = np.array(binary_framing(heads[0]).sides(FER2013))
+        two = np.stack([labels[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)
+        return {heads[0]: torch.from_numpy(two).to(device)}
+    targets = {"fer2013": torch.from_numpy(labels).to(device)}
+    if "votes" in heads and faces.votes is not None:
+        votes = faces.votes.astype(np.float32)
+        shares = votes / np.maximum(votes.sum(1, keepdims=True), 1)
+        targets["votes"] = torch.from_numpy(shares).to(device)
+    return targets
+
+
+def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The sum over the faces of -sum p log q, a scalar; rows of zeros add nothing.
+
+    Args:
+        logits, target: (N, C); the target's rows are distributions, or zeros.
+        smoothing: the share of each row that is spread over all classes.
+    """
+    if smoothing:
+        mass = target.sum(1, keepdim=True)
+        target = target * (1 - smoothing) + mass * smoothing / target.shape[1]
+    exact = torch.promote_types(logits.dtype, torch.float32)  # bfloat16 is too coarse for a logarithm
+    return -(target * functional.log_softmax(logits, 1, dtype=exact)).sum()
+
+
+def objective_of(
+    logits: dict[str, Tensor], targets: dict[str, Tensor], weights: dict[str, float], smoothing: float
+) -> Tensor:
+    """What is minimised: the sum of the heads' weighted cross-entropies over the faces, a scalar.
+
+    Only the labels are smoothed: votes are a distribution already.
+    """
+    parts = [
+        weights[name] * cross_entropy(logits[name], target, 0.0 if name == "votes" else smoothing)
+        for name, target in targets.items()
+    ]
+    return torch.stack(parts).sum()

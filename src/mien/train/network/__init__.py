@@ -1,0 +1,1 @@
+"""Networks: EfficientNets with two heads, and where their weights come from."""

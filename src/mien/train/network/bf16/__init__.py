@@ -1,0 +1,1 @@
+"""bfloat16 layers on CPUs with AVX512_BF16."""

@@ -1,0 +1,80 @@
+"""A clip or a stream opened for its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mien.errors import MissingExtra, PictureError, UsageError
+from mien.video.reader import Video
+from mien.video.sources import is_address, is_camera, without_password
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# For a stream to answer, and to send its next bytes.
+_TIMEOUTS_S = (10.0, 10.0)
+
+
+def open_video(source: str | Path, *, stream: bool = False) -> Video:
+    """A clip's file opened; with `stream` also an address (``rtsp://``, ``http://``, ...).
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        PictureError: it cannot be opened, or has no moving pictures.
+        UsageError: an address without `stream`, or a camera, which `open_camera` opens.
+    """
+    name = str(source)
+    shown = without_password(name)
+    if is_address(name):
+        if not stream:
+            raise UsageError(
+                f"{shown} is an address. Mien connects nowhere unasked: add --stream to read it."
+            )
+        container = open_container(name)
+        return as_video(shown, container, live=container.duration is None)
+    if is_camera(name):
+        raise UsageError(f"{name} is a camera; open it with mien.video.camera.open_camera.")
+    if not Path(source).is_file():
+        raise PictureError(f"{name} is no file.")
+    return as_video(name, open_container(name))
+
+
+def as_video(name: str, container: InputContainer, *, live: bool = False) -> Video:
+    """The moving pictures of an opened container; `live` where they come at their own pace.
+
+    Raises:
+        PictureError: it holds sound alone, or pictures in no coding that is known.
+    """
+    from av.stream import Disposition
+
+    tracks = [track for track in container.streams.video if Disposition.attached_pic not in track.disposition]
+    if not tracks or tracks[0].codec_context is None:
+        container.close()
+        raise PictureError(f"{name} holds no moving pictures that can be decoded.")
+    # Threads over frames hold pictures back until those behind them are in: no good for live ones.
+    tracks[0].thread_type = "SLICE" if live else "AUTO"
+    return Video(name, container, tracks[0], live)
+
+
+def open_container(name: str) -> InputContainer:
+    """PyAV's container of a file or an address.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        PictureError: it cannot be opened.
+    """
+    try:
+        import av
+    except ImportError:
+        raise MissingExtra("reading videos", "video") from None
+    address = is_address(name)
+    # Over UDP, lost packets would become broken pictures.
+    options = {"rtsp_transport": "tcp"} if name.lower().startswith("rtsp") else {}
+    try:
+        return av.open(name, "r", options=options, timeout=_TIMEOUTS_S if address else None)
+    except (av.FFmpegError, OSError) as error:
+        why = f"{error.strerror or error}."
+        if isinstance(error, av.error.InvalidDataError):
+            why += " It is no video, or it was cut off before its index was written."
+        raise PictureError(f"{without_password(name)} cannot be opened: {why}") from error

@@ -1,0 +1,1 @@
+"""What a video analysis writes: tables, annotated clips, timelines, windows."""

@@ -1,0 +1,273 @@
+"""A clip's faces over time: stacked emotions, gaps where there was no face, small pictures above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import MissingExtra, UsageError
+from mien.inference.annotate import COLOURS
+from mien.video.results import Analysed, TrackedFace
+from mien.video.serialization import pixels_of, plain_pixels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Time is cut into bins that double whenever there are more than so many, so that a film needs no more
+# memory than a clip; the figure has no more pixels across.
+_BINS = 1200
+_FIRST_BIN_S = 0.05
+_THUMBNAILS = 16  # kept of a face; half of them are let go when there are more
+_STRIPS = 48  # people kept; of more, those seen for the shortest time are let go
+_SHOWN = 8  # people drawn
+# Between two marks of the time axis, in seconds.
+_STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+# Neighbours in the stack differ in hue and lightness.
+_ORDER = ("happy", "surprise", "neutral", "sad", "contempt", "fear", "angry", "disgust")
+
+
+@dataclass
+class _Strip:
+    """One person's bins: sums of probabilities, pictures with the face, uncertain ones among them."""
+
+    sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
+    unsure: dict[int, int] = field(default_factory=dict)
+    thumbnails: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
+    last_s: float = 0.0
+
+    @property
+    def count(self) -> int:
+        return sum(self.seen.values())
+
+    def halve(self) -> None:
+        self.sums, self.seen, self.unsure = (_halved(it) for it in (self.sums, self.seen, self.unsure))
+
+
+class Timeline:
+    """Gathers a clip's results for a figure, in memory that does not grow with the clip."""
+
+    def __init__(self, emotions: Sequence[str]) -> None:
+        self._emotions = tuple(emotions)
+        self._bin_s = _FIRST_BIN_S
+        self._origin_s: float | None = None
+        self._end_s = 0.0
+        self._pictures: dict[int, int] = {}
+        self._strips: dict[int, _Strip] = {}
+        self._left_out = 0
+
+    def write(self, analysed: Analysed) -> None:
+        """Take the next result."""
+        result = analysed.result
+        if self._origin_s is None:
+            self._origin_s = result.time_s
+        self._end_s = result.time_s
+        while (at := int((result.time_s - self._origin_s) / self._bin_s)) >= _BINS:
+            self._coarsen()
+        self._pictures[at] = self._pictures.get(at, 0) + 1
+        for face in result.faces:
+            self._add(at, face, result.time_s)
+        for person, pixels in analysed.thumbnails.items():
+            self._picture(self._strips[person], result.time_s, pixels)
+        if len(self._strips) > _STRIPS:
+            self._drop_one(result.time_s)
+
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on in another process, as plain values for JSON."""
+        strips = {
+            person: {
+                "sums": {at: row.tolist() for at, row in strip.sums.items()},
+                "seen": strip.seen,
+                "unsure": strip.unsure,
+                "thumbnails": [[time_s, plain_pixels(pixels)] for time_s, pixels in strip.thumbnails],
+                "last_s": strip.last_s,
+            }
+            for person, strip in self._strips.items()
+        }
+        times = [self._bin_s, self._origin_s, self._end_s, self._left_out]
+        return {"times": times, "pictures": self._pictures, "strips": strips}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._bin_s, self._origin_s, self._end_s, self._left_out = state["times"]
+        self._pictures = _numbered(state["pictures"])
+        self._strips = {
+            int(person): _Strip(
+                {int(at): np.array(row) for at, row in values["sums"].items()},
+                _numbered(values["seen"]),
+                _numbered(values["unsure"]),
+                [(time_s, pixels_of(pixels)) for time_s, pixels in values["thumbnails"]],
+                values["last_s"],
+            )
+            for person, values in state["strips"].items()
+        }
+
+    def draw(self, path: Path, title: str) -> bool:
+        """Writes the figure, a panel a person, as the path's suffix says; False where nobody was seen.
+
+        The people who were seen longest are shown, at most eight.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+            UsageError: the file cannot be written.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise MissingExtra("timeline figures", "video") from None
+        longest = sorted(self._strips.items(), key=lambda item: (-item[1].count, item[0]))[:_SHOWN]
+        if not longest:
+            return False
+        shown = sorted(longest)
+        figure = Figure(figsize=(11, 0.9 + 1.9 * len(shown)), dpi=120, layout="constrained")
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (person, strip) in zip(panels, shown, strict=True):
+            self._panel(axes, person, strip)
+        _time_axis(panels[-1], *self._range())
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize=9)
+        more = len(self._strips) - len(shown) + self._left_out
+        note = f", and {more} more seen for less time" if more else ""
+        figure.suptitle(f"{title}: apparent expression over time{note}", fontsize=11, x=0.01, ha="left")
+        try:
+            figure.savefig(path)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error}.") from error
+        return True
+
+    def _add(self, at: int, face: TrackedFace, time_s: float) -> None:
+        strip = self._strips.setdefault(face.id, _Strip())
+        row = np.array([face.face.emotions[name] for name in self._emotions])
+        strip.sums[at] = strip.sums.get(at, 0.0) + row
+        strip.seen[at] = strip.seen.get(at, 0) + 1
+        strip.unsure[at] = strip.unsure.get(at, 0) + face.face.uncertain
+        strip.last_s = time_s
+
+    def _picture(self, strip: _Strip, time_s: float, pixels: NDArray[np.uint8]) -> None:
+        """Keep thumbnails spread over the time that a face was seen."""
+        kept = strip.thumbnails
+        least_s = (time_s - kept[0][0]) / _THUMBNAILS if kept else 0.0
+        if not kept or time_s - kept[-1][0] >= least_s:
+            kept.append((time_s, pixels))
+        if len(kept) > _THUMBNAILS:
+            del kept[1::2]
+
+    def _coarsen(self) -> None:
+        self._bin_s *= 2
+        self._pictures = _halved(self._pictures)
+        for strip in self._strips.values():
+            strip.halve()
+
+    def _drop_one(self, time_s: float) -> None:
+        """Let go of who was seen for the shortest time and is not there now."""
+        gone = [
+            (strip.count, person) for person, strip in self._strips.items() if time_s - strip.last_s > 5.0
+        ]
+        if gone:
+            del self._strips[min(gone)[1]]
+            self._left_out += 1
+
+    def _range(self) -> tuple[float, float]:
+        start_s = self._origin_s or 0.0
+        return start_s, max(self._end_s, start_s + self._bin_s)
+
+    def _panel(self, axes: Axes, person: int, strip: _Strip) -> None:
+        order = sorted(self._emotions, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+        for first, (edges_s, shares, unsure) in enumerate(self._stretches(strip)):
+            columns = [shares[:, self._emotions.index(name)] for name in order]
+            axes.stackplot(
+                edges_s,
+                columns,
+                step="post",
+                colors=[COLOURS.get(name, "#888888") for name in order],
+                labels=order if first == 0 else (),
+                linewidth=0,
+            )
+            axes.fill_between(
+                edges_s, -0.09, -0.04, where=unsure > 0.5, step="post", color="#444444", linewidth=0
+            )
+        start_s, end_s = self._range()
+        axes.set(
+            xlim=(start_s, end_s), ylim=(-0.12, 1), yticks=[0, 0.5, 1], yticklabels=["0", "50 %", "100 %"]
+        )
+        axes.set_facecolor("#F3F3F3")
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        _thumbnails(axes, strip.thumbnails, (start_s, end_s))
+        axes.set_ylabel(f"person {person}", fontsize=9)
+
+    def _stretches(self, strip: _Strip) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Spans of time with the face: edges (B + 1,), shares (B + 1, C) and uncertain shares (B + 1,).
+
+        The last row repeats, for steps that are drawn behind each edge.
+        """
+        bins = sorted(self._pictures)
+        start_s = self._origin_s or 0.0
+        ends = [*bins[1:], bins[-1] + 1]
+        edges: list[float] = []
+        shares: list[NDArray[Any]] = []
+        unsure: list[float] = []
+        for at, end in zip(bins, ends, strict=True):
+            there = strip.seen.get(at, 0) * 2 >= self._pictures[at]
+            if there:
+                edges.append(start_s + at * self._bin_s)
+                shares.append(strip.sums[at] / strip.seen[at])
+                unsure.append(strip.unsure[at] / strip.seen[at])
+            if edges and (not there or end == ends[-1]):
+                stop = end if there else at
+                yield (
+                    np.array([*edges, start_s + stop * self._bin_s]),
+                    np.array([*shares, shares[-1]]),
+                    np.array([*unsure, unsure[-1]]),
+                )
+                edges, shares, unsure = [], [], []
+
+
+def _thumbnails(
+    axes: Axes, pictures: Sequence[tuple[float, NDArray[np.uint8]]], span_s: tuple[float, float]
+) -> None:
+    """Small pictures above a panel, each over its time, none over another."""
+    width = 0.058  # of the panel
+    free = -1.0
+    for time_s, pixels in pictures:
+        centre = (time_s - span_s[0]) / (span_s[1] - span_s[0])
+        left = min(max(centre - width / 2, 0.0), 1 - width)
+        if left < free:
+            continue
+        free = left + width * 1.1
+        inset = axes.inset_axes((left, 1.03, width, 0.5))
+        inset.imshow(pixels)
+        inset.set_axis_off()
+
+
+def _time_axis(axes: Axes, start_s: float, end_s: float) -> None:
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    def clock(value: float, _: int) -> str:
+        minutes, seconds = divmod(value, 60)
+        hours, minutes = divmod(int(minutes), 60)
+        if end_s < 60:
+            return f"{value:g} s"
+        return f"{hours}:{minutes:02d}:{seconds:02.0f}" if end_s >= 3600 else f"{minutes}:{seconds:02.0f}"
+
+    step_s = next((step for step in _STEPS_S if (end_s - start_s) / step <= 8), (end_s - start_s) / 8)
+    axes.xaxis.set_major_locator(MultipleLocator(step_s))
+    axes.xaxis.set_major_formatter(FuncFormatter(clock))
+    axes.set_xlabel("time; a dark bar below marks where no single expression stands out", fontsize=8)
+
+
+def _halved(bins: dict[int, Any]) -> dict[int, Any]:
+    """Bins of twice the width."""
+    wide: dict[int, Any] = {}
+    for at, value in bins.items():
+        wide[at // 2] = wide[at // 2] + value if at // 2 in wide else value
+    return wide
+
+
+def _numbered(bins: dict[str, int]) -> dict[int, int]:
+    return {int(at): value for at, value in bins.items()}

@@ -1,0 +1,92 @@
+"""What is said of a clip's pictures: the faces of each, with stable identities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.geometry import Box
+from mien.inference.face import Face
+from mien.video.frame import VideoFrame
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """A face in one picture of a clip, of a person who keeps their number while they are followed.
+
+    Attributes:
+        id: the person's number, from 1; it says who is the same, not who it is.
+        face: box and apparent expression, smoothed over time: what should be shown.
+        raw: the same from this picture alone.
+        detected: whether the detector was asked about this picture; else the box lies between its answers.
+    """
+
+    id: int
+    face: Face
+    raw: Face
+    detected: bool = True
+
+    @property
+    def box(self) -> Box:
+        """(x, y, width, height) in pixels of the picture."""
+        return self.face.box
+
+    @property
+    def top(self) -> tuple[str, float]:
+        """The most probable emotion, smoothed over time, and its probability."""
+        return self.face.top
+
+    def to_dict(self) -> dict[str, Any]:
+        """The face as plain values for JSON: as `Face.to_dict`, with what this picture alone says."""
+        return {
+            "face_id": self.id,
+            **self.face.to_dict(),
+            "detected": self.detected,
+            "raw": {"emotions": dict(self.raw.emotions), "abstentions": dict(self.raw.abstentions)},
+        }
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """A picture of a clip and the faces in it (none is a result too), the largest first.
+
+    Attributes:
+        source: the clip.
+        frame: the picture's number in it, from 0.
+        time_s: when it is shown, in seconds since the clip's beginning.
+        faces: those that were followed for long enough to be believed.
+    """
+
+    source: str
+    frame: int
+    time_s: float
+    faces: tuple[TrackedFace, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain values for JSON."""
+        return {
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": self.time_s,
+            "faces": [face.to_dict() for face in self.faces],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Analysed:
+    """A result with what those who draw need besides.
+
+    Attributes:
+        result: what users get.
+        picture: the picture itself, where it was asked for.
+        others: boxes of all other faces, sure or not, and of those that vanished a moment ago.
+        thumbnails: face number to a small RGB picture of it, now and then.
+    """
+
+    result: FrameResult
+    picture: VideoFrame | None
+    others: tuple[Box, ...]
+    thumbnails: dict[int, NDArray[np.uint8]]

@@ -1,0 +1,1 @@
+"""The stages of a video analysis: detect, track, classify, select."""

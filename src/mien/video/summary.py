@@ -1,0 +1,198 @@
+"""A clip in a few numbers a person: how long each expression was seen, how often it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from mien.emotions import ABSTAIN
+from mien.errors import MissingExtra, UsageError
+from mien.video.results import FrameResult
+
+if TYPE_CHECKING:
+    import pandas
+
+# A run of one expression goes on over so long without the face, or over one missed picture.
+_GAP_S = 0.5
+
+# A face in one picture: its person's number, its most probable emotion, whether that is uncertain.
+Seen = tuple[int, str, bool]
+
+
+@dataclass
+class Run:
+    """An expression that stayed the most probable one for a while."""
+
+    emotion: str = ""
+    start_s: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class Person:
+    """What was seen of one person of a clip.
+
+    Attributes:
+        source, face_id: the clip, and the person's number in it.
+        first_s, last_s: when the face was first and last seen.
+        seconds: for how long it was seen in all.
+        emotions: emotion to the seconds for which it was the most probable one.
+        uncertain_s: for how long no single emotion stood out.
+        switches: how often the most probable emotion changed.
+        run, longest: the run of one emotion that is going on, and the longest so far.
+    """
+
+    source: str
+    face_id: int
+    first_s: float
+    last_s: float
+    seconds: float = 0.0
+    emotions: dict[str, float] = field(default_factory=dict)
+    uncertain_s: float = 0.0
+    switches: int = 0
+    run: Run = field(default_factory=Run)
+    longest: Run = field(default_factory=Run)
+
+    @property
+    def main(self) -> tuple[str, float]:
+        """The emotion that was the most probable one for longest, and its share of the time."""
+        name, seconds = max(self.emotions.items(), key=lambda item: item[1])
+        return name, seconds / self.seconds if self.seconds else 1.0
+
+
+class Tally:
+    """Counts along a clip, a picture at a time; memory grows with the number of people alone.
+
+    A picture counts for the time until the next one, the last for as long as the one before.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._people: dict[int, Person] = {}
+        self._last: tuple[float, list[Seen]] | None = None
+        self._step_s = 0.0
+
+    def write(self, result: FrameResult) -> None:
+        """Count a result."""
+        self.add(result.time_s, [(face.id, face.top[0], face.face.uncertain) for face in result.faces])
+
+    def add(self, time_s: float, seen: list[Seen]) -> None:
+        """Count a picture."""
+        before_s = None
+        if self._last is not None:
+            before_s = self._last[0]
+            self._step_s = time_s - before_s
+            self._credit(self._step_s)
+        for face_id, emotion, _ in seen:
+            self._notice(face_id, emotion, time_s, before_s)
+        self._last = (time_s, seen)
+
+    def people(self) -> list[Person]:
+        """Everybody, in the order of their numbers; call it once, at the end."""
+        self._credit(self._step_s)
+        self._last = None
+        return [self._people[face_id] for face_id in sorted(self._people)]
+
+    def state(self) -> dict[str, Any]:
+        """What is needed to go on in another process, as plain values for JSON."""
+        people = [asdict(person) for person in self._people.values()]
+        return {"people": people, "last": self._last, "step_s": self._step_s}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        for values in state["people"]:
+            person = Person(**values | {"run": Run(**values["run"]), "longest": Run(**values["longest"])})
+            self._people[person.face_id] = person
+        last = state["last"]
+        self._last = last and (last[0], [(seen[0], seen[1], seen[2]) for seen in last[1]])
+        self._step_s = state["step_s"]
+
+    def _notice(self, face_id: int, emotion: str, time_s: float, before_s: float | None) -> None:
+        """Begin, or go on with, a run of an emotion."""
+        person = self._people.get(face_id)
+        if person is None:
+            person = self._people[face_id] = Person(self._source, face_id, time_s, time_s)
+            person.run = Run(emotion, time_s)
+        goes_on = time_s - person.last_s <= _GAP_S or person.last_s == before_s
+        person.switches += goes_on and emotion != person.run.emotion
+        if not goes_on or emotion != person.run.emotion:
+            person.run = Run(emotion, time_s)
+        person.last_s = time_s
+
+    def _credit(self, seconds: float) -> None:
+        """Give the last picture's faces the time for which it was shown."""
+        for face_id, emotion, uncertain in self._last[1] if self._last else ():
+            person = self._people[face_id]
+            person.seconds += seconds
+            person.emotions[emotion] = person.emotions.get(emotion, 0.0) + seconds
+            person.uncertain_s += seconds * uncertain
+            person.run.seconds += seconds
+            if person.run.seconds >= person.longest.seconds:
+                person.longest = Run(**asdict(person.run))
+
+
+def summary(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """A row a person of a table of `to_frame` (or of the file that `mien predict` writes of a clip).
+
+    Columns: source, face_id, first_s, last_s, seconds, top (the emotion seen longest), a share of time for
+    each emotion (``share_happy``, ...; they sum to 1), uncertain (share of time), switches, and the longest
+    run of one emotion: longest, longest_start_s, longest_s. Who never came has no row.
+
+    Raises:
+        MissingExtra: pandas is not installed.
+        UsageError: the table lacks a column.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingExtra("tables of videos", "video") from None
+    needed = ["source", "frame", "time_s", "face_id", "top", "uncertain"]
+    if missing := [name for name in needed if name not in frame]:
+        raise UsageError(f"the table has no column {missing[0]!r}; give one that mien.to_frame made.")
+    raw = [name.removeprefix("raw_") for name in map(str, frame.columns) if name.startswith("raw_")]
+    known = dict.fromkeys([*raw, *map(str, frame["top"].dropna().unique())])
+    emotions = [name for name in known if name not in ABSTAIN]
+    table = frame[needed].astype({"face_id": "Int64", "uncertain": "boolean"})
+    by_clip = table.sort_values("frame", kind="stable").groupby("source", sort=False)
+    people = [person for source, part in by_clip for person in _people(str(source), part)]
+    return pd.DataFrame([_plain(person, emotions) for person in people], columns=_columns(emotions))
+
+
+def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
+    tally = Tally(source)
+    named = part["face_id"].notna()
+    values = zip(
+        part["frame"], part["time_s"], named, part["face_id"], part["top"], part["uncertain"], strict=True
+    )
+    rows: Iterator[tuple[Any, ...]] = values
+    for _, faces in groupby(rows, key=lambda row: row[0]):
+        of_picture = list(faces)
+        seen = [(int(face), str(top), bool(unsure)) for *_, there, face, top, unsure in of_picture if there]
+        tally.add(float(of_picture[0][1]), seen)
+    return tally.people()
+
+
+def _columns(emotions: list[str]) -> list[str]:
+    shares = [f"share_{name}" for name in emotions]
+    head = ["source", "face_id", "first_s", "last_s", "seconds", "top"]
+    return [*head, *shares, "uncertain", "switches", "longest", "longest_start_s", "longest_s"]
+
+
+def _plain(person: Person, emotions: list[str]) -> dict[str, Any]:
+    whole = person.seconds or 1.0
+    return {
+        "source": person.source,
+        "face_id": person.face_id,
+        "first_s": person.first_s,
+        "last_s": person.last_s,
+        "seconds": person.seconds,
+        "top": person.main[0],
+        **{f"share_{name}": person.emotions.get(name, 0.0) / whole for name in emotions},
+        "uncertain": person.uncertain_s / whole,
+        "switches": person.switches,
+        "longest": person.longest.emotion,
+        "longest_start_s": person.longest.start_s,
+        "longest_s": person.longest.seconds,
+    }

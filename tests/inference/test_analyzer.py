@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import importlib
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
+from mien.errors import PictureError, UsageError
+from mien.geometry import Detection
+from mien.inference import analyzer as analyzer_module
+from mien.inference.analyzer import Analyzer, Source, open_picture
+from mien.models.card import Head
+from mien.testing.fakes import FakeDetector, banded_face, write_band_model
+
+PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    heads = (Head("fer2013", FER2013), Head("votes", VOTES, ABSTAIN))
+    return write_band_model(tmp_path_factory.mktemp("model"), heads=heads)
+
+
+@pytest.fixture(scope="module")
+def real(model: Path) -> Analyzer:
+    return Analyzer(model, threads=1)
+
+
+def banded_picture(labels: list[int]) -> np.ndarray:
+    """A black picture (200, 200 * n, 3), in its i-th square a face of 100x100 that is white in a band."""
+    picture = np.zeros((200, 200 * len(labels), 3), np.uint8)
+    for i, label in enumerate(labels):
+        face = np.asarray(Image.fromarray(banded_face(label, 7)).resize((100, 100)))
+        picture[50:150, 200 * i + 50 : 200 * i + 150] = face[..., None]
+    return picture
+
+
+def test_the_example_photo_has_one_face_where_its_face_is(real: Analyzer) -> None:
+    (face,) = real.analyze(PHOTO)
+    x, y, width, height = face.box
+    assert x < 224 < x + width  # her nose is at about (224, 135)
+    assert y < 135 < y + height
+    assert face.confidence is not None
+    assert 0.5 < face.confidence <= 1
+    assert face.keypoints is not None
+    assert len(face.keypoints) == 6
+
+
+def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -> None:
+    with Image.open(PHOTO) as opened:
+        image = opened.convert("RGB")
+    sources: list[Source] = [
+        PHOTO,
+        str(PHOTO),
+        PHOTO.read_bytes(),
+        image,
+        np.asarray(image),
+        open_picture(PHOTO),
+    ]
+    answers = [real.analyze(source) for source in sources]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_gray_array_is_a_picture(real: Analyzer) -> None:
+    with Image.open(PHOTO) as image:
+        assert len(real.analyze(np.asarray(image.convert("L")))) == 1
+
+
+def test_empty_picture_gives_no_faces(real: Analyzer) -> None:
+    assert real.analyze(np.full((240, 320, 3), 128, np.uint8)) == []
+
+
+def test_a_list_gives_a_list_of_lists_in_its_order(real: Analyzer) -> None:
+    empty = np.zeros((100, 100, 3), np.uint8)
+    assert [len(faces) for faces in real.analyze([empty, PHOTO, empty])] == [0, 1, 0]
+    assert real.analyze([]) == []
+
+
+def test_the_largest_face_comes_first(model: Path) -> None:
+    detector = FakeDetector(((0, 0, 10, 10), (0, 0, 30, 30), (0, 0, 20, 20)))
+    faces = Analyzer(model, detector).analyze(np.zeros((64, 64, 3), np.uint8))
+    assert [face.box[2] for face in faces] == [30, 20, 10]
+
+
+def test_each_face_gets_its_own_expression(model: Path) -> None:
+    """Also when faces of several pictures go through the model together."""
+    pictures = [[0, 3], [], [6], [1, 2, 4, 5]]
+
+    class Squares:
+        def detect(self, image_rgb: np.ndarray) -> list[Detection]:
+            count = image_rgb.shape[1] // 200 if image_rgb.any() else 0
+            # sizes fall from left to right, so that the order is that of the labels
+            return [Detection((200.0 * i + 50, 50.0, 100.0 - i, 100.0 - i), 0.9) for i in range(count)]
+
+    reader = Analyzer(model, Squares())
+    given = [banded_picture(labels) if labels else np.zeros((200, 200, 3), np.uint8) for labels in pictures]
+    together = list(reader.analyze_many(given))
+    assert together == [reader.analyze(picture) for picture in given]
+    assert [len(faces) for faces in together] == [len(labels) for labels in pictures]
+
+
+def test_a_detector_of_ones_own_is_asked(model: Path) -> None:
+    (face,) = Analyzer(model, FakeDetector(((3, 4, 20, 25),), confidence=0.75)).analyze(
+        np.zeros((64, 64, 3), np.uint8)
+    )
+    assert (face.box, face.confidence, face.keypoints) == ((3, 4, 20, 25), 0.75, None)
+
+
+def test_labels_choose_between_seven_emotions_and_the_votes(model: Path) -> None:
+    detector, picture = FakeDetector(((0, 0, 48, 48),)), np.zeros((48, 48, 3), np.uint8)
+    names = {
+        labels: Analyzer(model, detector, labels=labels).analyze(picture)[0] for labels in (None, "ferplus")
+    }
+    assert tuple(names[None].emotions) == FER2013
+    assert tuple(names["ferplus"].emotions) == FERPLUS
+    assert names["ferplus"].abstain == pytest.approx(0.2)  # a black face: all ten alike
+    with pytest.raises(UsageError, match="fer2013, ferplus"):
+        Analyzer(model, detector, labels="affectnet")
+
+
+@pytest.mark.parametrize("label", range(7))
+def test_a_cropped_face_of_the_models_size_reaches_it_unchanged(real: Analyzer, label: int) -> None:
+    crop = banded_face(label, 7)
+    (face,) = real.analyze_crops([crop])
+    expected = real.classifier.predict(crop[None])[0]
+    assert list(face.emotions.values()) == [float(value) for value in expected]
+    assert (face.box, face.confidence) == ((0, 0, 48, 48), None)
+
+
+def test_cropped_faces_of_other_sizes_and_in_colour_are_read_too(real: Analyzer) -> None:
+    large = np.kron(banded_face(2, 7), np.ones((5, 5), np.uint8))
+    wide = np.pad(large, ((0, 0), (60, 60)), constant_values=255)  # white margins that must not count
+    faces = real.analyze_crops([np.dstack([large] * 3), wide])
+    assert [face.top[0] for face in faces] == ["fear", "fear"]
+    assert faces[1].box == (60, 0, 240, 240)
+    assert real.analyze_crops([]) == []
+
+
+def test_pictures_before_a_broken_one_are_answered_first(real: Analyzer) -> None:
+    answers: Iterator[list[mien.Face]] = real.analyze_many([PHOTO, b"no picture", PHOTO])
+    assert len(next(answers)) == 1
+    with pytest.raises(PictureError):
+        next(answers)
+
+
+@pytest.mark.parametrize("source", [None, 7, {"path": "x.jpg"}], ids=["none", "number", "dict"])
+def test_what_is_no_picture_is_refused_by_its_type(real: Analyzer, source: object) -> None:
+    with pytest.raises(PictureError, match=type(source).__name__):
+        real.analyze(source)  # type: ignore[call-overload]
+
+
+def test_a_file_opened_by_pillow_in_another_mode_is_read(real: Analyzer) -> None:
+    buffer = io.BytesIO()
+    with Image.open(PHOTO) as image:
+        image.convert("P").save(buffer, "PNG")
+    assert len(real.analyze(Image.open(buffer))) == 1
+
+
+def test_the_function_uses_one_analyzer(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(Analyzer):
+        def __init__(self) -> None:
+            made.append(self)
+            super().__init__(model, FakeDetector())
+
+    monkeypatch.setattr(analyzer_module, "Analyzer", Counted)
+    analyzer_module._analyzer.cache_clear()
+    for _ in range(3):
+        assert analyzer_module.analyze(np.zeros((8, 8, 3), np.uint8)) == []
+    analyzer_module._analyzer.cache_clear()
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["pass", "import mien.inference.face", "import mien.inference", "mien.Analyzer"],
+)
+def test_the_public_name_can_be_called_however_the_room_was_imported(first: str) -> None:
+    """`mien.analyze` is the function and the package at once: importing any part of the package used to
+    bind the name to the package, and `mien.analyze(photo)` then failed with "module is not callable"."""
+    call = "try:\n    mien.analyze('absent.jpg')\nexcept mien.MienError:\n    print('called')"
+    code = f"import mien\n{first}\n{call}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "called"
+
+
+def test_the_room_can_still_be_imported_from() -> None:
+    assert importlib.import_module("mien.inference.face").Face is mien.Face

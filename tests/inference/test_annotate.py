@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import ImageColor
+
+from mien.emotions import FERPLUS
+from mien.geometry import Box
+from mien.inference.annotate import COLOURS, annotate
+from mien.inference.face import Face
+
+
+def face(box: Box, top: str = "happy", probability: float = 0.9) -> Face:
+    rest = (1 - probability) / 7
+    return Face(box, 0.9, {name: probability if name == top else rest for name in FERPLUS})
+
+
+def changed(before: np.ndarray, faces: list[Face]) -> np.ndarray:
+    """A mask (H, W) of the pixels that drawing changed."""
+    after = np.asarray(annotate(before, faces))
+    assert after.shape == before.shape
+    return (after != before).any(axis=2)
+
+
+def white(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def test_a_picture_without_faces_stays_as_it_is() -> None:
+    assert not changed(white(400, 500), []).any()
+
+
+def test_the_box_is_drawn_where_the_face_is_in_the_emotions_colour() -> None:
+    drawn = np.asarray(annotate(white(480, 640), [face((200, 100, 150, 200), "sad")]))
+    assert tuple(drawn[200, 200]) == ImageColor.getrgb(COLOURS["sad"])
+    assert tuple(drawn[200, 350]) == ImageColor.getrgb(COLOURS["sad"])
+
+
+def test_the_face_itself_is_not_covered_where_there_is_room() -> None:
+    assert not changed(white(480, 640), [face((200, 100, 150, 200))])[110:290, 210:340].any()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(0, 0, 120, 120), (520, 360, 120, 120), (-40, -40, 160, 160), (580, 200, 120, 120), (0, 0, 640, 480)],
+    ids=["top left", "bottom right", "beyond the top left", "beyond the right", "the whole picture"],
+)
+def test_a_label_at_the_edge_is_not_cut(box: Box) -> None:
+    """As many pixels of white text and bars as in a label with room all around; the ground is gray."""
+    gray = np.full((480, 640, 3), 128, np.uint8)
+
+    def text_pixels(box: Box) -> int:
+        return int((np.asarray(annotate(gray, [face(box)])).min(axis=2) > 200).sum())
+
+    assert text_pixels((250, 150, 120, 120)) > 300
+    assert text_pixels(box) == pytest.approx(text_pixels((250, 150, 120, 120)), rel=0.03)
+
+
+def test_labels_of_neighbours_do_not_cover_each_others_faces() -> None:
+    boxes = [(20.0 + 150 * i, 100.0, 100.0, 120.0) for i in range(4)]
+    mask = changed(white(480, 640), [face(box) for box in boxes])
+    for x, y, width, height in boxes:
+        assert not mask[int(y) + 8 : int(y + height) - 8, int(x) + 8 : int(x + width) - 8].any()
+
+
+def test_a_small_picture_is_enlarged_until_its_label_can_be_read() -> None:
+    drawn = annotate(white(48, 48), [face((0, 0, 48, 48))])
+    assert drawn.size == (336, 336)
+
+
+def test_a_long_strip_is_not_enlarged_without_end() -> None:
+    assert annotate(white(4, 3000), [face((0, 0, 4, 4))]).size == (3000, 4)
+
+
+def test_an_unsure_face_is_marked() -> None:
+    sure, unsure = (
+        np.asarray(annotate(white(480, 640), [face((200, 100, 150, 200), probability=p)]))
+        for p in (0.51, 0.5)
+    )
+    assert (sure != unsure).any()
+
+
+def test_colours_can_be_told_from_the_panel_and_from_each_other() -> None:
+    """Contrast of 4.5:1, what WCAG 2.2 asks of text; and no two colours alike."""
+
+    def luminance(colour: tuple[int, ...]) -> float:
+        parts = np.array(colour) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    panel_on_white = (49, 50, 54)
+    for colour in COLOURS.values():
+        assert (luminance(ImageColor.getrgb(colour)) + 0.05) / (luminance(panel_on_white) + 0.05) >= 4.5
+    assert set(COLOURS) == set(FERPLUS)
+    assert len(set(COLOURS.values())) == len(COLOURS)

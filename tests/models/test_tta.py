@@ -1,0 +1,41 @@
+"""Test-time augmentation: what is made of the answers to several views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.models.classifier import classify
+from mien.models.tta import Views
+from mien.models.tta_classifier import Augmented
+from mien.testing.fakes import FakeClassifier
+
+
+@pytest.fixture
+def faces() -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (4, 48, 48), dtype=np.uint8)
+
+
+def test_the_answer_is_the_mean_over_the_views(faces):
+    """The fake answers by the first pixel, so each view has an answer of its own."""
+
+    def rule(crops: np.ndarray) -> np.ndarray:
+        rows = np.eye(7)[crops[:, 0, 0] % 7] * 0.8 + 0.2 / 7
+        return rows.astype(np.float32)
+
+    classifier = FakeClassifier(rule)
+    views = Views()
+    expected = np.mean([rule(view) for view in views.of(faces)], axis=0)
+    assert len(np.unique(expected.argmax(axis=1))) > 1
+    augmented = Augmented(classifier, views)
+    np.testing.assert_allclose(classify(augmented, faces, batch_size=3), expected, rtol=1e-6)
+    assert (augmented.name, augmented.labels) == (classifier.name, classifier.labels)
+
+
+def test_an_answer_that_does_not_depend_on_the_view_stays(faces):
+    classifier = FakeClassifier.saying("happy", confidence=0.7)
+    np.testing.assert_allclose(Augmented(classifier).predict(faces), classifier.predict(faces), rtol=1e-6)
+
+
+def test_no_faces_give_no_rows():
+    assert Augmented(FakeClassifier.saying("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)

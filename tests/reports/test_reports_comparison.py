@@ -1,0 +1,52 @@
+"""A comparison holds every pair, with and without the faces that are in Training, and is drawn."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from mien.evaluate.comparison import Meeting
+from mien.reports.comparison import Comparison, hold_together, parts
+from mien.reports.figures.style import new_figure
+from mien.testing.fakes import overhang
+
+CLASSES = ("happy", "sad", "neutral")
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    """Three classifiers on 400 faces: right on 60 %, 61 % and 80 %; every fourth face is in Training too."""
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 3, 400)
+    hard = generator.permutation(400) / 400
+    answers = np.stack([np.where(hard < share, truth, (truth + 1) % 3) for share in (0.6, 0.61, 0.8)])
+    meeting = Meeting(("a", "b", "c"), CLASSES, truth, answers, np.arange(400) % 4 > 0, {"c": 7})
+    return hold_together(meeting, partial(np.random.default_rng, 0), resamples=300)
+
+
+def test_every_pair_is_there_and_its_p_is_adjusted(comparison: Comparison) -> None:
+    assert [(pair.first, pair.second) for pair in comparison.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [round(pair.paired.accuracy.value, 4) for pair in comparison.pairs] == [0.01, 0.2, 0.19]
+    raw = [pair.paired.test.mid_p for pair in comparison.pairs]
+    assert [pair.p for pair in comparison.pairs] == pytest.approx([raw[0], 3 * raw[1], 2 * raw[2]])
+    assert comparison.pairs[0].verdict.startswith("No real difference")
+    assert comparison.pairs[1].verdict.startswith("The difference is real: c is ahead of a by 20.0 points")
+
+
+def test_the_same_is_said_of_the_faces_that_are_not_in_training(comparison: Comparison) -> None:
+    assert comparison.n == 400
+    assert comparison.fresh is not None
+    assert comparison.fresh.n == 300
+    assert comparison.left_out == {"c": 7}
+    assert sum(comparison.support.values()) == 400
+    for each in comparison.judged:
+        assert each.accuracy_ci95[0] < each.accuracy < each.accuracy_ci95[1]
+
+
+def test_its_figures_name_everything_and_clip_nothing(comparison: Comparison) -> None:
+    for part in parts(comparison):
+        figure, axes = new_figure(*part.size)
+        part.draw(axes)
+        assert overhang(figure) <= 0.01, part.name

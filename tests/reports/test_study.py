@@ -1,0 +1,168 @@
+"""The study, end to end on drawn faces: every chapter, every place of the report, one page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.synthetic.faces import faces
+from mien.data.table import FaceTable
+from mien.emotions import VOTES
+from mien.errors import DataError
+from mien.evaluate.predictions import predict_split
+from mien.reports import study as report
+from mien.reports.figures import examples as at_work
+from mien.reports.network import Network
+from mien.reports.study import REPORT, Subject, study
+from mien.runs.recipe import Recipe, to_toml
+from mien.testing.fakes import FakeClassifier
+
+# The JSON's first keys, its chapters, and the parts that drawn faces with votes and one run always give.
+KEYS = ["format", "mien", "data", "model", "runs", "chapters", "parts"]
+CHAPTERS = ["data", "audit", "network", "learning", "judging"]
+PARTS = {
+    "glimpse", "representatives", "emotions", "usage", "emotions_by_usage", "mean_faces", "light",
+    "labels_and_votes", "agreement", "votes_entropy", "most_disputed",
+    "audit_counts",
+    "scaling_ways", "compound_scaling", "layers_b0", "transforms",
+    "runs", "loss", "accuracy", "gap", "learning_rate", "gradient_norm", "step_time",
+    "at_work", "confusion", "confusion_normalised", "per_class", "top_k", "coverage", "robustness",
+    "scoreboard",
+}  # fmt: skip
+
+
+def guess(crops: np.ndarray) -> np.ndarray:
+    """Probabilities that have nothing to do with expressions, but differ from face to face."""
+    sums = crops.reshape(len(crops), -1).astype(np.float64)
+    raw = np.stack([sums[:, i::7].mean(axis=1) for i in range(7)], axis=1)
+    powers = np.exp(raw - raw.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def votes_of(crops: np.ndarray) -> np.ndarray:
+    return np.hstack([guess(crops) * 0.94, np.full((len(crops), 3), 0.02)])
+
+
+def run_folder(folder: Path) -> Path:
+    """A finished run of two epochs of three steps, as `mien train` leaves it."""
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(to_toml(Recipe()), encoding="utf-8")
+    facts = {"training_faces": 384, "hardware": {"processes": 1}}
+    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    (folder / "metrics.csv").write_text(
+        "epoch,size,lr,train_loss,train_accuracy,validation_loss,validation_accuracy,votes_loss,gap,"
+        "gradient_norm,images_per_s,seconds,best,objective\n"
+        "1,48,0.001,1.9,0.2,1.8,0.25,,-0.1,1.0,300,2,True,1.9\n"
+        "2,48,0.0005,1.5,0.4,1.7,0.3,,0.2,0.9,300,4,True,1.5\n"
+    )
+    steps = "".join(f"{i},0.001,1.9,1.0,0.5\n" for i in range(6))
+    (folder / "steps.csv").write_text("step,lr,loss,gradient_norm,seconds\n" + steps)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def table() -> FaceTable:
+    return faces(210)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, table: FaceTable) -> Path:
+    """The folder of a study with everything that it can hold."""
+    folder = tmp_path_factory.mktemp("study")
+    run = run_folder(folder / "first")
+    network = Network("mine", "tf_efficientnet_b0", 48, Recipe().to_dict())
+    heads = {"fer2013": FakeClassifier(guess), "votes": FakeClassifier(votes_of, labels=VOTES)}
+    study(table, Subject(network, heads, runs=(run,)), folder / "out")
+    return folder / "out"
+
+
+def test_the_json_has_the_schema_of_the_documentation(written: Path, table: FaceTable) -> None:
+    content = json.loads((written / "study.json").read_text(encoding="utf-8"))
+    assert list(content) == KEYS
+    assert list(content["chapters"]) == CHAPTERS
+    listed = [name for names in content["chapters"].values() for name in names]
+    assert sorted(listed) == sorted(content["parts"])
+    assert set(listed) >= PARTS
+    assert content["data"]["sha256"] == table.sha256
+    assert content["model"] == {
+        "name": "mine", "backbone": "tf_efficientnet_b0", "judged_on": "PublicTest",
+    }  # fmt: skip
+    assert content["runs"] == ["first"]
+
+
+def test_every_part_has_its_picture_in_two_forms(written: Path) -> None:
+    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["parts"]
+    for ending in ("png", "svg"):
+        assert {path.stem for path in written.glob(f"*.{ending}")} == set(parts)
+
+
+def test_the_page_needs_no_network_and_tells_what_each_picture_shows(written: Path) -> None:
+    text = (written / "study.html").read_text(encoding="utf-8")
+    assert not re.search(r'(src|href|action)="(?!data:image/|#)', text)
+    assert "url(" not in text
+    assert "@import" not in text
+    pictures = re.findall(r"<img [^>]*>", text)
+    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["parts"]
+    assert len(pictures) == len(parts)
+    assert all(re.search(r'alt="[^"]{3,}"', picture) for picture in pictures)
+    assert (written / "study.html").stat().st_size < 15e6
+
+
+def test_every_figure_of_the_report_has_its_counterpart(written: Path) -> None:
+    text = (written / "study.html").read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]+)</th><td>[^<]*</td><td>(.*?)</td></tr>', text))
+    assert {place: rows[place] for place in REPORT if '<a href="#' not in rows[place]} == {}
+
+
+def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
+    tmp_path: Path, table: FaceTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "DAMAGED_FACES", 2)
+    network = Network("mine", "tf_efficientnet_lite0", 64, {})
+    few = table.take(np.arange(len(table)) % 3 == 0)
+    page = study(few, Subject(network, {"fer2013": FakeClassifier(guess)}), tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert "give a training run with --run" in text
+    content = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
+    assert "learning" not in content["chapters"]
+    assert "layers" in content["parts"]
+
+
+def test_chapters_and_questions_are_told_of(tmp_path: Path, table: FaceTable) -> None:
+    begun: list[str] = []
+    done: list[str] = []
+    network = Network("mine", "none", 48, {})
+    study(table, Subject(network), tmp_path, begin=begun.append, done=done.append)
+    assert len(begun) == 3
+    assert len(begun) <= report.CHAPTERS
+    assert done[0] == "glimpse"
+
+
+def test_a_split_that_is_not_there_is_refused_before_anything_is_written(
+    tmp_path: Path, table: FaceTable
+) -> None:
+    with pytest.raises(DataError, match="no split 'test'"):
+        study(table, Subject(Network("mine", "none", 48, {})), tmp_path / "out", split="test")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_table_is_refused(tmp_path: Path, table: FaceTable) -> None:
+    nothing = table.take(np.zeros(len(table), bool))
+    with pytest.raises(DataError, match="no faces"):
+        study(nothing, Subject(Network("mine", "none", 48, {})), tmp_path)
+
+
+def test_the_model_at_work_shows_its_surest_and_its_middle_face_of_each_answer(table: FaceTable) -> None:
+    p = predict_split(FakeClassifier(guess), table, "Training", head="fer2013")
+    top = p.probabilities.argmax(axis=1)
+    found = at_work.chosen(p)
+    assert set(found) == {p.classes[i] for i in set(top.tolist())}
+    for name, (surest, middle) in found.items():
+        column = p.classes.index(name)
+        mine = np.sort(p.probabilities[top == column, column])[::-1]
+        assert p.probabilities[surest, column] == mine[0]
+        assert p.probabilities[middle, column] == mine[len(mine) // 2]

@@ -1,0 +1,144 @@
+"""A page of the study is whole: nothing from outside, a text for every picture, all numbers as JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.reports.document import Chapter, Document, Part
+from mien.reports.html import Section, SectionGroup, page
+from mien.reports.numbers import as_html, plain
+from mien.reports.writer import write
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and whether each tag that must be closed is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def of(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.found if tag in tags]
+
+
+def _part(name: str, numbers: object = 1, **more: str) -> Part:
+    return Part(name, name.title(), "What it shows & how.", (3, 2), lambda a: a.plot([1, 2]), numbers, **more)
+
+
+def _document(*chapters: Chapter, **more: object) -> Document:
+    return Document("look", "A title", "A lead.", list(chapters), **more)  # type: ignore[arg-type]
+
+
+def test_the_files_are_the_page_the_figures_and_the_numbers(tmp_path: Path) -> None:
+    document = _document(Chapter("one", "One", "", [_part("a", {"x": 1}), _part("b", [2])]), about={"k": "v"})
+    assert write(document, tmp_path / "new") == tmp_path / "new" / "look.html"
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "look.html", "look.json", "a.png", "a.svg", "b.png", "b.svg",
+    }  # fmt: skip
+    numbers = json.loads((tmp_path / "new" / "look.json").read_text(encoding="utf-8"))
+    assert numbers["parts"] == {"a": {"x": 1}, "b": [2]}
+    assert numbers["chapters"] == {"one": ["a", "b"]}
+    assert (numbers["k"], numbers["format"]) == ("v", 1)
+
+
+def test_the_same_document_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        write(_document(Chapter("one", "One", "", [_part("a")])), tmp_path / name)
+    for path in (tmp_path / "1").iterdir():
+        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name
+
+
+def test_chapters_are_told_of_as_they_are_worked_out(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def parts() -> Iterator[Part]:
+        told.append("worked out")
+        yield _part("a")
+
+    write(_document(Chapter("one", "One", "", parts())), tmp_path, begin=told.append, done=told.append)
+    assert told == ["One", "worked out", "a"]
+
+
+def test_a_chapter_without_parts_is_left_out(tmp_path: Path) -> None:
+    write(_document(Chapter("one", "First", "", [_part("a")]), Chapter("two", "Second", "", [])), tmp_path)
+    assert "Second" not in (tmp_path / "look.html").read_text(encoding="utf-8")
+
+
+def test_two_parts_of_one_name_are_refused_before_one_overwrites_the_other(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two parts"):
+        write(_document(Chapter("one", "One", "", [_part("a"), _part("a")])), tmp_path)
+
+
+def test_every_place_of_the_report_is_linked_or_explained(tmp_path: Path) -> None:
+    document = _document(
+        Chapter("one", "One", "", [_part("a", report="figure 1"), _part("b", report="figure 1")]),
+        Chapter("two", "Two", "", [_part("c")]),
+        sought={"figure 1": "a table", "figure 2": "faces", "figure 3": "bars"},
+        absent={"figure 2": "give --votes"},
+    )
+    text = write(document, tmp_path).read_text(encoding="utf-8")
+    assert '<a href="#a">1.1 A</a><br><a href="#b">1.2 B</a>' in text
+    assert "<td>faces</td><td>give --votes</td>" in text
+    assert "<td>bars</td><td>not in this data</td>" in text
+    assert html.unescape(text).count("The report's figure 1") == 2
+
+
+def test_what_texts_hold_cannot_become_markup() -> None:
+    nasty = '<script>alert("1")</script>'
+    text = page(nasty, nasty, [SectionGroup("one", nasty, nasty, [Section("a", nasty, nasty, "", nasty)])])
+    assert "<script" not in text
+    assert "<script" not in as_html({nasty: {nasty: nasty}})
+    assert "<script" not in as_html([{nasty: nasty}])
+
+
+def test_pages_are_whole_html_whose_links_and_labels_lead_somewhere(tmp_path: Path) -> None:
+    document = _document(
+        Chapter("one", "One", "First paragraph.\n\nSecond.", [_part("a", {"x": {"y": 1.5}}, alt="a line")]),
+        Chapter("two", "Two", "", [_part("b", [{"k": 1}, {"k": None}])]),
+        facts={"data": "drawn"},
+    )
+    elements = Elements(write(document, tmp_path).read_text(encoding="utf-8"))
+    anchors = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(anchors) == len(set(anchors))
+    for link in elements.of("a"):
+        assert (link["href"] or "").removeprefix("#") in anchors
+    assert [image["alt"] for image in elements.of("img")] == ["a line", "B"]
+    for image in elements.of("img"):
+        assert (image["src"] or "").startswith("data:image/")
+
+
+def test_plain_makes_of_numpy_what_json_knows() -> None:
+    value = {"a": np.float32(0.5), "b": np.array([[1, 2]]), 3: (np.int64(4), math.nan), "c": np.bool_(True)}
+    assert plain(value) == {"a": 0.5, "b": [[1, 2]], "3": [4, None], "c": True}
+    with pytest.raises(TypeError, match="Path"):
+        plain({"a": Path()})
+
+
+def test_numbers_become_tables_with_headers_where_they_have_that_form() -> None:
+    assert as_html({"happy": 1234, "sad": 0.123456}).count("<tr>") == 2
+    assert "1,234" in as_html({"happy": 1234})
+    table = as_html({"angry": {"happy": 0.25}, "sad": {"happy": 0.5}})
+    assert table.count('scope="col"') == 2
+    assert table.count('scope="row"') == 2
+    assert "more rows" in as_html([{"row": i} for i in range(100)])
+    assert "&quot;" in as_html([["not", "a table"]])

@@ -1,0 +1,276 @@
+"""Pictures that wait are read together, each answer goes to who asked, and too many are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mien.errors import ModelError
+from mien.images.decode import Picture
+from mien.inference.face import Face
+from mien.inference.sinks import PictureFailure, PictureResult
+from mien.serve.errors import Problem
+from mien.serve.pictures.batching import Outcome, Readers
+from mien.serve.pictures.uploads import Upload
+
+
+def gray_png(level: int, size: tuple[int, int] = (8, 6)) -> bytes:
+    """A picture of one level, by which an analyzer can tell it."""
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("L", size, level).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Levels:
+    """An analyzer that finds one face a picture, at the picture's grey level; its gate must be opened."""
+
+    def __init__(self, label: str = "happy", *, gate: bool = False) -> None:
+        self.label = label
+        self.shares: list[list[int]] = []
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Event()
+        if not gate:
+            self.gate.set()
+
+    def analyze(self, source: list[Any]) -> list[list[Face]]:
+        levels = [int(picture.pixels[0, 0, 0]) for picture in source]
+        self.shares.append(levels)
+        self.entered.release()
+        assert self.gate.wait(30)
+        return [[Face((level, 0, 1, 1), 0.9, {self.label: 1.0, "other": 0.0})] for level in levels]
+
+
+@contextmanager
+def readers(
+    *analyzers: Levels, workers: int = 1, most_waiting: int = 100, **options: Any
+) -> Iterator[Readers]:
+    made = Readers(
+        {f"labels-{i}": analyzer for i, analyzer in enumerate(analyzers)},
+        workers=workers,
+        most_waiting=most_waiting,
+        max_pixels=1000,
+        **options,
+    )
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def uploads(*levels: int) -> list[Upload]:
+    return [Upload(gray_png(level), f"{level}.png") for level in levels]
+
+
+def levels_of(outcomes: list[Outcome]) -> list[float]:
+    return [outcome.said.faces[0].box[0] for outcome in outcomes if isinstance(outcome.said, PictureResult)]
+
+
+async def entered(analyzer: Levels) -> None:
+    """Until a reader has begun a share."""
+    assert await asyncio.to_thread(analyzer.entered.acquire, timeout=30)
+
+
+async def until(condition: Any) -> None:
+    for _ in range(3000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it never came to that")
+
+
+def test_each_request_gets_its_own_pictures_in_its_order() -> None:
+    async def main() -> None:
+        with readers(Levels(), workers=3) as made:
+            requests = [[3 * i, 3 * i + 1, 3 * i + 2] for i in range(20)]
+            answers = await asyncio.gather(*(made.read(uploads(*levels), "labels-0") for levels in requests))
+        assert [levels_of(answer) for answer in answers] == requests
+
+    asyncio.run(main())
+
+
+def test_requests_that_wait_at_the_same_time_are_read_together() -> None:
+    async def main() -> None:
+        analyzer = Levels(gate=True)
+        with readers(analyzer) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(analyzer)
+            others = [asyncio.create_task(made.read(uploads(level), "labels-0")) for level in range(2, 8)]
+            await until(lambda: made.waiting == 6)
+            analyzer.gate.set()
+            answers = await asyncio.gather(first, *others)
+        assert analyzer.shares == [[1], [2, 3, 4], [5, 6], [7]]
+        assert [levels_of(answer) for answer in answers] == [[level] for level in range(1, 8)]
+
+    asyncio.run(main())
+
+
+def test_a_share_leaves_work_for_the_other_readers_and_has_at_most_eight() -> None:
+    async def main() -> None:
+        analyzer = Levels(gate=True)
+        with readers(analyzer, workers=2) as made:
+            blocked = [asyncio.create_task(made.read(uploads(level), "labels-0")) for level in (1, 2)]
+            await entered(analyzer)
+            await entered(analyzer)
+            waiting = asyncio.create_task(made.read(uploads(*range(10, 40)), "labels-0"))
+            await until(lambda: made.waiting == 30)
+            analyzer.gate.set()
+            await asyncio.gather(*blocked, waiting)
+        sizes = sorted(len(share) for share in analyzer.shares[2:])
+        assert (sizes[0], sizes[-1]) == (1, 8)  # the last few are split too
+
+    asyncio.run(main())
+
+
+def test_frames_go_before_pictures() -> None:
+    async def main() -> None:
+        analyzer, order = Levels(gate=True), []
+        with readers(analyzer) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(analyzer)
+            picture = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            await until(lambda: made.waiting == 1)
+            frame = asyncio.create_task(made.run(lambda: order.append(len(analyzer.shares))))
+            await asyncio.sleep(0)  # let it get in line
+            analyzer.gate.set()
+            await asyncio.gather(first, picture, frame)
+        assert order == [1]  # one share had begun, the second not
+
+    asyncio.run(main())
+
+
+def test_what_nobody_waits_for_any_more_is_not_read() -> None:
+    async def main() -> None:
+        analyzer = Levels(gate=True)
+        with readers(analyzer) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(analyzer)
+            given_up = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            await until(lambda: made.waiting == 1)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+            kept = asyncio.create_task(made.read(uploads(3), "labels-0"))
+            await until(lambda: made.waiting == 2)
+            analyzer.gate.set()
+            await asyncio.gather(first, kept)
+        assert [level for share in analyzer.shares for level in share] == [1, 3]
+
+    asyncio.run(main())
+
+
+def test_too_many_are_refused_at_once_and_told_when_to_come_again() -> None:
+    async def main() -> None:
+        analyzer = Levels(gate=True)
+        with readers(analyzer, most_waiting=3) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(analyzer)
+            waiting = asyncio.create_task(made.read(uploads(2, 3), "labels-0"))
+            await until(lambda: made.waiting == 2)
+            with pytest.raises(Problem) as refused:
+                await made.read(uploads(4, 5), "labels-0")
+            assert made.waiting == 2  # neither of the two got in line
+            analyzer.gate.set()
+            assert levels_of(await waiting) == [2, 3]
+            await first
+        assert refused.value.status == 503
+        assert refused.value.retry_after_s is not None
+        assert int(refused.value.response().headers["retry-after"]) >= 1
+
+    asyncio.run(main())
+
+
+def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
+    async def main() -> None:
+        with readers(Levels()) as made:
+            mixed = [*uploads(1), Upload(b"no picture", "notes.txt"), *uploads(2)]
+            mixed.append(Upload(gray_png(3, (100, 100)), "large.png"))
+            outcomes = await made.read(mixed, "labels-0")
+        assert [type(outcome.said) for outcome in outcomes] == [
+            PictureResult, PictureFailure, PictureResult, PictureFailure,
+        ]  # fmt: skip
+        assert [outcome.too_large for outcome in outcomes] == [False, False, False, True]
+        assert isinstance(outcomes[1].said, PictureFailure)
+        assert outcomes[1].said.error.startswith("notes.txt")
+        assert levels_of(outcomes) == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_each_label_set_is_asked_about_its_own_pictures() -> None:
+    async def main() -> None:
+        seven, eight = Levels("seven", gate=True), Levels("eight")
+        with readers(seven, eight) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(seven)
+            others = [
+                asyncio.create_task(made.read(uploads(level), f"labels-{level % 2}"))
+                for level in range(2, 10)
+            ]
+            await until(lambda: made.waiting == 8)
+            seven.gate.set()
+            await asyncio.gather(first, *others)
+        assert seven.shares == [[1], [2, 4], [6], [8]]
+        assert eight.shares == [[3, 5], [7], [9]]
+
+    asyncio.run(main())
+
+
+def test_a_model_that_fails_tells_everyone_in_the_share_and_the_reader_goes_on() -> None:
+    class Fails(Levels):
+        def analyze(self, source: list[Any]) -> list[list[Face]]:
+            super().analyze(source)
+            if len(self.shares) == 1:
+                raise ModelError("NaN")
+            return [[] for _ in source]
+
+    async def main() -> None:
+        with readers(Fails()) as made:
+            with pytest.raises(ModelError):
+                await made.read(uploads(1, 2), "labels-0")
+            assert len(await made.read(uploads(3), "labels-0")) == 1
+
+    asyncio.run(main())
+
+
+def test_what_still_waits_when_the_readers_stop_is_cancelled() -> None:
+    async def main() -> None:
+        analyzer = Levels(gate=True)
+        with readers(analyzer) as made:
+            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+            await entered(analyzer)
+            waiting = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            await until(lambda: made.waiting == 1)
+            stopping = asyncio.create_task(asyncio.to_thread(made.stop))
+            await until(lambda: made.waiting == 0)
+            analyzer.gate.set()
+            await stopping
+            assert levels_of(await first) == [1]  # what had begun is finished
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(main())
+
+
+def test_decoded_pictures_keep_their_names() -> None:
+    seen: list[str] = []
+
+    class Names(Levels):
+        def analyze(self, source: list[Any]) -> list[list[Face]]:
+            seen.extend(picture.source for picture in source if isinstance(picture, Picture))
+            return super().analyze(source)
+
+    async def main() -> None:
+        with readers(Names()) as made:
+            await made.read(uploads(1), "labels-0")
+
+    asyncio.run(main())
+    assert seen == ["1.png"]

@@ -1,0 +1,146 @@
+"""Who may ask. A page of another site must not drive the server on its visitor's machine."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from mien.serve.security import host_name
+
+KEY = "a-key-of-24-characters-x"
+STREAM = "ws://127.0.0.1:8000/v1/stream"
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1:8000", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("[::1]:8000", "::1"),
+        ("[::1]", "::1"),
+        ("Evil.Example:80", "evil.example"),
+        ("", ""),
+    ],
+)
+def test_the_name_in_a_host_header(host: str, name: str) -> None:
+    assert host_name(host) == name
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "localhost:8000", "[::1]:8000"])
+def test_a_server_answers_to_this_machines_names(client: TestClient, host: str) -> None:
+    assert client.get("/v1/about", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/about", "/healthz", "/metrics"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", "", "192.168.1.7:8000"])
+def test_a_foreign_name_is_refused(client: TestClient, host: str, path: str) -> None:
+    """A site that points its own name at 127.0.0.1 would else be of one origin with the server."""
+    answer = client.get(path, headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "unknown_host")
+
+
+def test_a_name_can_be_allowed(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(allow_hosts=("faces.example",))
+    assert client.get("/healthz", headers={"Host": "Faces.example:8000"}).status_code == 200
+
+
+def test_open_to_the_network_without_a_key_it_answers_to_addresses_alone(
+    make_client: Callable[..., TestClient],
+) -> None:
+    client = make_client(host="0.0.0.0", without_key=True)
+    assert client.get("/healthz", headers={"Host": "192.168.1.7:8000"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 403
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:9999"},
+    {"Origin": "http://localhost:8000"},
+    {"Origin": "http://127.0.0.1:8000.evil.example"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=[" ".join(headers.values()) for headers in FOREIGN])
+def test_a_foreign_page_is_refused(client: TestClient, photo: bytes, headers: dict[str, str]) -> None:
+    answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg", **headers})
+    assert (answer.status_code, answer.json()["code"]) == (403, "foreign_page")
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM, headers=headers):
+        pass
+
+
+def test_its_own_page_is_not(client: TestClient, photo: bytes) -> None:
+    own = {"Origin": "http://127.0.0.1:8000", "Sec-Fetch-Site": "same-origin"}
+    answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg", **own})
+    assert answer.status_code == 200
+    with client.websocket_connect(STREAM, headers=own) as stream:
+        assert stream.receive_json()["type"] == "ready"
+
+
+def test_a_link_from_another_site_may_open_the_page(client: TestClient) -> None:
+    navigation = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    assert client.get("/", headers=navigation).status_code == 200
+
+
+def test_an_origin_can_be_allowed(make_client: Callable[..., TestClient]) -> None:
+    client = make_client(allow_origins=("https://app.example",))
+    assert client.get("/v1/about", headers={"Origin": "https://app.example"}).status_code == 200
+    assert client.get("/v1/about", headers={"Origin": "https://app.example.evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/js/main.js", "/v1/about", "/nothing", "/healthz"])
+def test_every_answer_forbids_other_hosts(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert set(" ".join(policy.values()).split()) <= {"'none'", "'self'", "blob:", "data:"}
+    assert policy["script-src"] == "'self'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_a_refusal_carries_them_too(client: TestClient) -> None:
+    assert "content-security-policy" in client.get("/", headers={"Host": "evil.example"}).headers
+
+
+class TestKey:
+    @pytest.fixture
+    def keyed(self, make_client: Callable[..., TestClient]) -> TestClient:
+        return make_client(api_key=KEY)
+
+    @pytest.mark.parametrize("path", ["/v1/about", "/metrics", "/v1/nothing"])
+    @pytest.mark.parametrize(
+        "headers",
+        [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEY}"}, {"X-API-Key": KEY[:-1]}],
+        ids=["none", "wrong", "basic", "cut"],
+    )
+    def test_without_it_nothing_is_told(self, keyed: TestClient, path: str, headers: dict[str, str]) -> None:
+        answer = keyed.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "key_needed")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+    @pytest.mark.parametrize("headers", [{"Authorization": f"bearer {KEY}"}, {"X-API-Key": KEY}])
+    def test_with_it_all_is(self, keyed: TestClient, headers: dict[str, str]) -> None:
+        assert keyed.get("/v1/about", headers=headers).status_code == 200
+
+    @pytest.mark.parametrize("path", ["/", "/js/main.js", "/healthz", "/docs", "/openapi.json"])
+    def test_page_and_health_ask_for_none(self, keyed: TestClient, path: str) -> None:
+        assert keyed.get(path).status_code == 200
+
+    def test_a_page_shows_it_among_the_subprotocols(self, keyed: TestClient) -> None:
+        """`new WebSocket` cannot send headers of its own."""
+        coded = base64.urlsafe_b64encode(KEY.encode()).decode().rstrip("=")
+        with keyed.websocket_connect(STREAM, subprotocols=["mien.v1", f"mien.key.{coded}"]) as stream:
+            assert stream.receive_json()["type"] == "ready"
+            assert stream.accepted_subprotocol == "mien.v1"
+
+    @pytest.mark.parametrize("protocols", [[], ["mien.v1", "mien.key.d3Jvbmc"], ["mien.key.%%%"]])
+    def test_a_stream_without_it_is_refused(self, keyed: TestClient, protocols: list[str]) -> None:
+        with pytest.raises(WebSocketDisconnect), keyed.websocket_connect(STREAM, subprotocols=protocols):
+            pass

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import av
+import numpy as np
+import pytest
+
+from mien.geometry import Box, Detection
+from mien.video.frame import VideoFrame
+from mien.video.stages.detect import Finder, Found
+
+RATE = 30
+Scene = Callable[[int], Sequence[Box]]
+
+
+class Scripted:
+    """A detector that reads a picture's number from its first pixel, and finds what the scene has there."""
+
+    def __init__(self, scene: Scene, *, scale: float = 1.0) -> None:
+        self.asked: list[int] = []
+        self._scene, self._scale = scene, scale
+
+    def detect(self, image_rgb: np.ndarray) -> list[Detection]:
+        number = int(image_rgb[0, 0, 0])
+        self.asked.append(number)
+        points = np.arange(12, dtype=np.float32).reshape(6, 2) + number
+        boxes = [tuple(value * self._scale for value in box) for box in self._scene(number)]
+        return [Detection(box, 0.5 + number / 200, points) for box in boxes]  # type: ignore[arg-type]
+
+
+def frame(number: int, *, level: int = 100, rate: float = RATE) -> VideoFrame:
+    pixels = np.full((36, 64, 3), level, np.uint8)
+    pixels[:2, :2] = number
+    return VideoFrame(number, number / rate, number, av.VideoFrame.from_ndarray(pixels, "rgb24"))
+
+
+def find(
+    scene: Scene, count: int, *, every_s: float = 0.1, level: Callable[[int], int] = lambda _: 100
+) -> tuple[list[Found], list[int]]:
+    detector = Scripted(scene)
+    finder = Finder(detector, every_s=every_s, detail=64)
+    found = [done for i in range(count) for done in finder.feed(frame(i, level=level(i)))]
+    return found + finder.finish(), detector.asked
+
+
+def sliding(number: int) -> list[Box]:
+    return [(10 + number * 0.5, 5, 12, 12)]
+
+
+def test_every_picture_comes_out_once_and_in_order() -> None:
+    found, _ = find(sliding, 20)
+    assert [it.frame.index for it in found] == list(range(20))
+
+
+def test_a_steady_face_is_detected_in_one_picture_of_three_and_lies_between_in_the_others() -> None:
+    found, asked = find(sliding, 31)
+    assert asked == list(range(0, 31, 3))
+    assert [it.detected for it in found[:4]] == [True, False, False, True]
+    for it in found:
+        (face,) = it.detections
+        assert face.box == pytest.approx(sliding(it.frame.index)[0])
+        assert face.confidence == pytest.approx(0.5 + it.frame.index / 200)
+        assert face.keypoints == pytest.approx(np.arange(12).reshape(6, 2) + it.frame.index)
+
+
+@pytest.mark.parametrize(
+    ("name", "scene"),
+    [
+        ("comes", lambda i: [(5, 5, 10, 10)] + [(40, 5, 10, 10)] * (i >= 16)),
+        ("leaves", lambda i: [(5, 5, 10, 10)] * (i < 16)),
+        ("jumps", lambda i: [(5, 5, 10, 10) if i < 16 else (25, 5, 10, 10)]),
+        ("comes near", lambda i: [(10, 5, 10, 10), (17 if 15 <= i <= 18 else 40, 5, 10, 10)]),
+    ],
+)
+def test_where_a_face_changes_every_picture_is_looked_at(name: str, scene: Scene) -> None:
+    found, asked = find(scene, 31)
+    assert {16, 17} <= set(asked)
+    for it in found[15:19]:
+        assert [face.box for face in it.detections] == [tuple(box) for box in scene(it.frame.index)]
+    assert len(asked) < 20
+
+
+def test_a_cut_is_looked_at_from_both_sides() -> None:
+    found, _ = find(
+        lambda i: [(5, 5, 10, 10) if i < 17 else (6, 6, 10, 10)], 31, level=lambda i: 40 if i < 17 else 200
+    )
+    assert [it.frame.index for it in found if it.cut] == [17]
+    assert found[16].detected
+    assert found[17].detected
+    assert found[16].detections[0].box == (5, 5, 10, 10)
+
+
+def test_a_slow_change_of_light_is_no_cut() -> None:
+    found, _ = find(sliding, 60, level=lambda i: 40 + 3 * i)
+    assert not any(it.cut for it in found)
+
+
+def test_without_skipping_each_picture_is_given_back_at_once() -> None:
+    finder = Finder(Scripted(sliding), every_s=0.0)
+    assert all(len(finder.feed(frame(i))) == 1 for i in range(10))
+
+
+def test_at_few_pictures_a_second_none_is_skipped() -> None:
+    detector = Scripted(sliding)
+    finder = Finder(detector)
+    for i in range(10):
+        finder.feed(frame(i, rate=5))
+    assert detector.asked == list(range(10))
+
+
+def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_whole() -> None:
+    finder = Finder(Scripted(lambda _: [(20, 10, 12, 12)], scale=0.5), detail=32)
+    (found,) = finder.feed(frame(0))
+    assert found.detections[0].box == pytest.approx((20, 10, 12, 12))
+    assert found.detections[0].keypoints == pytest.approx(2 * np.arange(12).reshape(6, 2))
+
+
+def test_what_was_saved_goes_on_as_if_it_had_not_been() -> None:
+    whole, _ = find(sliding, 31)
+    first, second = Finder(Scripted(sliding)), Finder(Scripted(sliding))
+    begun = [done for i in range(16) for done in first.feed(frame(i))]
+    assert first.idle
+    second.restore(json.loads(json.dumps(first.state())))
+    rest = [done for i in range(16, 31) for done in second.feed(frame(i))] + second.finish()
+    assert [[f.box for f in it.detections] for it in begun + rest] == [
+        [f.box for f in it.detections] for it in whole
+    ]

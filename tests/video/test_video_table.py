@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import mien.video.output.table_file as table_file
+from mien.emotions import ABSTAIN, FERPLUS, VOTES
+from mien.errors import UsageError
+from mien.inference.face import Face
+from mien.models.card import Head
+from mien.video.output.table import CsvForm, JsonForm, JsonLinesForm, columns, rows, to_frame
+from mien.video.output.table_file import open_table
+from mien.video.results import FrameResult, TrackedFace
+from mien.video.summary import Tally, summary
+
+HEAD = Head("votes", VOTES, ABSTAIN)
+
+
+def said(top: str, share: float = 0.8) -> Face:
+    emotions = {name: share if name == top else (1 - share) / 7 for name in FERPLUS}
+    return Face((10.004, 20, 30, 40), 0.91234, emotions, {"unknown": 0.03, "not a face": 0.01})
+
+
+def face(person: int, top: str, *, raw: str | None = None, share: float = 0.8) -> TrackedFace:
+    return TrackedFace(person, said(top, share), said(raw or top), detected=person == 1)
+
+
+def results(tops: list[dict[int, str]], *, rate: float = 10, source: str = "a.mp4") -> list[FrameResult]:
+    return [
+        FrameResult(source, i, i / rate, tuple(face(*it) for it in people.items()))
+        for i, people in enumerate(tops)
+    ]
+
+
+SCENE = results([{1: "happy", 2: "sad"}, {}, {1: "fear"}])
+
+
+def test_a_row_a_face_and_one_for_a_picture_without() -> None:
+    made = [row for result in SCENE for row in rows(result)]
+    assert [(row["frame"], row.get("face_id")) for row in made] == [(0, 1), (0, 2), (1, None), (2, 1)]
+    assert set(made[0]) == set(columns(HEAD))
+
+
+def test_smoothed_and_raw_have_columns_of_their_own() -> None:
+    (row,) = rows(FrameResult("a", 0, 0.0, (face(1, "happy", raw="sad"),)))
+    assert (row["top"], row["happy"], row["raw_happy"], row["raw_sad"]) == ("happy", 0.8, 0.028571, 0.8)
+    assert (row["x"], row["box_height"], row["confidence"]) == (10.0, 40, 0.9123)
+
+
+def test_csv_reads_back_with_pythons_own_reader() -> None:
+    form = CsvForm(columns(HEAD))
+    text = form.begin() + "".join(form.result(result) for result in SCENE) + form.end([])
+    read = list(csv.DictReader(io.StringIO(text)))
+    assert [row["face_id"] for row in read] == ["1", "2", "", "1"]
+    assert float(read[1]["sad"]) == 0.8
+
+
+def test_json_is_one_document_with_errors_at_its_end() -> None:
+    form = JsonForm("model")
+    parts = [form.begin(), *map(form.result, SCENE), form.end([{"source": "b", "error": "cut"}])]
+    document = json.loads("".join(parts))
+    assert document["results"] == json.loads(json.dumps([result.to_dict() for result in SCENE]))
+    assert document["errors"] == [{"source": "b", "error": "cut"}]
+    assert json.loads(form.begin() + form.end([])) == {"model": "model", "results": [], "errors": []}
+
+
+def test_json_lines_have_the_tables_columns() -> None:
+    lines = "".join(map(JsonLinesForm().result, SCENE)).splitlines()
+    assert [json.loads(line) for line in lines] == [row for result in SCENE for row in rows(result)]
+
+
+def test_the_pandas_table_holds_the_rows() -> None:
+    frame = to_frame(SCENE)
+    assert list(frame.columns) == columns(HEAD)
+    assert frame["face_id"].tolist() == [1, 2, pd.NA, 1]
+    assert frame.loc[1, "sad"] == 0.8
+    assert str(frame["detected"].dtype) == "boolean"
+    assert list(to_frame([]).columns)[:4] == ["source", "frame", "time_s", "face_id"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
+def test_a_table_gone_on_with_is_the_table_in_one_go(tmp_path: Path, form: str) -> None:
+    """What an interrupted run wrote behind the point that it goes on from is dropped."""
+    whole, broken = tmp_path / f"whole.{form}", tmp_path / f"broken.{form}"
+    many = [result for i in range(5) for result in SCENE]
+    with open_table(whole, form, model="m", head=HEAD) as table:
+        for result in many:
+            table.write(result)
+    offset = []
+
+    def interrupted() -> None:
+        with open_table(broken, form, model="m", head=HEAD) as table:
+            for result in many[:7]:
+                table.write(result)
+            offset.append(table.sync())
+            table.write(many[0])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert broken.exists()  # what was read is kept
+    with open_table(broken, form, model="m", head=HEAD, offset=offset[0]) as table:
+        for result in many[7:]:
+            table.write(result)
+    if form == "parquet":
+        assert pq.read_table(broken).equals(pq.read_table(whole))
+    else:
+        assert broken.read_bytes() == whole.read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_parquet_holds_the_rows_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_file, "_PARQUET_ROWS", 3)
+    with open_table(tmp_path / "t.parquet", "parquet", model="m", head=HEAD) as table:
+        for result in SCENE * 2:
+            table.write(result)
+    read = pd.read_parquet(tmp_path / "t.parquet")
+    assert pq.ParquetFile(tmp_path / "t.parquet").num_row_groups == 3
+    wanted = to_frame(SCENE * 2)
+    assert list(read.columns) == list(wanted.columns)
+    assert read["face_id"].tolist()[:2] == [1, 2]
+    assert read["raw_sad"].tolist() == pytest.approx(wanted["raw_sad"].tolist(), nan_ok=True)
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "t.csv"
+    with pytest.raises(UsageError, match="cannot be written"), open_table(path, "csv", model="m", head=HEAD):
+        pass
+
+
+# Ten pictures a second: one second of happy, half of neutral, one of nobody, one of happy.
+STORY: list[dict[int, str]] = [{1: "happy"}] * 10 + [{1: "neutral"}] * 5 + [{}] * 10 + [{1: "happy"}] * 10
+
+
+def test_time_shares_switches_and_runs_of_a_known_story() -> None:
+    (person,) = summary(to_frame(results(STORY))).to_dict("records")
+    assert person["seconds"] == pytest.approx(2.5)
+    assert (person["first_s"], person["last_s"]) == (0, pytest.approx(3.4))
+    assert person["share_happy"] == pytest.approx(2.0 / 2.5)
+    assert person["share_neutral"] == pytest.approx(0.5 / 2.5)
+    assert (person["top"], person["switches"]) == ("happy", 1)  # none over the second without the face
+    assert (person["longest"], person["longest_s"]) == ("happy", pytest.approx(1.0))
+    assert sum(value for name, value in person.items() if str(name).startswith("share_")) == pytest.approx(1)
+
+
+def test_a_run_goes_on_over_a_blink_of_the_detector() -> None:
+    tops: list[dict[int, str]] = [{1: "happy"}] * 5 + [{}] * 2 + [{1: "happy"}] * 5
+    (person,) = summary(to_frame(results(tops))).to_dict("records")
+    assert (person["switches"], person["longest_start_s"]) == (0, 0)
+    assert person["longest_s"] == pytest.approx(1.0)
+
+
+def test_pictures_far_apart_count_for_the_time_between_them() -> None:
+    (person,) = summary(to_frame(results([{1: "happy"}, {1: "sad"}, {1: "sad"}], rate=0.5))).to_dict(
+        "records"
+    )
+    assert person["seconds"] == pytest.approx(6)
+    assert person["share_sad"] == pytest.approx(4 / 6)
+    assert (person["switches"], person["longest"]) == (1, "sad")
+
+
+def test_each_clip_and_person_has_a_row() -> None:
+    both = results([{1: "happy", 2: "sad"}] * 3) + results([{1: "fear"}] * 3, source="b.mp4")
+    table = summary(to_frame(both))
+    assert table[["source", "face_id", "top"]].values.tolist() == [
+        ["a.mp4", 1, "happy"],
+        ["a.mp4", 2, "sad"],
+        ["b.mp4", 1, "fear"],
+    ]
+    assert summary(to_frame(results([{}]))).empty
+
+
+def test_the_summary_of_the_file_is_that_of_the_results(tmp_path: Path) -> None:
+    with open_table(tmp_path / "t.csv", "csv", model="m", head=HEAD) as table:
+        for result in results(STORY):
+            table.write(result)
+    read = summary(pd.read_csv(tmp_path / "t.csv"))
+    pd.testing.assert_frame_equal(read, summary(to_frame(results(STORY))))
+
+
+def test_a_tally_that_was_saved_goes_on_as_if_it_had_not_been() -> None:
+    whole, first, second = Tally("a.mp4"), Tally("a.mp4"), Tally("a.mp4")
+    for i, result in enumerate(results(STORY)):
+        whole.write(result)
+        (first if i < 13 else second).write(result)
+        if i == 12:
+            second.restore(json.loads(json.dumps(first.state())))
+    assert second.people() == whole.people()
+
+
+def test_a_table_without_the_columns_is_refused() -> None:
+    with pytest.raises(UsageError, match="time_s"):
+        summary(pd.DataFrame({"source": [], "frame": []}))
