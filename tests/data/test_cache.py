@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import cache, hashing, load
-from mien.data import load as sources
+from mien.data import cache, hashing, load, sources
 from mien.data.table import FaceTable
 
 Rows = Callable[..., list[str]]

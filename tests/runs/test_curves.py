@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -21,7 +20,6 @@ from mien.runs.curves import (
     draw_run,
     read_curves,
 )
-from mien.runs.recipe import Recipe
 
 METRICS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,votes_loss,gap,best"
 ROWS = [
@@ -103,14 +101,6 @@ def test_a_gap_that_never_opens_has_no_mark(tmp_path: Path) -> None:
     on = axes()
     draw_gap(on, read_curves(write(tmp_path, 1)))
     assert not on.texts
-
-
-def test_what_a_real_run_writes_can_be_drawn(whole: Callable[..., Path], tiny: Callable[..., Recipe]) -> None:
-    curves = read_curves(whole(tiny()))
-    assert len(curves.epochs["epoch"]) == 2
-    assert len(curves.steps["lr"]) == 8
-    for draw in (draw_loss, draw_accuracy, draw_learning_rate, draw_gap):
-        draw(axes(), curves)
 
 
 def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from mien.data.load import load
+from mien.data.sources import load
 from mien.data.table import BadRow, FaceTable, not_in
 
 __all__ = ["BadRow", "FaceTable", "load", "not_in"]

@@ -1,4 +1,4 @@
-"""What the tests of the study share: a cache of their own, and small tables whose answers are known."""
+"""What all tests share: a cache of their own, and small tables whose contents are known."""
 
 from __future__ import annotations
 
