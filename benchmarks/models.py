@@ -26,8 +26,8 @@ from rich.table import Table
 
 from mien.data import FaceTable, load
 from mien.emotions import FER2013
-from mien.evaluate.metrics.classification import accuracy, bootstrap_interval, confusion, macro_f1
-from mien.evaluate.predictions import align
+from mien.evaluation.metrics.classification import accuracy, bootstrap_interval, confusion, macro_f1
+from mien.evaluation.predictions import align
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import shipped
 from predict import machine

@@ -68,7 +68,7 @@ class _Enough(Exception):
 def work(asked: argparse.Namespace) -> Timed:
     """Train one recipe here until it reaches the goal; the clock starts now."""
     from mien.runs.recipe import load_recipe
-    from mien.train import api as start
+    from mien.training import api as start
 
     plan = load_recipe(asked.recipe, tuple(asked.changes))
     rows: list[tuple[float, float, float]] = []
@@ -205,8 +205,8 @@ def main() -> None:
 
 
 def _print(found: list[Timed], asked: argparse.Namespace) -> None:
-    from mien.train.api import choose_device
-    from mien.train.run_folder import processor
+    from mien.training.api import choose_device
+    from mien.training.run_folder import processor
 
     device = choose_device(asked.device)
     machine = processor()

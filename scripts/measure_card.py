@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 from mien.data import load
-from mien.evaluate.latency import time_one_face
-from mien.export.calibrate import completed_card, measure
-from mien.export.card import write_card
+from mien.evaluation.latency import time_one_face
+from mien.exporting.calibrate import completed_card, measure
+from mien.exporting.card import write_card
 from mien.models.registry import find_model
 
 

@@ -34,7 +34,7 @@ from statistics import mean, pstdev
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-RECIPES = ROOT / "src" / "mien" / "train" / "recipes"
+RECIPES = ROOT / "src" / "mien" / "runs" / "recipes"
 SPLIT = "PublicTest"
 
 # Fixed before any of them was trained: no member is chosen by its score.
@@ -244,12 +244,12 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
     import numpy as np
 
     from mien.data import load
-    from mien.evaluate.evaluation import DataSource, evaluate, write_json
-    from mien.evaluate.predictions import predict_split
+    from mien.evaluation.predictions import predict_split
+    from mien.evaluation.result import DataSource, evaluate, write_json
     from mien.models.ensemble import Ensemble
     from mien.models.tta import Views
     from mien.models.tta_classifier import Augmented
-    from mien.train.classifier import TorchClassifier
+    from mien.training.classifier import TorchClassifier
 
     table = load(work.data, votes=work.votes)
     short: dict[str, Any] = {}
@@ -294,8 +294,8 @@ def over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def save_small(folder: Path, place: Path) -> None:
     """The best weights of a run, their matrices in half precision: to go on from, and to teach with."""
-    from mien.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-    from mien.train.run_folder import BEST
+    from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+    from mien.training.run_folder import BEST
 
     best = read_checkpoint(folder / BEST)
     tensors = {

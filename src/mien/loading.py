@@ -45,7 +45,7 @@ def open_classifier(model: str, head: str) -> Opened:
         return OnnxClassifier(model, head=head)
     if find_spec("torch") is None:
         raise MissingExtra("A training run", "train")
-    from mien.train.classifier import TorchClassifier
+    from mien.training.classifier import TorchClassifier
 
     return TorchClassifier(model, head=head)
 

@@ -193,9 +193,9 @@ def test_faces_of_contempt_are_never_left_out_unsaid(folder, tmp_path):
 
 def test_a_training_run_is_scored_by_its_best_network(folder, tmp_path):
     from mien.runs.recipe import load_recipe, to_toml
-    from mien.train.checkpoint import Checkpoint, write_checkpoint
-    from mien.train.classifier import TorchClassifier
-    from mien.train.network.model import build_network
+    from mien.training.checkpoint import Checkpoint, write_checkpoint
+    from mien.training.classifier import TorchClassifier
+    from mien.training.network.model import build_network
 
     changes = ("network.backbone=tinynet_e", "network.init=random", "network.size=48")
     recipe = load_recipe("quick", changes)
@@ -298,8 +298,8 @@ def test_folders_of_another_data_set_are_read_by_a_label_map(folder, tmp_path):
 
 def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
     from mien.runs.recipe import load_recipe, to_toml
-    from mien.train.checkpoint import Checkpoint, write_checkpoint
-    from mien.train.network.model import build_network
+    from mien.training.checkpoint import Checkpoint, write_checkpoint
+    from mien.training.network.model import build_network
 
     changes = (
         "network.backbone=tinynet_e",

@@ -20,7 +20,7 @@ from mien.images.decode import read_picture
 from mien.images.framing import FER2013_FRAMING
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import find_model
-from mien.train.explainer import Explainer
+from mien.training.explainer import Explainer
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -61,7 +61,7 @@ def test_the_network_that_is_explained_answers_as_the_file_that_ships() -> None:
 
 
 def test_a_run_is_explained_on_a_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mien.train import api as start
+    from mien.training import api as start
 
     monkeypatch.setattr(start, "draw_run", lambda folder: None)
     run = tmp_path / "run"

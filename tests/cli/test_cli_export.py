@@ -19,19 +19,19 @@ from mien.data import load
 from mien.data.synthetic.faces import faces
 from mien.emotions import FERPLUS_COLUMNS, VOTES
 from mien.errors import MissingExtra, ModelError, UsageError
-from mien.evaluate.calibration.conformal import prediction_set
-from mien.evaluate.calibration.temperature import halves, match_confidence
-from mien.evaluate.metrics.classification import accuracy, confusion
+from mien.evaluation.calibration.conformal import prediction_set
+from mien.evaluation.calibration.temperature import halves, match_confidence
+from mien.evaluation.metrics.classification import accuracy, confusion
 from mien.files import sha256_file
 from mien.models.card import read_card
 from mien.models.onnx import OnnxClassifier
 from mien.models.tta_classifier import Augmented
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, to_toml
-from mien.train.checkpoint import Checkpoint, write_checkpoint
-from mien.train.distributed import World
-from mien.train.network.model import build_network
-from mien.train.run_folder import describe
+from mien.training.checkpoint import Checkpoint, write_checkpoint
+from mien.training.distributed import World
+from mien.training.network.model import build_network
+from mien.training.run_folder import describe
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -242,7 +242,7 @@ def test_a_file_of_another_kind_is_refused_before_any_work(place: Path, tmp_path
 
 
 def test_without_torch_it_says_what_to_install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mien.export.onnx", None)
+    monkeypatch.setitem(sys.modules, "mien.exporting.onnx", None)
     result = _export(place / "run")
     assert isinstance(result.exception, MissingExtra)
     assert "mien[train]" in str(result.exception)

@@ -58,8 +58,8 @@ def test_study_needs_no_torch(tmp_path: Path, small: Path, model: Path) -> None:
         "import sys\n"
         "for name in ('torch', 'torchvision', 'timm'): sys.modules[name] = None\n"
         "from mien.cli.app import app\n"
-        "from mien.reports import report\n"
-        "report.DAMAGED_FACES = 2\n"
+        "from mien.reports import study\n"
+        "study.DAMAGED_FACES = 2\n"
         f"app(['study', '--data', {str(small)!r}, '--model', {str(model)!r}, "
         f"'--out', {str(tmp_path / 'out')!r}])\n"
     )

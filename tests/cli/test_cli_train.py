@@ -23,10 +23,10 @@ from mien.data.synthetic.faces import faces as draw_faces
 from mien.errors import MissingExtra, RecipeError, ResumeError, SourceNotFound, UsageError
 from mien.runs.history import Epoch
 from mien.runs.recipe import load_recipe, recipe_names
-from mien.train import api as start
-from mien.train.checkpoint import read_checkpoint
-from mien.train.reporter import Progress
-from mien.train.run_folder import BEST
+from mien.training import api as start
+from mien.training.checkpoint import read_checkpoint
+from mien.training.reporter import Progress
+from mien.training.run_folder import BEST
 
 Run = Callable[..., Result]
 
@@ -166,8 +166,8 @@ def test_what_cannot_be_meant_is_refused_with_the_way_out(
 
 
 def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "mien.train.api", None)
-    monkeypatch.delattr("mien.train.api", raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "mien.training.api", None)
+    monkeypatch.delattr("mien.training.api", raising=False)
     result = CliRunner().invoke(app, ["train", "--data", "synthetic"])
     assert isinstance(result.exception, MissingExtra)
     assert "pip install 'mien[train]'" in str(result.exception)
@@ -288,7 +288,7 @@ def test_the_weights_that_ship_are_tuned_to_another_data_set(
     mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a learning rate of nought, the head that is kept is the shipped one."""
-    from mien.train.classifier import load_network
+    from mien.training.classifier import load_network
 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     write_numbered_folder(tmp_path / "faces")

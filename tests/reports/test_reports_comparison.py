@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mien.evaluate.comparison import Meeting
+from mien.evaluation.comparison import Meeting
 from mien.reports.comparison import Comparison, hold_together, parts
 from mien.reports.figures.style import new_figure
 from mien.testing.fakes import overhang

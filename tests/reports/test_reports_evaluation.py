@@ -14,12 +14,12 @@ from sklearn import metrics as sk
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, VOTES
-from mien.evaluate.evaluation import DataSource, evaluate
-from mien.evaluate.extended import look_deeper
-from mien.evaluate.fairness import Grouping, score_groups
-from mien.evaluate.predictions import Predictions, predict_split
-from mien.evaluate.robustness import measure_robustness
-from mien.evaluate.voters import VotedAnswers, predict_votes
+from mien.evaluation.extended import look_deeper
+from mien.evaluation.fairness import Grouping, score_groups
+from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.result import DataSource, evaluate
+from mien.evaluation.robustness import measure_robustness
+from mien.evaluation.voters import VotedAnswers, predict_votes
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
 from mien.reports import evaluation as judging

@@ -13,7 +13,7 @@ from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.emotions import VOTES
 from mien.errors import DataError
-from mien.evaluate.predictions import predict_split
+from mien.evaluation.predictions import predict_split
 from mien.reports import study as report
 from mien.reports.figures import examples as at_work
 from mien.reports.network import Network

@@ -21,7 +21,7 @@ from mien.runs.scaling import (
     measure,
     multipliers,
 )
-from mien.train.network.model import build_network
+from mien.training.network.model import build_network
 
 BY_NAME = {backbone.name: backbone for backbone in BACKBONES}
 # Layers a stage of b0, stages 1 to 7. Source: table 1 of Tan & Le 2019.

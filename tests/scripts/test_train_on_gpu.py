@@ -17,15 +17,15 @@ import pytest
 import torch
 
 from mien.data import load
-from mien.evaluate.metrics.classification import accuracy, confusion
+from mien.evaluation.metrics.classification import accuracy, confusion
 from mien.models.tta_classifier import Augmented
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, load_recipe, to_toml
-from mien.train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from mien.train.classifier import TorchClassifier
-from mien.train.distributed import World
-from mien.train.network.model import build_network
-from mien.train.run_folder import describe
+from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from mien.training.classifier import TorchClassifier
+from mien.training.distributed import World
+from mien.training.network.model import build_network
+from mien.training.run_folder import describe
 
 ROOT = Path(__file__).parent.parent.parent
 

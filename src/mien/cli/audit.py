@@ -13,7 +13,7 @@ from mien.models.registry import DEFAULT
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.audit.precision import Precision
+    from mien.auditing.precision import Precision
 
 _NONE = "none"
 
@@ -41,9 +41,9 @@ def audit(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    from mien.audit.audit import DETECTORS, write
-    from mien.audit.audit import audit as look
-    from mien.audit.inputs import ask
+    from mien.auditing.audit import DETECTORS, write
+    from mien.auditing.audit import audit as look
+    from mien.auditing.inputs import ask
     from mien.data import load
     from mien.detection.single_face import CloseUp
     from mien.models.onnx import OnnxClassifier

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mien.errors import UsageError
-from mien.evaluate.run import Labels
+from mien.evaluation.run import Labels
 from mien.loading import TrainedOn, is_run, open_classifier, question_of, trained_on
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.emotions import BinaryFraming
-    from mien.evaluate.comparison import Answers
+    from mien.evaluation.comparison import Answers
     from mien.reports.comparison import Comparison
     from mien.reports.document import Chapter
     from mien.reports.training import Learning
@@ -62,7 +62,7 @@ def compare(
     import numpy as np
     from rich.console import Console
 
-    from mien.evaluate.comparison import meet
+    from mien.evaluation.comparison import meet
     from mien.reports.comparison import hold_together
 
     runs = [Path(model) for model in models if is_run(model)]
@@ -152,7 +152,7 @@ def _question(models: Sequence[str], framing: str | None) -> BinaryFraming | Non
 
 
 def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryFraming | None) -> Answers:
-    from mien.evaluate.comparison import answers_of, read_answers
+    from mien.evaluation.comparison import answers_of, read_answers
 
     if _is_csv(model):
         return read_answers(Path(model))
@@ -161,9 +161,9 @@ def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryFraming 
 
     from mien.data import load
     from mien.data.folders.labels import NO_MAP, label_map
-    from mien.evaluate.binary import framed
-    from mien.evaluate.predictions import predict_split
-    from mien.evaluate.questions import predict_question
+    from mien.evaluation.binary import framed
+    from mien.evaluation.predictions import predict_split
+    from mien.evaluation.questions import predict_question
 
     own = question_of(model)
     head = own or _HEADS[labels]

@@ -15,7 +15,7 @@ from mien.loading import is_run, question_of
 if TYPE_CHECKING:
     from mien.models.card import Framing
     from mien.reports.document import Chapter, Part
-    from mien.train.explainer import Explainer
+    from mien.training.explainer import Explainer
 
 # The faces that are painted over to see whether the maps tell the truth; each is asked about four times.
 _TRIED = 300
@@ -55,7 +55,7 @@ def explain(
         raise UsageError("say what to explain: photos, or --data PATH (or --data synthetic).")
     head = head or question_of(model) or "fer2013"
     try:
-        from mien.train.explainer import Explainer
+        from mien.training.explainer import Explainer
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
     from mien.reports.document import Document

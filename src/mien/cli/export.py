@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.export.calibrate import MeasuredHead
-    from mien.export.onnx import Exported
+    from mien.exporting.calibrate import MeasuredHead
+    from mien.exporting.onnx import Exported
 
 
 def export(
@@ -58,8 +58,8 @@ def export(
     Proves on every face of the split that torch and ONNX Runtime agree; where not, it writes nothing.
     """
     try:
-        from mien.export.onnx import check_place, export_run
-        from mien.train.classifier import load_run
+        from mien.exporting.onnx import check_place, export_run
+        from mien.training.classifier import load_run
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Exporting (package {error.name!r})", "train") from error
     from rich.console import Console
@@ -80,15 +80,15 @@ def export(
         if int8:
             import numpy as np
 
-            from mien.export.quantize import quantize_export
+            from mien.exporting.quantize import quantize_export
 
             status.update("Quantising to eight bits")
             done.append(quantize_export(done[0], table, np.random.default_rng(0), split=split))
             _show_int8(done[1], split, console)
         if calibrate:
-            from mien.evaluate.latency import time_one_face
-            from mien.export.calibrate import completed_card, measure
-            from mien.export.card import write_card
+            from mien.evaluation.latency import time_one_face
+            from mien.exporting.calibrate import completed_card, measure
+            from mien.exporting.card import write_card
 
             for exported in done:
                 measured = measure(exported, table, split, tta=tta, tell=status.update)

@@ -83,7 +83,7 @@ def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
     from mien.reports.study import Subject
 
     if is_run(model):
-        from mien.train.classifier import TorchClassifier
+        from mien.training.classifier import TorchClassifier
 
         first = TorchClassifier(Path(model), head="fer2013")
         heads, network, temperature = first.heads, network_of_run(Path(model)), 1.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.data.table import FaceTable
-    from mien.evaluate.verification import Check
+    from mien.evaluation.verification import Check
     from mien.models.registry import Model
 
 # What each head is held against.
@@ -115,9 +115,9 @@ def _verify_model(
 def _verify_head(model: Model, head: str, table: FaceTable, split: str) -> Verified:
     import numpy as np
 
-    from mien.evaluate.evaluation import DataSource, evaluate
-    from mien.evaluate.predictions import predict_split
-    from mien.evaluate.verification import check_figures
+    from mien.evaluation.predictions import predict_split
+    from mien.evaluation.result import DataSource, evaluate
+    from mien.evaluation.verification import check_figures
     from mien.models.onnx import OnnxClassifier
 
     classifier = OnnxClassifier(model.onnx, head=head, device="cpu")

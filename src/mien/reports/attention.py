@@ -1,6 +1,6 @@
 """Which part of faces answers rest on: maps of heat, their mean by emotion, and whether they are true.
 
-The maps come from elsewhere (`mien.train.gradcam`), so that nothing here needs PyTorch.
+The maps come from elsewhere (`mien.training.gradcam`), so that nothing here needs PyTorch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mien.data.table import FaceTable
 from mien.emotions import NEITHER, binary_framing
 from mien.errors import UsageError
-from mien.evaluate.predictions import truth_of
+from mien.evaluation.predictions import truth_of
 from mien.reports.document import Part
 from mien.reports.figures import attention as drawing
 
@@ -42,7 +42,7 @@ class Reasoned(Protocol):
 
 
 class Reasoner(Protocol):
-    """A model that says what it looks at, as `mien.train.explainer.Explainer` does."""
+    """A model that says what it looks at, as `mien.training.explainer.Explainer` does."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mien.audit.findings import Finding
-from mien.audit.precision import Precision
+from mien.auditing.findings import Finding
+from mien.auditing.precision import Precision
 from mien.data.table import FaceTable
 from mien.reports.document import Part
 from mien.reports.figures.style import COLOURS, QUIET, draw_faces, quiet

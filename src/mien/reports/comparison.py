@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.comparison import Meeting
-from mien.evaluate.metrics import classification as metrics
-from mien.evaluate.metrics.significance import Paired, compare, holm, verdict
+from mien.evaluation.comparison import Meeting
+from mien.evaluation.metrics import classification as metrics
+from mien.evaluation.metrics.significance import Paired, compare, holm, verdict
 from mien.reports.document import Part
 from mien.reports.figures.style import COLOURS, QUIET, quiet
 

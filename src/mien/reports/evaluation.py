@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from mien.emotions import FER2013
-from mien.evaluate.evaluation import Evaluation
-from mien.evaluate.extended import Depth, look_deeper
-from mien.evaluate.fairness import GroupScores
-from mien.evaluate.predictions import Predictions
-from mien.evaluate.robustness import Robustness
-from mien.evaluate.voters import VotedAnswers, voted_answers
+from mien.evaluation.extended import Depth, look_deeper
+from mien.evaluation.fairness import GroupScores
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.result import Evaluation
+from mien.evaluation.robustness import Robustness
+from mien.evaluation.voters import VotedAnswers, voted_answers
 from mien.models.card import Card
 from mien.reports.document import Chapter, Document, Part
 from mien.reports.evaluation_believed import trust_parts

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.evaluate.metrics.calibration import coverage_curve
-from mien.evaluate.predictions import Predictions
+from mien.evaluation.metrics.calibration import coverage_curve
+from mien.evaluation.predictions import Predictions
 from mien.reports.document import Part
 from mien.reports.figures import calibration as trust
 from mien.reports.figures.scores import thinned

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.evaluate.extended import Depth
-from mien.evaluate.metrics import classification as metrics
-from mien.evaluate.metrics.classification import confusion
-from mien.evaluate.predictions import Predictions
+from mien.evaluation.extended import Depth
+from mien.evaluation.metrics import classification as metrics
+from mien.evaluation.metrics.classification import confusion
+from mien.evaluation.predictions import Predictions
 from mien.reports.document import Part
 from mien.reports.figures import scores
 from mien.reports.figures.scores import thinned

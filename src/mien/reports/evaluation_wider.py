@@ -10,11 +10,11 @@ import numpy as np
 
 from mien.emotions import FERPLUS, BinaryFraming, binary_framing
 from mien.errors import UsageError
-from mien.evaluate.binary import FramingScores, score_framing
-from mien.evaluate.extended import Depth
-from mien.evaluate.fairness import UNMEASURED, GroupScores
-from mien.evaluate.predictions import Predictions
-from mien.evaluate.robustness import Robustness
+from mien.evaluation.binary import FramingScores, score_framing
+from mien.evaluation.extended import Depth
+from mien.evaluation.fairness import UNMEASURED, GroupScores
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
 from mien.reports.document import Part
 from mien.reports.figures import leaderboard as board

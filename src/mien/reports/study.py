@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import mien
-from mien.audit import audit
-from mien.audit.inputs import ask
+from mien.auditing import audit
+from mien.auditing.inputs import ask
 from mien.data.table import FaceTable
 from mien.detection.single_face import CloseUp
 from mien.errors import DataError
-from mien.evaluate.metrics.votes import NO_MAJORITY, majority
-from mien.evaluate.predictions import predict_split
-from mien.evaluate.robustness import measure_robustness
+from mien.evaluation.metrics.votes import NO_MAJORITY, majority
+from mien.evaluation.predictions import predict_split
+from mien.evaluation.robustness import measure_robustness
 from mien.models.classifier import Classifier
 from mien.reports import evaluation as judging
 from mien.reports import explore, network

@@ -129,7 +129,7 @@ def measure(backbone: Backbone, heads: tuple[str, ...] = ("fer2013", "votes")) -
     """
     import torch
 
-    from mien.train.network.model import build_network
+    from mien.training.network.model import build_network
     from mien.runs.recipe import Network
 
     spec = Network(backbone=backbone.name, init="random", size=FACE_SIZE)

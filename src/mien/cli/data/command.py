@@ -101,7 +101,7 @@ def convert(
 
 def _decided(table: FaceTable, decisions: Path) -> FaceTable:
     """The table as a person decided, said in a line."""
-    from mien.audit.findings import apply, read_decisions
+    from mien.auditing.findings import apply, read_decisions
 
     made = read_decisions(decisions)
     counts = {kind: sum(each.decision == kind for each in made) for kind in ("accept", "relabel", "reject")}

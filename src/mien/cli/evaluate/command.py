@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from mien.errors import MissingExtra, UsageError
-from mien.evaluate.run import (
+from mien.evaluation.run import (
     SEED,
     Labels,
     Options,
@@ -96,10 +96,10 @@ def evaluate(
     from mien.data.folders.labels import NO_MAP
     from mien.data.folders.labels import label_map as read_map
     from mien.emotions import binary_framing
-    from mien.evaluate.evaluation import DataSource, write_json, write_predictions
-    from mien.evaluate.evaluation import evaluate as report
-    from mien.evaluate.extended import look_deeper
-    from mien.evaluate.robustness import measure_robustness
+    from mien.evaluation.extended import look_deeper
+    from mien.evaluation.result import DataSource, write_json, write_predictions
+    from mien.evaluation.result import evaluate as report
+    from mien.evaluation.robustness import measure_robustness
     from mien.models.tta import Views
 
     _check_places(json, predictions, out)

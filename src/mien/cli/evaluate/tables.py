@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.data.table import FaceTable
-    from mien.evaluate.binary import FramingScores
-    from mien.evaluate.evaluation import Evaluation
-    from mien.evaluate.extended import Depth
-    from mien.evaluate.fairness import GroupScores
-    from mien.evaluate.metrics.multilabel import MultiLabelScores
-    from mien.evaluate.metrics.votes import VoteScores
-    from mien.evaluate.robustness import Robustness
-    from mien.evaluate.scores import Scores
+    from mien.evaluation.binary import FramingScores
+    from mien.evaluation.extended import Depth
+    from mien.evaluation.fairness import GroupScores
+    from mien.evaluation.metrics.multilabel import MultiLabelScores
+    from mien.evaluation.metrics.votes import VoteScores
+    from mien.evaluation.result import Evaluation
+    from mien.evaluation.robustness import Robustness
+    from mien.evaluation.scores import Scores
 
 
 def notes(table: FaceTable) -> Iterator[str]:
@@ -31,7 +31,7 @@ def render(evaluation: Evaluation, depth: Depth) -> Iterator[RenderableType]:
     """The parts of the report for people, top to bottom."""
     from rich.markup import escape
 
-    from mien.evaluate.fairness import UNMEASURED
+    from mien.evaluation.fairness import UNMEASURED
 
     e = evaluation
     truth = "the labels of the data" if e.labels == "fer2013" else "the majority of the FER+ votes"

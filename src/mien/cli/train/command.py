@@ -85,8 +85,8 @@ def train(
         refused = {"label-map": label_map, "folds": folds, "fold": fold, "preview": preview}
         _refuse_with_resume(recipe=recipe, set=set_, init=init, out=out, **refused)
     try:
-        from mien.train import api as start
-        from mien.train import cross_validation as rounds
+        from mien.training import api as start
+        from mien.training import cross_validation as rounds
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Training (package {error.name!r})", "train") from error
     from mien.cli.train.progress import TerminalReporter

@@ -12,7 +12,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from mien.runs.history import Epoch
-    from mien.train.reporter import Progress as Step
+    from mien.training.reporter import Progress as Step
 
 
 class TerminalReporter:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
-from mien.evaluate.calibration.conformal import prediction_set
-from mien.evaluate.calibration.temperature import Calibration, calibrate, halves
-from mien.evaluate.metrics.calibration import CoverageCurve, Reliability, reliability
-from mien.evaluate.metrics.votes import shares, voters_reliability
-from mien.evaluate.predictions import Predictions, align
+from mien.evaluation.calibration.conformal import prediction_set
+from mien.evaluation.calibration.temperature import Calibration, calibrate, halves
+from mien.evaluation.metrics.calibration import CoverageCurve, Reliability, reliability
+from mien.evaluation.metrics.votes import shares, voters_reliability
+from mien.evaluation.predictions import Predictions, align
 from mien.probabilities import tempered
 from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
 

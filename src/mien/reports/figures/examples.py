@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.predictions import Predictions
+from mien.evaluation.predictions import Predictions
 from mien.reports.document import Part
 from mien.reports.figures.style import draw_faces
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.emotions import VOTES
-from mien.evaluate.mistakes import ConfusedPair, Mistake, confident_mistakes, confused_pairs
-from mien.evaluate.predictions import Predictions
+from mien.evaluation.mistakes import ConfusedPair, Mistake, confident_mistakes, confused_pairs
+from mien.evaluation.predictions import Predictions
 from mien.reports.document import Part
 from mien.reports.figures.style import draw_faces
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluate.metrics import classification as metrics
-from mien.evaluate.metrics.curves import PrecisionRecall, Roc, precision_recall, roc
-from mien.evaluate.metrics.ranking import Ranking
-from mien.evaluate.predictions import Predictions
+from mien.evaluation.metrics import classification as metrics
+from mien.evaluation.metrics.curves import PrecisionRecall, Roc, precision_recall, roc
+from mien.evaluation.metrics.ranking import Ranking
+from mien.evaluation.predictions import Predictions
 from mien.reports.figures.style import COLOURS, QUIET, draw_matrix, percent, quiet
 
 if TYPE_CHECKING:

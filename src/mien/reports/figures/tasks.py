@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.evaluate.binary import FramingScores
-from mien.evaluate.fairness import GroupScores
-from mien.evaluate.metrics.multilabel import MultiLabelScores
-from mien.evaluate.robustness import Robustness
+from mien.evaluation.binary import FramingScores
+from mien.evaluation.fairness import GroupScores
+from mien.evaluation.metrics.multilabel import MultiLabelScores
+from mien.evaluation.robustness import Robustness
 from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
 
 if TYPE_CHECKING:

@@ -1,0 +1,44 @@
+"""Labels that may be wrong, and pictures that may show no face, by what ten people said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mien.auditing.findings import Finding, finding
+from mien.data.table import UNLABELLED, FaceTable
+from mien.emotions import VOTES
+from mien.evaluation.metrics.votes import NO_MAJORITY, majority
+from mien.reports.figures.votes import top_answers
+
+
+def by_votes(table: FaceTable) -> Iterator[Finding]:
+    """Faces whose FER+ majority is another emotion than the label; none without votes.
+
+    The score is the share of the votes for the majority less that for the label, -1 to 1. The suggestion is
+    the majority, empty where the table has no such class (contempt).
+    """
+    if table.votes is None:
+        return
+    chosen = majority(table.votes)
+    columns = np.array([VOTES.index(name) for name in table.classes])
+    for place in np.flatnonzero((chosen != NO_MAJORITY) & (table.labels != UNLABELLED)):
+        votes, label = table.votes[place].astype(int), columns[table.labels[place]]
+        if chosen[place] != label:
+            score = (votes[chosen[place]] - votes[label]) / votes.sum()
+            name = VOTES[chosen[place]]
+            said = f"votes: {top_answers(table.votes[place])}"
+            suggested = name if name in table.classes else ""
+            yield finding(table, place, "label (votes)", score, said, suggested)
+
+
+def not_a_face_by_votes(table: FaceTable) -> Iterator[Finding]:
+    """Pictures that at least half of the voters called not a face; none without votes. Score: their share."""
+    if table.votes is None:
+        return
+    share = table.votes[:, VOTES.index("not a face")] / np.maximum(table.votes.sum(axis=1), 1)
+    for place in np.flatnonzero(share >= 0.5):
+        yield finding(
+            table, place, "not a face (votes)", share[place], f"votes: {top_answers(table.votes[place])}"
+        )

@@ -1,0 +1,105 @@
+"""Binary framings: the probabilities of seven or eight emotions as the answer to one yes-or-no question."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mien.emotions import NEITHER, BinaryFraming
+from mien.errors import UsageError
+from mien.evaluation.metrics.curves import precision_recall, roc
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.scores import Scores, score
+
+
+@dataclass(frozen=True, eq=False)
+class FramingScores:
+    """How well a question is answered by the sum of the probabilities on each side of it.
+
+    Attributes:
+        name: of the framing.
+        classes: the two answers, that of the question last.
+        scores: all scores of the two classes; the answer is yes from a probability of one half.
+        roc_auc: area below the ROC curve of the probability of yes.
+        average_precision: area below its precision-recall curve.
+        baseline: accuracy of always giving the more frequent answer.
+        left_out: emotion to number of faces that are on neither side.
+    """
+
+    name: str
+    classes: tuple[str, str]
+    scores: Scores
+    roc_auc: float
+    average_precision: float
+    baseline: float
+    left_out: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores as plain values for JSON, by the schema of docs/evaluation.md."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields.pop("scores")
+        return {**fields, "classes": list(self.classes), **self.scores.to_dict()}
+
+
+def framed(predictions: Predictions, framing: BinaryFraming) -> Predictions:
+    """The predictions as answers to the framing's question, two columns, rows sum to 1.
+
+    A side's probability is the sum of its emotions' over that of both sides. Faces whose true emotion is on
+    neither side are left out and counted in `left_out`.
+
+    Raises:
+        UsageError: the model or the faces know nothing of one of the sides.
+    """
+    p = predictions
+    sides = np.array(framing.sides(p.classes))
+    true = sides[p.truth]
+    for side, name in enumerate(framing.classes):
+        if not (sides == side).any() or not (true == side).any():
+            raise UsageError(
+                f"framing {framing.name!r} needs faces that are {name}, and {p.faces.source or 'the data'} "
+                f"has none in {p.split}. Its classes: {', '.join(p.classes)}."
+            )
+    kept = true != NEITHER
+    given = p.probabilities[kept].astype(np.float64)
+    two = np.stack([given[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)
+    totals = two.sum(axis=1, keepdims=True)
+    # A face to which the model gives neither side anything is answered evenly, which is no.
+    answers = np.divide(two, totals, out=np.full_like(two, 0.5), where=totals > 0).astype(np.float32)
+    outside = {p.classes[i]: int((p.truth == i).sum()) for i in np.flatnonzero(sides == NEITHER)}
+    return dataclasses.replace(
+        p,
+        classes=framing.classes,
+        probabilities=answers,
+        truth=true[kept],
+        faces=p.faces.take(kept),
+        fresh=None if p.fresh is None else p.fresh[kept],
+        left_out={**p.left_out, **{name: count for name, count in outside.items() if count}},
+    )
+
+
+def score_framing(
+    predictions: Predictions,
+    framing: BinaryFraming,
+    generator: np.random.Generator,
+    *,
+    resamples: int = 2000,
+) -> FramingScores:
+    """The scores of a framing's question, from the same probabilities as all others.
+
+    Raises:
+        UsageError: the model or the faces know nothing of one of the sides.
+    """
+    two = framed(predictions, framing)
+    positive, chance = two.truth == 1, two.probabilities[:, 1]
+    return FramingScores(
+        name=framing.name,
+        classes=framing.classes,
+        scores=score(two.probabilities, two.truth, framing.classes, generator, resamples=resamples),
+        roc_auc=roc(chance, positive).auc,
+        average_precision=precision_recall(chance, positive).average_precision,
+        baseline=float(max(positive.mean(), 1 - positive.mean())),
+        left_out={name: count for name, count in two.left_out.items() if name not in predictions.left_out},
+    )

@@ -1,0 +1,159 @@
+"""What several classifiers answered on the same faces, from their predictions or from the CSV of them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.emotions import VOTES
+from mien.errors import FormatError, SourceNotFound, UsageError
+from mien.evaluation.predictions import Predictions
+
+# What tells a face from the others: its split, its row in the source, its file.
+Face = tuple[str, str, str]
+
+_NEEDED = ("row", "split", "truth", "predicted")
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """One classifier's answer on each of N faces.
+
+    Attributes:
+        name: of the classifier.
+        faces: which they are, (N).
+        truth, answered: names of classes, (N,).
+        in_training: (N,) whether the face is pixel-identical to one in Training; None where nobody knows.
+    """
+
+    name: str
+    faces: tuple[Face, ...]
+    truth: NDArray[np.str_]
+    answered: NDArray[np.str_]
+    in_training: NDArray[np.bool_] | None
+
+
+def answers_of(predictions: Predictions, name: str | None = None) -> Answers:
+    """The likeliest class of each face; the first of equals."""
+    p = predictions
+    classes = np.array(p.classes)
+    names = np.full(len(p.truth), "") if p.faces.names is None else p.faces.names
+    return Answers(
+        name=name or p.model,
+        faces=tuple((p.split, str(row), str(file)) for row, file in zip(p.faces.rows, names, strict=True)),
+        truth=classes[p.truth],
+        answered=classes[p.probabilities.argmax(axis=1)],
+        in_training=None if p.fresh is None else ~p.fresh,
+    )
+
+
+def read_answers(path: Path) -> Answers:
+    """The answers in a CSV of ``mien evaluate --predictions``, named after the file.
+
+    Raises:
+        SourceNotFound: there is no such file.
+        FormatError: it has other columns, no row, or a face twice.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        raise SourceNotFound(
+            f"{path} does not exist. Write it with: mien evaluate --predictions {path}"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path} is no CSV of predictions: {error}.") from error
+    lacking = [name for name in _NEEDED if not rows or rows[0].get(name) is None]
+    if lacking:
+        raise FormatError(
+            f"{path} is no CSV of mien evaluate --predictions: it has no "
+            f"{'rows' if not rows else 'column ' + ', '.join(lacking)}."
+        )
+    faces = tuple((row["split"], row["row"], row.get("name") or "") for row in rows)
+    (often, times), *_ = Counter(faces).most_common(1)
+    if times > 1:
+        raise FormatError(f"{path} has a face {times} times: row {often[1]} of {often[0]}.")
+    known = [row.get("in_training") or "" for row in rows]
+    return Answers(
+        name=path.stem,
+        faces=faces,
+        truth=np.array([row["truth"] for row in rows]),
+        answered=np.array([row["predicted"] for row in rows]),
+        in_training=np.array([each == "1" for each in known]) if all(known) else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """K classifiers on the N faces that all of them answered.
+
+    Attributes:
+        names: of the classifiers, (K).
+        classes: every name of a class among truths and answers.
+        truth: (N,) index into `classes`.
+        answers: (K, N) likewise.
+        fresh: (N,) faces that are pixel-identical to none in Training; None where that is not known.
+        left_out: name to the number of its faces that another did not answer.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    truth: NDArray[np.int64]
+    answers: NDArray[np.int64]
+    fresh: NDArray[np.bool_] | None
+    left_out: dict[str, int]
+
+
+def meet(several: Sequence[Answers]) -> Meeting:
+    """The answers brought together face by face, in the order of the first.
+
+    Raises:
+        UsageError: fewer than two, two of one name, no face in common, or a face with two truths.
+    """
+    names = tuple(each.name for each in several)
+    if len(names) < 2:
+        raise UsageError("a comparison needs two at least. Give two runs, models or CSVs of predictions.")
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"two of {', '.join(names)} have the same name; rename one, so that they can be told apart."
+        )
+    places = [{face: i for i, face in enumerate(each.faces)} for each in several]
+    common = [face for face in several[0].faces if all(face in place for place in places)]
+    if not common:
+        raise UsageError(
+            f"{', '.join(names)} have no face in common. Evaluate them on the same data and split."
+        )
+    index = [np.array([place[face] for face in common]) for place in places]
+    truths = np.stack([each.truth[i] for each, i in zip(several, index, strict=True)])
+    if (differ := (truths != truths[0]).any(axis=0)).any():
+        face = common[int(differ.argmax())]
+        raise UsageError(
+            f"row {face[1]} of {face[0]} is {' and '.join(sorted(set(truths[:, differ.argmax()])))}: "
+            f"{', '.join(names)} were held against different labels. Evaluate them with the same --labels."
+        )
+    answered = np.stack([each.answered[i] for each, i in zip(several, index, strict=True)])
+    found, numbers = np.unique(np.concatenate([truths[:1], answered]), return_inverse=True)
+    # In the order that all of mien has, whatever the alphabet says.
+    order = sorted(
+        range(len(found)), key=lambda i: (VOTES.index(found[i]) if found[i] in VOTES else -1, found[i])
+    )
+    classes, numbers = found[order], np.argsort(order)[numbers].reshape(len(names) + 1, len(common))
+    seen = next(
+        (e.in_training[i] for e, i in zip(several, index, strict=True) if e.in_training is not None), None
+    )
+    return Meeting(
+        names=names,
+        classes=tuple(str(name) for name in classes),
+        truth=numbers[0],
+        answers=numbers[1:],
+        fresh=None if seen is None else ~seen,
+        left_out={
+            each.name: len(each.faces) - len(common) for each in several if len(each.faces) > len(common)
+        },
+    )

@@ -1,0 +1,93 @@
+"""What is measured beyond a model's scores: ranking, several labels, questions, groups, damaged pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mien.emotions import BinaryFraming
+from mien.evaluation.binary import FramingScores, score_framing
+from mien.evaluation.fairness import UNMEASURED, GroupScores
+from mien.evaluation.metrics.multilabel import THRESHOLD, MultiLabelScores, labels_of_votes, score_labels
+from mien.evaluation.metrics.ranking import Ranking, VoteRanking, rank, rank_votes
+from mien.evaluation.metrics.votes import shares
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import Robustness
+from mien.evaluation.voters import VotedAnswers
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """What else is known of a classifier on one split; each documented in docs/evaluation.md.
+
+    Attributes:
+        ranking: where the true class stands among its answers.
+        vote_ranking: how its order fits the voters'; None without votes.
+        multilabel: several emotions a face; None without votes.
+        framings: the yes-or-no questions that were asked.
+        groups: one for each column that names groups. None at all means that fairness is unmeasured.
+        robustness: accuracy on damaged pictures, where it was asked for.
+    """
+
+    ranking: Ranking
+    vote_ranking: VoteRanking | None = None
+    multilabel: MultiLabelScores | None = None
+    framings: tuple[FramingScores, ...] = ()
+    groups: tuple[GroupScores, ...] = ()
+    robustness: Robustness | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys that these add to the JSON of an evaluation."""
+        return {
+            "ranking": dataclasses.asdict(self.ranking),
+            "vote_ranking": None if self.vote_ranking is None else dataclasses.asdict(self.vote_ranking),
+            "multilabel": None if self.multilabel is None else _labels(self.multilabel),
+            "framings": {each.name: each.to_dict() for each in self.framings},
+            "groups": {each.column: dataclasses.asdict(each) for each in self.groups} or None,
+            "fairness": "measured by group" if self.groups else UNMEASURED,
+            "robustness": None if self.robustness is None else dataclasses.asdict(self.robustness),
+        }
+
+
+def look_deeper(
+    predictions: Predictions,
+    generator: np.random.Generator,
+    *,
+    voted: VotedAnswers | None = None,
+    framings: Sequence[BinaryFraming] = (),
+    groups: Sequence[GroupScores] = (),
+    robustness: Robustness | None = None,
+    vote_threshold: float = THRESHOLD,
+    resamples: int = 2000,
+) -> Depth:
+    """Ranking, several labels and framings of a classifier's predictions, with what else was measured.
+
+    `voted` are its answers for the faces with votes, on which their order and several labels are scored.
+
+    Raises:
+        UsageError: a framing that these classes or faces cannot answer, or a threshold out of range.
+    """
+    orders = labels = None
+    if voted is not None:
+        orders = rank_votes(voted.probabilities, shares(voted.votes))
+        if labels_of_votes(voted.votes, vote_threshold)[1].any():
+            labels = score_labels(
+                voted.probabilities, voted.votes, vote_threshold=vote_threshold, threshold=vote_threshold
+            )
+    return Depth(
+        ranking=rank(predictions.probabilities, predictions.truth, predictions.classes),
+        vote_ranking=orders,
+        multilabel=labels,
+        framings=tuple(score_framing(predictions, each, generator, resamples=resamples) for each in framings),
+        groups=tuple(groups),
+        robustness=robustness,
+    )
+
+
+def _labels(scores: MultiLabelScores) -> dict[str, Any]:
+    plain = dataclasses.asdict(scores)
+    return {**plain, "sweep": {f"{level:.2f}": share for level, share in scores.sweep.items()}}

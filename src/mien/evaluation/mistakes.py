@@ -1,0 +1,108 @@
+"""Where a model goes wrong: its most confident mistakes, and the classes that it takes for each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.evaluation.metrics.classification import confusion
+from mien.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong answer.
+
+    Attributes:
+        place: of the face among the predictions.
+        row: of the face in the source.
+        name: its file, or "".
+        truth, answer: names of classes.
+        confidence: the answer's probability.
+        truth_probability: what the true class got.
+    """
+
+    place: int
+    row: int
+    name: str
+    truth: str
+    answer: str
+    confidence: float
+    truth_probability: float
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """Faces of one class that were answered with another.
+
+    Attributes:
+        truth, answer: names of classes.
+        faces: how many.
+        share: of the faces of the true class.
+        examples: some of them, the most confident first.
+    """
+
+    truth: str
+    answer: str
+    faces: int
+    share: float
+    examples: tuple[Mistake, ...]
+
+
+def confident_mistakes(predictions: Predictions, most: int = 32) -> tuple[Mistake, ...]:
+    """The wrong answers with the highest probability, highest first; pixel-identical faces count once."""
+    wrong = np.flatnonzero(predictions.probabilities.argmax(axis=1) != predictions.truth)
+    return _most_confident(predictions, wrong, most)
+
+
+def confused_pairs(predictions: Predictions, most: int = 6, examples: int = 8) -> tuple[ConfusedPair, ...]:
+    """The pairs of true class and wrong answer with most faces, each with examples."""
+    p = predictions
+    counts = confusion(p.probabilities, p.truth)
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    answers = p.probabilities.argmax(axis=1)
+    pairs = []
+    for cell in np.argsort(-wrong.ravel(), kind="stable")[:most]:
+        true, answer = divmod(int(cell), len(p.classes))
+        if not wrong[true, answer]:
+            break
+        places = np.flatnonzero((p.truth == true) & (answers == answer))
+        pairs.append(
+            ConfusedPair(
+                truth=p.classes[true],
+                answer=p.classes[answer],
+                faces=len(places),
+                share=len(places) / int(counts[true].sum()),
+                examples=_most_confident(p, places, examples),
+            )
+        )
+    return tuple(pairs)
+
+
+def _most_confident(predictions: Predictions, places: NDArray[np.intp], most: int) -> tuple[Mistake, ...]:
+    p = predictions
+    confidence = p.probabilities.max(axis=1)
+    seen: set[bytes] = set()
+    found: list[Mistake] = []
+    for place in places[np.argsort(-confidence[places], kind="stable")]:
+        key = p.faces.pixels[place].tobytes()
+        if key in seen:
+            continue
+        seen.add(key)
+        found.append(
+            Mistake(
+                place=int(place),
+                row=int(p.faces.rows[place]),
+                name="" if p.faces.names is None else str(p.faces.names[place]),
+                truth=p.classes[p.truth[place]],
+                answer=p.classes[int(p.probabilities[place].argmax())],
+                confidence=float(confidence[place]),
+                truth_probability=float(p.probabilities[place, p.truth[place]]),
+            )
+        )
+        if len(found) == most:
+            break
+    return tuple(found)

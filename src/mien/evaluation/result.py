@@ -1,0 +1,183 @@
+"""The report of an evaluation: its scores, where they come from, and the files that hold them.
+
+The schema of the JSON is documented in docs/evaluation.md and pinned by a test.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mien
+from mien.emotions import FERPLUS
+from mien.errors import UsageError
+from mien.evaluation.extended import Depth
+from mien.evaluation.metrics.votes import VoteScores, score_votes
+from mien.evaluation.predictions import Predictions, align
+from mien.evaluation.scores import Scores, score
+from mien.models.tta import Views
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data that was read: where from, and the hash of its table (`FaceTable.sha256`)."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A classifier's scores on one split, and what is needed to repeat them.
+
+    Attributes:
+        scores: on every labelled face of the split.
+        deduplicated: on those without a pixel-identical face in Training; None where there is no such face
+            or the data has no Training faces to compare with.
+        model: name of the classifier.
+        head: which of its answers was scored.
+        labels: ``"fer2013"`` (the labels of the data) or ``"ferplus"`` (the majority of its votes).
+        split: name of the split.
+        data: what was read.
+        left_out: reason to number of faces that could not be scored.
+        votes: scores against the FER+ votes, where there are any.
+        tta: the views of each face whose answers were averaged; None for one look at the face as it is.
+    """
+
+    scores: Scores
+    deduplicated: Scores | None
+    model: str
+    head: str
+    labels: str
+    split: str
+    data: DataSource
+    left_out: dict[str, int]
+    votes: VoteScores | None = None
+    tta: Views | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The evaluation as plain values for JSON, by the schema of docs/evaluation.md."""
+        return {
+            **self.scores.to_dict(),
+            "deduplicated": None if self.deduplicated is None else self.deduplicated.to_dict(),
+            "votes": None if self.votes is None else _plain(self.votes),
+            "model": self.model,
+            "head": self.head,
+            "labels": self.labels,
+            "split": self.split,
+            "data": dataclasses.asdict(self.data),
+            "left_out": dict(self.left_out),
+            "tta": None if self.tta is None else self.tta.to_dict(),
+            "mien": mien.__version__,
+        }
+
+
+def evaluate(
+    predictions: Predictions,
+    generator: np.random.Generator,
+    *,
+    data: DataSource,
+    voted: Predictions | None = None,
+    tta: Views | None = None,
+    resamples: int = 2000,
+) -> Evaluation:
+    """The report of a classifier's predictions on one split.
+
+    `voted` are its predictions against the FER+ majority (`labels="ferplus"`) where the report shall hold
+    scores against the votes too; predictions that are of that kind themselves need no second. `tta` says with
+    which views of each face they were made, if with several. The generator
+    draws the bootstrap resamples; the same seed gives the same intervals.
+    """
+    p = predictions
+    fresh = p.fresh if p.fresh is not None and p.fresh.any() else None
+    voted = p if p.labels == "ferplus" else voted
+    return Evaluation(
+        scores=score(p.probabilities, p.truth, p.classes, generator, resamples=resamples),
+        deduplicated=None
+        if fresh is None
+        else score(p.probabilities[fresh], p.truth[fresh], p.classes, generator, resamples=resamples),
+        model=p.model,
+        head=p.head,
+        labels=p.labels,
+        split=p.split,
+        data=data,
+        left_out=dict(p.left_out),
+        votes=None if voted is None else _score_votes(voted, generator, resamples),
+        tta=tta,
+    )
+
+
+def write_json(evaluation: Evaluation, path: Path, *, depth: Depth | None = None) -> None:
+    """Write the evaluation's JSON, whole or not at all, with the keys of `depth` where it is given.
+
+    Raises:
+        UsageError: the path cannot be written.
+    """
+    content = {**evaluation.to_dict(), **({} if depth is None else depth.to_dict())}
+    _write(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_predictions(predictions: Predictions, path: Path) -> None:
+    """Write one CSV row a face: source row, file name if any, truth, answer, and every probability.
+
+    `in_training` is 1 for a pixel-duplicate of a Training face, 0 for none, empty where that is not known.
+
+    Raises:
+        UsageError: the path cannot be written.
+    """
+    p = predictions
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "name", "split", "truth", "predicted", "confidence", "in_training", *p.classes])
+    top = p.probabilities.argmax(axis=1)
+    for i, probabilities in enumerate(p.probabilities):
+        writer.writerow(
+            [
+                p.faces.rows[i],
+                "" if p.faces.names is None else p.faces.names[i],
+                p.split,
+                p.classes[p.truth[i]],
+                p.classes[top[i]],
+                # Nine digits bring a float32 back exactly.
+                f"{probabilities[top[i]]:.9g}",
+                "" if p.fresh is None else int(not p.fresh[i]),
+                *(f"{value:.9g}" for value in probabilities),
+            ]
+        )
+    _write(path, text.getvalue())
+
+
+def _score_votes(voted: Predictions, generator: np.random.Generator, resamples: int) -> VoteScores | None:
+    """The scores against the votes; None where the faces carry none."""
+    if voted.faces.votes is None:
+        return None
+    emotions = align(voted.probabilities, voted.classes, FERPLUS)
+    return score_votes(emotions, voted.faces.votes, generator, resamples=resamples, head=voted.head)
+
+
+def _plain(votes: VoteScores) -> dict[str, Any]:
+    """The vote scores as plain values for JSON."""
+    return {**dataclasses.asdict(votes), "accuracy_ci95": list(votes.accuracy_ci95)}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there, so that a reader never meets half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
+    finally:
+        temporary.unlink(missing_ok=True)

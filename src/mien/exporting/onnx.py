@@ -1,0 +1,116 @@
+"""A run's best network as an ONNX file and its card, written only when both are proved to agree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from mien.data.table import FaceTable
+from mien.errors import UsageError
+from mien.exporting.card import card_of_run, write_card
+from mien.exporting.graph import OPSET, write_onnx
+from mien.exporting.parity import Agreement, prove, run_onnx
+from mien.models.card import Card, Framing
+from mien.training.classifier import load_run, logits_of
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model on disk: its file, its card, and how far it agrees with what it was made from, by head."""
+
+    onnx: Path
+    card: Card
+    agreement: Mapping[str, Agreement]
+
+
+def export_run(
+    run: Path,
+    out: Path | None = None,
+    *,
+    faces: FaceTable,
+    name: str | None = None,
+    split: str = "PublicTest",
+    framing: Framing | None = None,
+) -> Exported:
+    """Write the best network of a run as ONNX, with its card beside it, and prove that they agree.
+
+    torch and ONNX Runtime are asked about every face of the split. Only when their probabilities agree to
+    1e-4 and their likeliest classes everywhere are the two files put in place; otherwise what stood there
+    before stays.
+
+    Args:
+        run: the run's folder.
+        out: the file to write, ending in ``.onnx``; ``NAME.onnx`` in the run's folder for None.
+        faces: the table that has the split.
+        name: the model's name; that of `out`, or ``mien-RECIPE``, for None.
+        split: the faces that are asked about.
+        framing: where the detector's box lies in a training picture.
+
+    Raises:
+        ModelError: the folder holds no network that can be loaded.
+        ExportError: the network cannot be expressed in ONNX, or the answers disagree.
+        DataError: the table has no such split.
+        UsageError: `out` cannot be written or does not end in ``.onnx``, the faces are of another size, or
+            the run was trained on a framing's question.
+    """
+    loaded = load_run(run)
+    if loaded.recipe.data.framing:
+        raise UsageError(
+            f"{run} answers one question ({loaded.recipe.data.framing}), and an exported model answers with "
+            "emotions. Compare it with others by mien compare --framing, or export one without data.framing."
+        )
+    name = name or (out.stem if out else f"mien-{loaded.recipe.name}")
+    out = out or run / f"{name}.onnx"
+    check_place(out)
+    input_size = loaded.recipe.data.face_size
+    crops = faces.split(split).pixels
+    if crops.shape[1:] != (input_size, input_size):
+        raise UsageError(
+            f"{run} was trained on faces of {input_size} x {input_size} pixels; these are {crops.shape[1:]}. "
+            "Read them at that size."
+        )
+    with staged(out) as temporary:
+        write_onnx(loaded.network, temporary, input_size=input_size)
+        proof = prove(logits_of(loaded.network, crops), run_onnx(temporary, crops))
+        card = card_of_run(
+            run,
+            loaded,
+            temporary,
+            name=name,
+            input_size=input_size,
+            framing=framing,
+            export={
+                "opset": OPSET,
+                "versions": {package: version(package) for package in ("torch", "onnx", "onnxruntime")},
+                "agreement": {"split": split, **{head: found.to_dict() for head, found in proof.items()}},
+            },
+        )
+        temporary.replace(out)
+    write_card(card, out)
+    return Exported(out, card, proof)
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A path beside `out` to write to first; what is still there behind the ``with`` is deleted."""
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_place(out: Path) -> None:
+    """Raise where a model cannot be written.
+
+    Raises:
+        UsageError: another ending than ``.onnx``, or a folder that does not exist.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} must end in .onnx: its card goes beside it, ending in .json.")
+    if not out.parent.is_dir():
+        raise UsageError(f"{out} cannot be written: there is no folder {out.parent}. Create it first.")

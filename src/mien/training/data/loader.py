@@ -1,0 +1,145 @@
+"""The faces on the device, and the batches that they come in: each a function of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.table import FaceTable
+from mien.runs.recipe import Recipe
+from mien.training.data.augment import augment
+from mien.training.data.distillation import Teachers
+from mien.training.data.mixup import mix
+from mien.training.data.splits import batch_of, rows_of
+from mien.training.data.targets import heads_of, targets_of
+from mien.training.distributed import World
+from mien.training.validation import Validation
+
+
+def seed_of(*place: int) -> int:
+    """A 63-bit seed for a place in a run, such as (seed, epoch, step)."""
+    digest = hashlib.blake2b(repr(place).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Inside, torch computes on the calling thread alone.
+
+    Augmentation is many small operations. Spread over threads, each waits until the last thread has had
+    its turn; where something else runs on a core, that takes far longer than the work itself.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one process learns from in one step.
+
+    Attributes:
+        pixels: float (B, 1, S, S) in 0..1.
+        targets: by head (B, C), what the network is asked to say, the teachers' share included.
+        labels: (B, C), what the data say: for measures.
+        seed: of everything else that is random in the step.
+    """
+
+    pixels: Tensor
+    targets: dict[str, Tensor]
+    labels: Tensor
+    seed: int
+
+
+class Feed:
+    """The training and validation faces of a run, on the device.
+
+    Args:
+        note: is told what is left out.
+
+    Attributes:
+        heads: those that the faces have targets for, that of the labels first.
+        size: the side of a face in pixels.
+        training_faces, validation_faces: how many.
+        batch: faces that this process has in a step.
+        steps: of an epoch; faces that fill no whole batch sit out until the next.
+        validation: this process's part of the validation faces.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        faces: FaceTable,
+        *,
+        device: torch.device,
+        world: World,
+        note: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.device, self.world = recipe, device, world
+        self.heads = heads_of(faces, recipe.data)
+        train, validation = rows_of(faces, recipe.data, note)
+        self.size = train.pixels.shape[-1]
+        smallest = min([recipe.network.size, *(side for _, side in recipe.schedule.sizes)])
+        if self.size > smallest:
+            note(
+                f"The faces are {self.size} px, and the network takes them at {smallest}: they are made "
+                f"smaller. Set network.size={self.size} (and schedule.sizes) to use all of them."
+            )
+        self.training_faces, self.validation_faces = len(train), len(validation)
+        self.batch = batch_of(recipe.loop.batch_size, len(train), world.size)
+        self.steps = len(train) // (self.batch * world.size)
+        self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
+        self._targets = targets_of(train, self.heads, device)
+        self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
+        self._once: dict[str, Tensor] = {}
+        if self._teachers and recipe.distil.views != "same":
+            note(f"Asking {', '.join(recipe.distil.teachers)} about {len(train)} faces.")
+            self._once = self._teachers.at_leisure(self._pixels)
+        own = validation.take(np.arange(len(validation))[world.rank :: world.size])
+        self.validation = Validation(
+            torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
+        )
+
+    def order(self, epoch: int) -> Tensor:
+        """The order of the faces in an epoch, the same in every process, (N,)."""
+        generator = torch.Generator().manual_seed(seed_of(self.recipe.loop.seed, epoch))
+        return torch.randperm(self.training_faces, generator=generator).to(self.device)
+
+    def faces_at(self, index: Tensor) -> Tensor:
+        """Faces of the training split as they are in the data, uint8 (n, S, S)."""
+        return self._pixels[index]
+
+    def sample(self, n: int) -> Tensor:
+        """The first faces of the first epoch, augmented: float (n, 1, S, S) in 0..1."""
+        generator = torch.Generator(self.device).manual_seed(seed_of(self.recipe.loop.seed))
+        return augment(self._pixels[self.order(0)[:n]], self.recipe.augment, generator)
+
+    def batch_at(self, order: Tensor, epoch: int, step: int) -> Batch:
+        """This process's part of a step's faces, augmented and perhaps mixed."""
+        recipe, world = self.recipe, self.world
+        first = (step * world.size + world.rank) * self.batch
+        index = order[first : first + self.batch]
+        seed = seed_of(recipe.loop.seed, epoch, step, world.rank)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with on_one_thread():
+            pixels = augment(self._pixels[index], recipe.augment, generator)
+            targets = {name: target[index] for name, target in self._targets.items()}
+            wanted = targets | {"labels": targets[self.heads[0]]}
+            if self._teachers and self._once:
+                known = {name: answer[index] for name, answer in self._once.items()}
+                wanted |= self._teachers.blend(targets, known)
+            if epoch < recipe.schedule.epochs - recipe.augment.mix_off_epochs:
+                pixels, wanted = mix(pixels, wanted, recipe.augment, np.random.default_rng(seed))
+        labels = wanted.pop("labels")
+        if self._teachers and not self._once:
+            wanted = self._teachers.blend(wanted, self._teachers.answers(pixels))
+        return Batch(pixels, wanted, labels, seed)

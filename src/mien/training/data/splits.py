@@ -1,0 +1,102 @@
+"""Which faces of a table a run learns from, and which choose its best epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mien.data.table import FaceTable, not_in
+from mien.emotions import NEITHER, binary_framing
+from mien.errors import DataError, TrainError
+from mien.runs import recipe as recipes
+from mien.training.data.folds import fold_of
+
+
+def rows_of(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
+    """The training and the validation faces of a recipe; what is left out is said to `note`.
+
+    Raises:
+        DataError: a split is missing or has no labels, or the faces are not square.
+    """
+    height, width = faces.pixels.shape[1:]
+    if height != width:
+        raise DataError(
+            f"{faces.source}: the faces are {width} x {height} pixels, and training needs them square. "
+            "Crop or pad them when loading."
+        )
+    if spec.folds:
+        train, validation = fold_of(faces, spec)
+        note(
+            f"{spec.held}: {len(train)} faces to learn from, and {len(validation)} of other people held out."
+        )
+    else:
+        train, validation = (_labelled(faces, name, note) for name in (spec.train, spec.validation))
+    if spec.framing:
+        train, validation = (
+            _asked(part, spec, note, name) for part, name in ((train, spec.train), (validation, spec.held))
+        )
+        _check_both_sides(train, spec)
+    for name in spec.without_duplicates_of:
+        # A split that the table does not have has no duplicates either.
+        if name in faces.split_counts:
+            whole, train = len(train), train.take(not_in(train, faces.split(name)))
+            if len(train) < whole:
+                note(f"{whole - len(train)} of {whole} training faces are also in {name}, and are left out.")
+    return train, validation
+
+
+def _check_both_sides(train: FaceTable, spec: recipes.Data) -> None:
+    framing = binary_framing(spec.framing)
+    sides = np.array(framing.sides(train.classes))[train.labels]
+    for side, name in enumerate(framing.classes):
+        if not (sides == side).any():
+            raise DataError(
+                f"{train.source}: no face to learn from is {name}, so data.framing={spec.framing} cannot be "
+                f"learned. The data's emotions: {', '.join(train.classes)}."
+            )
+
+
+def _asked(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None], name: str) -> FaceTable:
+    """The faces that are on a side of the framing's question."""
+    framing = binary_framing(spec.framing)
+    kept = np.array(framing.sides(faces.classes))[faces.labels] != NEITHER
+    if not kept.any():
+        raise DataError(f"{faces.source}: no face of {name} is {' or '.join(framing.classes)}.")
+    if not kept.all():
+        out = ", ".join(sorted({faces.classes[label] for label in faces.labels[~kept]}))
+        sides = " nor ".join(framing.classes)
+        note(f"{int((~kept).sum())} faces of {name} are neither {sides} ({out}), and are left out.")
+    return faces.take(kept)
+
+
+def _labelled(faces: FaceTable, name: str, note: Callable[[str], None]) -> FaceTable:
+    if name not in faces.split_counts:
+        have = ", ".join(f"{split} ({count})" for split, count in faces.split_counts.items())
+        raise DataError(
+            f"{faces.source or 'the table'} has no split {name!r}; it has: {have or 'no rows'}. "
+            "Say which to use with --set data.train=NAME and --set data.validation=NAME; where there is one "
+            "alone and its files name the subjects, hold some of them out with --folds 5."
+        )
+    split = faces.split(name)
+    known = split.labels >= 0
+    if not known.any():
+        raise DataError(f"{faces.source}: no face of {name} has a label, so there is nothing to learn from.")
+    if not known.all():
+        note(f"{int((~known).sum())} faces of {name} have no label and are left out.")
+    return split.take(known)
+
+
+def batch_of(batch_size: int, faces: int, processes: int) -> int:
+    """A process's part of each batch: no more than there are faces for, and two at least.
+
+    Raises:
+        TrainError: there are too few faces, or too many processes for the batch.
+    """
+    batch = min(batch_size, faces) // processes
+    if batch < 2:
+        raise TrainError(
+            f"{faces} faces in batches of {batch_size} leave {batch} a process, and two are needed. "
+            "Give more faces, a larger loop.batch_size, or fewer processes."
+        )
+    return batch

@@ -1,0 +1,169 @@
+"""What learns: network, optimiser, learning rate and average, and how one batch changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mien.errors import Diverged
+from mien.runs.recipe import Recipe
+from mien.training.data.loader import Batch
+from mien.training.data.targets import cross_entropy, objective_of
+from mien.training.distributed import World
+from mien.training.network.bf16 import layers as kernels
+from mien.training.network.model import build_network
+from mien.training.network.onnx_weights import settle
+from mien.training.network.pretrained import is_folded
+from mien.training.optim import (
+    Ema,
+    build_optimizer,
+    build_scheduler,
+    clip,
+    parts,
+    sharpness,
+    with_smaller_batches,
+)
+
+# What `Learner.update` measures, in the order of its result. Losses are sums over the faces.
+SUMS = ("objective", "right", "faces", "label_loss")
+
+# Faces on which the normalisation of an exported model is restored: at 2x2 pixels, 4,000 values a channel.
+_SETTLE_ON = 1024
+
+
+class Learner:
+    """Everything that a step changes.
+
+    Args:
+        recipe: what to build, and how to step.
+        heads: of the network, that of the labels first.
+        steps: of an epoch, for the learning rate.
+        batch: faces that this process has in a step, all put through at once while the memory allows.
+        pretrained: whether to fill in the recipe's initial weights.
+        note: who is told that memory ran out.
+        sample: gives so many faces as the network gets them, float (n, 1, S, S): an exported model, whose
+            normalisation is folded away, begins with it restored on them.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        heads: tuple[str, ...],
+        *,
+        steps: int,
+        batch: int,
+        device: torch.device,
+        world: World,
+        pretrained: bool,
+        note: Callable[[str], None],
+        sample: Callable[[int], Tensor] | None = None,
+    ) -> None:
+        self.recipe, self.device, self.world, self.note = recipe, device, world, note
+        self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
+        self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if sample and pretrained and is_folded(recipe.network):
+            settle(self.network, sample(_SETTLE_ON))
+        self.optimizer = build_optimizer(recipe.optimizer, self.network)
+        self.scheduler = build_scheduler(recipe.schedule, self.optimizer, recipe.optimizer.lr, steps)
+        self.ema = Ema(self.network, recipe.optimizer.ema) if recipe.optimizer.ema else None
+        self.micro = min(recipe.loop.micro_batch or batch, batch)
+        self.label_head = heads[0]
+        self.weights = {self.label_head: recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
+        self.bfloat16 = self._prepare_precision()
+        # Apple's GPUs have no float64.
+        self.sums_type = torch.float32 if device.type == "mps" else torch.float64
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.scheduler.get_last_lr()[0])
+
+    def autocast(self) -> torch.autocast:
+        """Inside, the network computes in the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def weights_to_keep(self) -> dict[str, Tensor]:
+        """The network's state, averaged where the recipe averages."""
+        return self.ema.average if self.ema else self.network.state_dict()
+
+    def update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One step on this process's part of a batch: its `SUMS` (4,), and the norm of the whole gradient.
+
+        Seeds the global generator, from which dropout and drop-path draw.
+
+        Raises:
+            TrainError: two faces are too many for the memory.
+        """
+        pixels = batch.pixels.to(memory_format=torch.channels_last)
+
+        def gradient(micro: int) -> Tensor:
+            torch.manual_seed(batch.seed)
+            self.optimizer.zero_grad(set_to_none=True)
+            return self._accumulate(pixels, batch, micro)
+
+        sums, self.micro = with_smaller_batches(gradient, self.micro, self.note)
+        if self.recipe.optimizer.sam_rho:
+            self.world.average(self._gradients())
+            with sharpness(self.recipe.optimizer.sam_rho, self.network):
+                gradient(self.micro)
+        self.world.average(self._gradients() + self._statistics())
+        norm = clip(self.recipe.optimizer, list(self.network.parameters()))
+        self.optimizer.step()
+        done = self.scheduler.last_epoch
+        self.scheduler.step()
+        if self.ema:
+            self.ema.update(self.network, done)
+        return sums, norm
+
+    def check_finite(self) -> None:
+        """Make sure that the weights are worth keeping.
+
+        Raises:
+            Diverged: one is no longer a finite number, though the last loss still was.
+        """
+        for name, value in self.network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise Diverged(
+                    f"after {self.scheduler.last_epoch} steps {name} is no longer finite; it is not saved. "
+                    "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
+                )
+
+    def _prepare_precision(self) -> bool:
+        """Whether the network computes in bfloat16; on a CPU it is given the layers for it, if it can be."""
+        precision = self.recipe.loop.precision
+        if precision == "auto":
+            # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
+            return self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision == "bfloat16" and self.device.type == "cpu":
+            if reason := kernels.why_not():
+                self.note(f"loop.precision='bfloat16': {reason}, so the network computes in float32.")
+                return False
+            kernels.install(self.network)
+        return precision == "bfloat16"
+
+    def _accumulate(self, pixels: Tensor, batch: Batch, micro: int) -> Tensor:
+        """Gradients of the batch's mean loss, a part at a time; its `SUMS`, (4,)."""
+        sums = torch.zeros(len(SUMS), dtype=self.sums_type, device=self.device)
+        for part in parts(len(pixels), micro):
+            answers = {name: target[part] for name, target in batch.targets.items()}
+            with self.autocast():
+                logits = self.network(pixels[part])
+            objective = objective_of(logits, answers, self.weights, self.recipe.loss.label_smoothing)
+            (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                labels = batch.labels[part]
+                sums[0] += objective
+                answer = logits[self.label_head]
+                sums[1] += (answer.argmax(1) == labels.argmax(1)).sum()
+                sums[2] += len(labels)
+                sums[3] += cross_entropy(answer, labels)
+        return sums
+
+    def _gradients(self) -> list[Tensor]:
+        return [p.grad for p in self.network.parameters() if p.grad is not None]
+
+    def _statistics(self) -> list[Tensor]:
+        """The running means and variances, which each process gathers from its own faces."""
+        return [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]

@@ -1,0 +1,223 @@
+"""The network: gray faces in, enlarged, through a timm backbone, out as one or two heads of logits."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import timm
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.models import efficientnet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.emotions import ABSTAIN, FER2013, VOTES, binary_framing
+from mien.errors import RecipeError
+from mien.runs import recipe as recipes
+from mien.training.network.pretrained import load_initial
+
+# What builds a family at any width and depth; timm's named models are calls of these.
+_SCALED: Mapping[str, Callable[..., Any]] = {
+    "tf_efficientnet_b0": efficientnet._gen_efficientnet,
+    "tf_efficientnet_lite0": efficientnet._gen_efficientnet_lite,
+}
+
+HEAD_LABELS: Mapping[str, tuple[str, ...]] = {"fer2013": FER2013, "votes": VOTES}
+HEAD_ABSTAIN: Mapping[str, tuple[str, ...]] = {"fer2013": (), "votes": ABSTAIN}
+
+
+def head_labels(head: str) -> tuple[str, ...]:
+    """Names of a head's columns. A head that is neither labels nor votes has the name of a binary framing.
+
+    Raises:
+        UsageError: there is no head of that name.
+    """
+    return HEAD_LABELS[head] if head in HEAD_LABELS else binary_framing(head).classes
+
+
+class StaticSameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding for one size of input, worked out beforehand.
+
+    The padding is asymmetric where stride and size ask for it: more at the right and bottom.
+
+    Source: `Conv2dStaticSamePadding` of EfficientNet-PyTorch, which the report uses.
+    """
+
+    def set_size(self, height: int, width: int) -> None:
+        """Work out the padding for inputs of this height and width."""
+        pads = []
+        for size, kernel, stride, dilation in zip(
+            (width, height), self.kernel_size[::-1], self.stride[::-1], self.dilation[::-1], strict=True
+        ):
+            needed = max((math.ceil(size / stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
+            pads += [needed // 2, needed - needed // 2]
+        self.same_padding = pads
+
+    def forward(self, x: Tensor) -> Tensor:
+        if any(self.same_padding):
+            x = functional.pad(x, self.same_padding)
+        return cast(Tensor, self._conv_forward(x, self.weight, self.bias))
+
+
+class ExpressionNet(nn.Module):
+    """Gray faces to logits of each head.
+
+    Args:
+        backbone: a timm model without classifier, one input channel.
+        heads: name to number of classes.
+        size: the side to which faces are enlarged before the stem.
+        mean, std: of pixels in 0..1.
+        padding_size: the side for which SAME paddings are worked out; 0 is `size`.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        heads: Mapping[str, int],
+        *,
+        size: int,
+        drop_rate: float,
+        mean: float,
+        std: float,
+        padding_size: int = 0,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(drop_rate)
+        features: int = backbone.num_features  # type: ignore[assignment]
+        self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
+        self.mean, self.std = mean, std
+        self.padding_size = padding_size
+        self.set_size(size)
+
+    def set_size(self, size: int) -> None:
+        """Enlarge faces to this side from now on, and work out the paddings that go with it."""
+        self.size = size
+        padded = self.padding_size or size
+        handles = [
+            module.register_forward_pre_hook(lambda m, args: m.set_size(*args[0].shape[-2:]))
+            for module in self.backbone.modules()
+            if isinstance(module, StaticSameConv2d)
+        ]
+        weight = next(self.backbone.parameters())
+        training = self.backbone.training
+        self.backbone.eval()
+        with torch.no_grad():
+            self.backbone(torch.zeros(1, 1, padded, padded, device=weight.device, dtype=weight.dtype))
+        self.backbone.train(training)
+        for handle in handles:
+            handle.remove()
+
+    def enlarge(self, x: Tensor) -> Tensor:
+        """Standardised faces at the network's own size: (N, 1, 48, 48) in 0..1 to (N, 1, size, size)."""
+        x = (x - self.mean) / self.std
+        if x.shape[-1] != self.size:
+            x = functional.interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
+        return x
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Pixels in 0..1, (N, 1, H, W), to logits (N, classes) by head."""
+        features = self.dropout(self.backbone(self.enlarge(x)))  # (N, features)
+        return {name: head(features) for name, head in self.heads.items()}
+
+
+def build_network(
+    spec: recipes.Network, heads: tuple[str, ...], *, seed: int, pretrained: bool = True
+) -> ExpressionNet:
+    """A network as a recipe describes it, its new layers initialised from the seed.
+
+    With `pretrained` false no weights are fetched: for a checkpoint that will fill them in.
+
+    Raises:
+        RecipeError: timm has no such backbone.
+        ModelError: the initial weights cannot be had or do not fit.
+    """
+    if not timm.is_model(spec.backbone):
+        near = difflib.get_close_matches(spec.backbone, timm.list_models("*net*"), n=4, cutoff=0.5)
+        raise RecipeError(
+            f"network.backbone {spec.backbone!r} is no timm model. Near: {', '.join(near) or 'none'}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = _build_backbone(spec)
+        network = ExpressionNet(
+            backbone,
+            {name: len(head_labels(name)) for name in heads},
+            size=spec.size,
+            drop_rate=spec.drop_rate,
+            mean=spec.mean,
+            std=spec.std,
+            padding_size=spec.padding_size,
+        )
+        if spec.stem_init == "random":
+            # As torch begins any new Conv2d, which is what the report's stem is.
+            backbone.get_submodule("conv_stem").reset_parameters()  # type: ignore[operator]
+    if pretrained and spec.init != "random":
+        load_initial(network, spec)
+    return network
+
+
+def _build_backbone(spec: recipes.Network) -> nn.Module:
+    """The timm model without classifier, for gray pictures, its paddings static."""
+    backbone: Any = _create(spec)
+    if not isinstance(getattr(backbone, "conv_stem", None), nn.Conv2d):
+        raise RecipeError(
+            f"network.backbone {spec.backbone!r} has no stem that mien knows; take one of the EfficientNet "
+            "family, such as tf_efficientnet_b0, tf_efficientnet_lite0 or tf_efficientnetv2_b0."
+        )
+    if spec.stem_stride == 1:
+        backbone.conv_stem.stride = (1, 1)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = spec.batch_norm_momentum
+    _make_padding_static(backbone)
+    return cast(nn.Module, backbone)
+
+
+def _create(spec: recipes.Network) -> Any:
+    """timm's model, scaled in width and depth where the recipe asks for it.
+
+    Raises:
+        RecipeError: a backbone that cannot be scaled.
+    """
+    options: dict[str, Any] = {"num_classes": 0, "in_chans": 1, "drop_path_rate": spec.drop_path}
+    if spec.width == spec.depth == 1:
+        return timm.create_model(spec.backbone, **options)
+    if spec.backbone not in _SCALED:
+        raise RecipeError(
+            f"network.width and network.depth scale {' and '.join(_SCALED)}, not {spec.backbone!r}. "
+            "Choose one of them, or set both to 1."
+        )
+    # Paddings and epsilon as timm gives TensorFlow's models.
+    return _SCALED[spec.backbone](
+        spec.backbone,
+        channel_multiplier=spec.width,
+        depth_multiplier=spec.depth,
+        pretrained=False,
+        pad_type="same",
+        bn_eps=1e-3,
+        **options,
+    )
+
+
+def _make_padding_static(module: nn.Module) -> None:
+    """Swap timm's dynamic SAME convolutions for static ones, weights shared."""
+    for name, child in module.named_children():
+        if isinstance(child, Conv2dSame):
+            static = StaticSameConv2d(
+                child.in_channels,
+                child.out_channels,
+                child.kernel_size,  # type: ignore[arg-type]
+                child.stride,  # type: ignore[arg-type]
+                0,
+                child.dilation,  # type: ignore[arg-type]
+                child.groups,
+                child.bias is not None,
+            )
+            static.weight, static.bias = child.weight, child.bias
+            setattr(module, name, static)
+        else:
+            _make_padding_static(child)

@@ -1,0 +1,51 @@
+"""The gallery of an audit in a real Chromium: decided by keyboard, saved as a file that can be applied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mien.auditing import gallery
+from mien.auditing.findings import Decision, finding, read_decisions
+from mien.data.table import FaceTable
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+Make = Callable[..., FaceTable]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+def test_decisions_made_by_keyboard_are_saved_as_they_are_applied(noise_table: Make, tmp_path: Path) -> None:
+    table = noise_table([0] * 300)
+    findings = [finding(table, i, "label", 1 - i / 300, "why", "sad") for i in range(300)]
+    page_file = tmp_path / "gallery.html"
+    page_file.write_text(gallery.page(table, findings), encoding="utf-8")
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(accept_downloads=True)
+        page.set_default_timeout(120_000)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.wait_for_selector("article:focus")
+        assert page.locator("article").count() == 300
+        for key in "ars4":  # accept, reject, as suggested, and the fourth class, happy
+            page.keyboard.press(key)
+        page.keyboard.press("a")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("u")  # the fifth is undone
+        with page.expect_download() as saved:
+            page.click("#save")
+        saved.value.save_as(tmp_path / "decisions.csv")
+        browser.close()
+    assert not problems
+    assert read_decisions(tmp_path / "decisions.csv") == [
+        Decision(100, "accept"),
+        Decision(101, "reject"),
+        Decision(102, "relabel", "sad"),
+        Decision(103, "relabel", "happy"),
+    ]

@@ -1,0 +1,97 @@
+"""Answers of several classifiers are brought together face by face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.table import FaceTable
+from mien.emotions import FER2013
+from mien.errors import FormatError, SourceNotFound, UsageError
+from mien.evaluation.comparison import Answers, answers_of, meet, read_answers
+from mien.evaluation.predictions import Predictions, predict_split
+from mien.evaluation.result import write_predictions
+from mien.testing.fakes import FakeClassifier, numbered_faces
+
+
+def table(labels: list[int], splits: list[str], numbers: list[int]) -> FaceTable:
+    return FaceTable(
+        pixels=numbered_faces(numbers),
+        labels=np.array(labels),
+        splits=np.array(splits),
+        rows=np.arange(50, 50 + len(labels)),
+    )
+
+
+def predictions(emotion: str) -> Predictions:
+    """Three faces of PublicTest, of which the second is in Training too."""
+    faces = table([3, 4, 3, 0], ["PublicTest"] * 3 + ["Training"], [1, 2, 3, 2])
+    return predict_split(FakeClassifier.saying(emotion), faces, "PublicTest", head="fer2013")
+
+
+def answers(
+    name: str,
+    answered: list[str],
+    *,
+    truth: tuple[str, ...] = ("happy", "sad", "happy"),
+    rows: tuple[int, ...] = (0, 1, 2),
+) -> Answers:
+    faces = tuple(("PublicTest", str(row), "") for row in rows)
+    return Answers(name, faces, np.array(truth), np.array(answered), None)
+
+
+def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None:
+    made = predictions("happy")
+    write_predictions(made, tmp_path / "happy.csv")
+    direct, read = answers_of(made), read_answers(tmp_path / "happy.csv")
+    assert read.name == "happy"
+    assert direct.faces == read.faces == tuple(("PublicTest", str(row), "") for row in (50, 51, 52))
+    for name in ("truth", "answered", "in_training"):
+        np.testing.assert_array_equal(getattr(direct, name), getattr(read, name))
+    assert direct.truth.tolist() == ["happy", "sad", "happy"]
+    assert direct.in_training is not None
+    assert direct.in_training.tolist() == [False, True, False]
+
+
+def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() -> None:
+    first = answers("first", ["happy", "sad", "sad"])
+    second = answers("second", ["fear", "happy"], truth=("happy", "happy"), rows=(2, 0))
+    meeting = meet([first, second])
+    named = [[meeting.classes[i] for i in row] for row in (meeting.truth, *meeting.answers)]
+    assert named == [["happy", "happy"], ["happy", "sad"], ["happy", "fear"]]
+    assert meeting.left_out == {"first": 1}
+    assert meeting.classes == ("fear", "happy", "sad")
+    assert [FER2013.index(name) for name in meeting.classes] == sorted(map(FER2013.index, meeting.classes))
+
+
+def test_what_one_knows_of_duplicates_holds_for_all() -> None:
+    one, two = answers_of(predictions("happy"), "one"), answers_of(predictions("sad"), "two")
+    unknowing = Answers("two", two.faces, two.truth, two.answered, None)
+    meeting = meet([unknowing, one])
+    assert meeting.fresh is not None
+    assert meeting.fresh.tolist() == [True, False, True]
+
+
+def test_other_labels_and_no_common_face_and_one_alone_are_refused() -> None:
+    first = answers("first", ["happy", "sad", "sad"])
+    with pytest.raises(UsageError, match=r"row 1 of PublicTest is fear and sad.*--labels"):
+        meet([first, answers("second", ["sad"] * 3, truth=("happy", "fear", "happy"))])
+    with pytest.raises(UsageError, match="no face in common"):
+        meet([first, answers("second", ["sad"] * 3, rows=(7, 8, 9))])
+    with pytest.raises(UsageError, match="two at least"):
+        meet([first])
+    with pytest.raises(UsageError, match="same name"):
+        meet([first, first])
+
+
+def test_a_file_that_is_no_csv_of_predictions_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match="mien evaluate --predictions"):
+        read_answers(tmp_path / "none.csv")
+    (tmp_path / "other.csv").write_text("row,split\n1,PublicTest\n")
+    with pytest.raises(FormatError, match="column truth, predicted"):
+        read_answers(tmp_path / "other.csv")
+    (tmp_path / "twice.csv").write_text("row,split,truth,predicted\n1,P,sad,sad\n1,P,sad,sad\n")
+    with pytest.raises(FormatError, match="2 times: row 1 of P"):
+        read_answers(tmp_path / "twice.csv")

@@ -1,0 +1,136 @@
+"""What stands beside the scores in the JSON, and asking a model no face twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.table import FaceTable
+from mien.emotions import FER2013, VOTES, binary_framing
+from mien.errors import ModelError, UsageError
+from mien.evaluation.extended import look_deeper
+from mien.evaluation.metrics.calibration import reliability
+from mien.evaluation.metrics.votes import shares, voters_calibration_error, voters_reliability
+from mien.evaluation.predictions import predict_split
+from mien.evaluation.voters import predict_votes, voted_answers
+from mien.models.classifier import Remembering, classify
+from mien.testing.fakes import FakeClassifier, numbered_faces
+
+
+@pytest.fixture
+def table() -> FaceTable:
+    """40 faces; on the last ten people disagree, and nobody voted on the very last."""
+    generator = np.random.default_rng(1)
+    votes = np.zeros((40, 10), np.uint8)
+    votes[np.arange(30), generator.integers(0, 7, 30)] = 10
+    votes[30:39, [3, 5]] = 5
+    return FaceTable(
+        numbered_faces(list(range(40))),
+        generator.integers(0, 7, 40),
+        np.full(40, "PublicTest"),
+        np.arange(40),
+        votes=votes,
+    )
+
+
+def answers(columns: int) -> np.ndarray:
+    return np.random.default_rng(2).dirichlet(np.ones(columns), 40).astype(np.float32)
+
+
+def test_faces_without_a_majority_are_among_the_voted_and_those_without_votes_are_not(table):
+    voter = FakeClassifier.from_table(answers(10), labels=VOTES)
+    found = predict_votes(voter, table, "PublicTest")
+    assert len(found.votes) == 39
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    against_majority = predict_split(voter, table, "PublicTest", head="votes", labels="ferplus")
+    assert len(voted_answers(against_majority).votes) == 30
+
+
+def test_a_split_without_votes_is_refused(table):
+    bare = FaceTable(table.pixels, table.labels, table.splits, table.rows)
+    with pytest.raises(UsageError, match="--votes"):
+        predict_votes(FakeClassifier.saying("happy"), bare, "PublicTest")
+    judged = predict_split(FakeClassifier.saying("happy"), bare, "PublicTest", head="")
+    with pytest.raises(UsageError, match="--votes"):
+        voted_answers(judged)
+
+
+def test_the_keys_of_the_depth_stay_and_are_documented(table):
+    judged = predict_split(FakeClassifier.from_table(answers(7)), table, "PublicTest", head="fer2013")
+    voted = predict_votes(FakeClassifier.from_table(answers(10), labels=VOTES), table, "PublicTest")
+    generator = np.random.default_rng(0)
+    found = look_deeper(judged, generator, voted=voted, framings=[binary_framing("happy")], resamples=10)
+    plain = found.to_dict()
+    assert list(plain) == [
+        "ranking",
+        "vote_ranking",
+        "multilabel",
+        "framings",
+        "groups",
+        "fairness",
+        "robustness",
+    ]
+    assert (plain["groups"], plain["robustness"]) == (None, None)
+    assert list(plain["framings"]) == ["happy"]
+    assert plain["multilabel"]["n"] == 39
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    keys = {
+        *plain,
+        *plain["ranking"],
+        *plain["vote_ranking"],
+        *plain["multilabel"],
+        "roc_auc",
+        "average_precision",
+        "baseline",
+        "gap",
+        "gap_ci95",
+        "p_value",
+        "minimum_n",
+        "ungrouped",
+        "difference",
+        "relative",
+        "clean",
+    }
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+
+
+def test_without_votes_their_blocks_are_null(table):
+    judged = predict_split(FakeClassifier.from_table(answers(7)), table, "PublicTest", head="fer2013")
+    plain = look_deeper(judged, np.random.default_rng(0), resamples=10).to_dict()
+    assert (plain["vote_ranking"], plain["multilabel"], plain["framings"]) == (None, None, {})
+    assert "unmeasured" in plain["fairness"]
+
+
+def test_no_face_is_asked_about_twice():
+    seen: list[int] = []
+
+    def rule(crops: np.ndarray) -> np.ndarray:
+        seen.extend(crops[:, 0, 1].tolist())
+        return np.eye(7, dtype=np.float32)[crops[:, 0, 1] % 7]
+
+    once = Remembering(FakeClassifier(rule))
+    first = classify(once, numbered_faces([1, 2, 1, 3]), batch_size=3)
+    again = classify(once, numbered_faces([3, 2, 4]))
+    assert first.argmax(axis=1).tolist() == [1, 2, 1, 3]
+    assert again.argmax(axis=1).tolist() == [3, 2, 4]
+    assert sorted(seen) == [1, 2, 3, 4]
+    assert (once.name, once.labels) == ("fake", FER2013)
+    assert once.predict(numbered_faces([])).shape == (0, 7)
+
+
+def test_a_wrong_answer_is_still_named():
+    wrong = Remembering(FakeClassifier(lambda crops: np.ones((len(crops), 3), np.float32)))
+    with pytest.raises(ModelError, match="7 labels"):
+        classify(wrong, numbered_faces([1, 2]))
+
+
+def test_bins_against_the_voters_hold_their_shares(table):
+    given = answers(10)[:30, :8]
+    given = given / given.sum(axis=1, keepdims=True)
+    people = shares(table.votes[:30])
+    assert voters_reliability(given, people).error == pytest.approx(voters_calibration_error(given, people))
+    # Where all ten agree, their share is right or wrong, and both kinds of bins are the same.
+    agreed = reliability(given, people.argmax(axis=1))
+    np.testing.assert_allclose(voters_reliability(given, people).accuracy, agreed.accuracy)

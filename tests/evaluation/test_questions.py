@@ -1,0 +1,61 @@
+"""A classifier of two answers is scored on its own question, on the faces that are on a side of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.data.table import FaceTable
+from mien.emotions import FER2013, binary_framing
+from mien.errors import UsageError
+from mien.evaluation.binary import framed
+from mien.evaluation.comparison import answers_of, meet
+from mien.evaluation.predictions import predict_split
+from mien.evaluation.questions import predict_question
+from mien.testing.fakes import FakeClassifier, numbered_faces
+
+NEGATIVE = binary_framing("negative")
+
+
+@pytest.fixture
+def table() -> FaceTable:
+    """One face of each emotion in PublicTest; the angry one is in Training too."""
+    labels = [*range(7), 0]
+    return FaceTable(
+        pixels=numbered_faces([*range(7), 0]),
+        labels=np.array(labels),
+        splits=np.array(["PublicTest"] * 7 + ["Training"]),
+        rows=np.arange(8),
+    )
+
+
+def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTable) -> None:
+    always = FakeClassifier.saying("negative", labels=NEGATIVE.classes)
+    found = predict_question(always, table, "PublicTest", NEGATIVE)
+    assert found.classes == ("positive", "negative")
+    assert [FER2013[row] for row in found.faces.rows] == ["angry", "disgust", "fear", "happy", "sad"]
+    assert found.truth.tolist() == [1, 1, 1, 0, 1]
+    assert found.left_out == {"surprise": 1, "neutral": 1}
+    assert found.fresh is not None
+    assert found.fresh.tolist() == [False, True, True, True, True]
+
+
+def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) -> None:
+    two = predict_question(
+        FakeClassifier.saying("positive", labels=NEGATIVE.classes), table, "PublicTest", NEGATIVE
+    )
+    seven = framed(
+        predict_split(FakeClassifier.saying("happy"), table, "PublicTest", head="fer2013"), NEGATIVE
+    )
+    meeting = meet([answers_of(two, "two"), answers_of(seven, "seven")])
+    assert len(meeting.truth) == 5
+    np.testing.assert_array_equal(meeting.answers[0], meeting.answers[1])
+    assert not meeting.left_out
+
+
+def test_another_question_is_refused(table: FaceTable) -> None:
+    with pytest.raises(UsageError, match=r"answers angry, .*, not positive or negative"):
+        predict_question(FakeClassifier.saying("happy"), table, "PublicTest", NEGATIVE)
+    happy = FakeClassifier.saying("happy", labels=binary_framing("happy").classes)
+    with pytest.raises(UsageError, match="not positive or negative"):
+        predict_question(happy, table, "PublicTest", NEGATIVE)
