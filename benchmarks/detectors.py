@@ -34,7 +34,7 @@ from sklearn.datasets import load_sample_images
 from detector_photos import PHOTOS
 from mien.data import load
 from mien.detection.blazeface import BlazeFace
-from mien.images.decode import read_picture
+from mien.images.decode import read_image
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "astronaut.jpg"
 EMPTY = (
@@ -130,10 +130,10 @@ def large_scenes(faces: NDArray[np.uint8], rng: np.random.Generator, count: int)
 
 def photo_scenes(folder: Path | None) -> list[Scene]:
     """The example photo and the labelled ones that are in the folder."""
-    scenes = [Scene(read_picture(EXAMPLE).pixels, [(225, 125, 0)])]
+    scenes = [Scene(read_image(EXAMPLE).pixels, [(225, 125, 0)])]
     for name, (faces, ignored) in PHOTOS.items():
         if folder and (folder / name).exists():
-            scenes.append(Scene(read_picture(folder / name).pixels, [(x, y, 0) for x, y in faces], ignored))
+            scenes.append(Scene(read_image(folder / name).pixels, [(x, y, 0) for x, y in faces], ignored))
     return scenes
 
 
@@ -227,7 +227,7 @@ def main() -> None:
         table.add_column(f"{name}, {len(scenes)} pictures")
     console = Console(width=160)
     for name, detect in detectors():
-        detect(read_picture(EXAMPLE).pixels)  # the first run allocates
+        detect(read_image(EXAMPLE).pixels)  # the first run allocates
         row = []
         for which, scenes in sets.items():
             left_out = which == "large" and "mien" not in name and not arguments.peers_on_large

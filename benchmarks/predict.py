@@ -30,9 +30,8 @@ from rich.table import Table
 
 import mien
 from mien.detection.blazeface import BlazeFace
-from mien.images.crop import crop_face
-from mien.images.decode import read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face
+from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import DEFAULT
@@ -70,7 +69,7 @@ def time_photo(photo: Path, model: str, threads: int, repeats: int) -> PhotoTime
     detector = BlazeFace(threads=threads)
     analyzer = Analyzer(model, detector, threads=threads)
     card = analyzer.classifier.card
-    pixels = read_picture(photo).pixels
+    pixels = read_image(photo).pixels
     detections = detector.detect(pixels)
 
     def crop_and_classify() -> None:
@@ -84,7 +83,7 @@ def time_photo(photo: Path, model: str, threads: int, repeats: int) -> PhotoTime
         name=f"mien {mien.__version__} ({analyzer.classifier.name})",
         faces=len(faces),
         top=faces[0].top[0] if faces else None,
-        decode_ms=median_ms(lambda: read_picture(photo), repeats),
+        decode_ms=median_ms(lambda: read_image(photo), repeats),
         detect_ms=median_ms(lambda: detector.detect(pixels), repeats),
         crop_and_classify_ms=median_ms(crop_and_classify, repeats),
         photo_ms=median_ms(lambda: analyzer.analyze(photo), repeats),

@@ -38,7 +38,7 @@ from websockets.sync.client import connect
 
 import mien
 from mien.detection.blazeface import BlazeFace
-from mien.images.decode import read_picture
+from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.serve.pictures.batching import Readers
@@ -131,7 +131,7 @@ def cores_gain(bodies: list[bytes], runs: int = 100) -> float:
     Cores that are two threads of one, as most rented ones are, are not twice as fast.
     """
     detector, threads = BlazeFace(threads=1), os.cpu_count() or 1
-    pixels = [read_picture(body).pixels for body in bodies]
+    pixels = [read_image(body).pixels for body in bodies]
 
     def search() -> None:
         for i in range(runs):

@@ -30,8 +30,7 @@ from rich.table import Table
 
 import mien
 from mien.geometry import iou
-from mien.images.crop import crop_face
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.testing.clips import Actor, play, write_clip

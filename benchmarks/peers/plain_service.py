@@ -14,9 +14,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from mien.detection.blazeface import BlazeFace
-from mien.images.crop import crop_face
-from mien.images.decode import read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face
+from mien.images.decode import read_image
 from mien.inference.face import read_face
 from mien.models.onnx import OnnxClassifier
 
@@ -27,7 +26,7 @@ def make_app(model: str, how: str) -> FastAPI:
     framing = classifier.card.framing or FER2013_FRAMING
 
     def read(body: bytes) -> dict[str, Any]:
-        picture = read_picture(body)
+        picture = read_image(body)
         faces = []
         for found in detector.detect(picture.pixels):
             crop = crop_face(picture.pixels, found, framing, size=classifier.card.input_size)

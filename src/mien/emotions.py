@@ -95,7 +95,7 @@ NEITHER = -1
 
 
 @dataclass(frozen=True)
-class BinaryFraming:
+class BinaryTask:
     """Emotions asked about as one yes-or-no question.
 
     Attributes:
@@ -112,7 +112,7 @@ class BinaryFraming:
     def sides(self, labels: Sequence[str]) -> tuple[int, ...]:
         """The side of each label, 0 or 1 as in `classes`, or `NEITHER`; any alias that `canonical` knows.
 
-            >>> binary_framing("negative").sides(("angry", "happy", "neutral"))
+            >>> binary_task("negative").sides(("angry", "happy", "neutral"))
             (1, 0, -1)
 
         Raises:
@@ -124,14 +124,14 @@ class BinaryFraming:
         return next((side for side in (0, 1) if emotion in self.members[side]), NEITHER)
 
 
-def binary_framing(name: str) -> BinaryFraming:
+def binary_task(name: str) -> BinaryTask:
     """The framing of that name: an emotion (against all others), or ``"negative"`` (against positive).
 
     Raises:
         UsageError: no framing has that name.
     """
     if name.strip().lower() == "negative":
-        return BinaryFraming("negative", ("positive", "negative"), (POSITIVE, NEGATIVE))
+        return BinaryTask("negative", ("positive", "negative"), (POSITIVE, NEGATIVE))
     try:
         asked = canonical(name)
     except UnknownEmotion:
@@ -142,4 +142,4 @@ def binary_framing(name: str) -> BinaryFraming:
             f"{', '.join(FERPLUS)}."
         )
     others = tuple(emotion for emotion in FERPLUS if emotion != asked)
-    return BinaryFraming(asked, (f"not {asked}", asked), (others, (asked,)))
+    return BinaryTask(asked, (f"not {asked}", asked), (others, (asked,)))

@@ -10,8 +10,8 @@
     │   └── BadRows                     rows refused under ``strict``
     ├── DownloadError               4
     │   └── CredentialsError            Kaggle does not know who asks
-    ├── PictureError                5   a photo or a video that cannot be read
-    │   └── PictureTooLarge
+    ├── ImageError                  5   a photo or a video that cannot be read
+    │   └── ImageTooLarge
     ├── ModelError                  6   weights or their card
     │   ├── UnknownModel
     │   └── CardError
@@ -77,13 +77,13 @@ class CredentialsError(DownloadError):
     """Kaggle credentials that are missing or refused."""
 
 
-class PictureError(MienError):
+class ImageError(MienError):
     """A photo or a video that cannot be read."""
 
     exit_code = 5
 
 
-class PictureTooLarge(PictureError):
+class ImageTooLarge(ImageError):
     """A picture whose header announces more pixels than allowed."""
 
 

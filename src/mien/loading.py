@@ -86,10 +86,10 @@ def question_of(model: str | Path) -> str | None:
         UsageError: a folder that is no run.
         RecipeError: its recipe cannot be read.
     """
-    from mien.emotions import binary_framing
+    from mien.emotions import binary_task
     from mien.runs.recipe import load_recipe
 
     if not is_run(model):
         return None
     framing = load_recipe(Path(model) / "recipe.toml").data.framing
-    return binary_framing(framing).name if framing else None
+    return binary_task(framing).name if framing else None

@@ -26,7 +26,7 @@ from mien.auditing.inputs import Answers, ask
 from mien.auditing.precision import precision
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
-from mien.detection.single_face import Faces
+from mien.detection.single_face import SingleFaces
 from mien.errors import DataError, FormatError, MissingExtra, SourceNotFound, UsageError
 from mien.reports.figures.style import new_figure
 from mien.testing.fakes import FakeClassifier, numbered_faces
@@ -242,12 +242,12 @@ def test_what_a_model_calls_not_a_face_is_no_drawing() -> None:
     assert 5 not in {each.place for each in marks.drawing(table, Answers("m", ("sad", "not a face"), said))}
 
 
-def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: float = 0.9) -> Faces:
+def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: float = 0.9) -> SingleFaces:
     """Faces with these boxes, their eyes, nose and mouth where they are in a face."""
     at = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.5, 0.8], [0, 0.5], [1, 0.5]])
     box = np.array(boxes, np.float32)
     points = box[:, None, :2] + at * box[:, None, 2:]
-    return Faces(np.full(len(table), confidence, np.float32), box, points.astype(np.float32))
+    return SingleFaces(np.full(len(table), confidence, np.float32), box, points.astype(np.float32))
 
 
 def test_a_face_whose_eye_lies_outside_is_cut_and_one_whose_ear_does_is_not(noise_table: Make) -> None:

@@ -15,9 +15,8 @@ from mien.cli.app import app
 from mien.data.synthetic.faces import faces
 from mien.detection.blazeface import BlazeFace
 from mien.errors import UsageError
-from mien.images.crop import crop_face
-from mien.images.decode import read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face
+from mien.images.decode import read_image
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import find_model
 from mien.training.explainer import Explainer
@@ -41,7 +40,7 @@ def test_a_photo_is_explained_by_the_model_that_ships(tmp_path: Path) -> None:
 
 
 def test_what_speaks_for_happy_on_a_smile_is_the_mouth() -> None:
-    picture = read_picture(PHOTO)
+    picture = read_image(PHOTO)
     (face,) = BlazeFace(threads=1).detect(picture.pixels)
     crop = crop_face(picture.pixels, face, find_model("mien-lite0").card.framing or FER2013_FRAMING)
     reasons = Explainer("mien-lite0", threads=1).explain(crop[None])

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mien.data import cache, hashing, load
 from mien.emotions import FER2013, FERPLUS
-from mien.errors import FormatError, PictureError, PictureTooLarge
+from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face, png
 
 
@@ -188,7 +188,7 @@ def test_a_picture_that_announces_too_much_is_refused_by_its_header() -> None:
     header = bytearray(png(face(0, 8)))
     header[16:24] = (9_000).to_bytes(4, "big") * 2
     header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
-    with pytest.raises(PictureTooLarge, match="9000 x 9000"):
+    with pytest.raises(ImageTooLarge, match="9000 x 9000"):
         gray_face(bytes(header), 48)
-    with pytest.raises(PictureError, match="not a picture"):
+    with pytest.raises(ImageError, match="not a picture"):
         gray_face(b"", 48)

@@ -18,10 +18,10 @@ from PIL import Image
 
 from mien.detection.blazeface import WEIGHTS, BlazeFace
 from mien.detection.postprocess import anchors
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.files import sha256_file
 from mien.geometry import Detection
-from mien.images.decode import read_picture
+from mien.images.decode import read_image
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -36,7 +36,7 @@ def detector() -> BlazeFace:
 
 @pytest.fixture(scope="module")
 def photo() -> NDArray[np.uint8]:
-    return read_picture(PHOTO).pixels
+    return read_image(PHOTO).pixels
 
 
 def centre(detection: Detection) -> tuple[float, float]:
@@ -118,7 +118,7 @@ def test_a_photo_turned_by_its_exif_is_found_upright(detector: BlazeFace, photo:
     exif[0x0112] = 6
     stream = io.BytesIO()
     Image.fromarray(photo).transpose(Image.Transpose.ROTATE_90).save(stream, "PNG", exif=exif)
-    (face,) = detector.detect(read_picture(stream.getvalue()).pixels)
+    (face,) = detector.detect(read_image(stream.getvalue()).pixels)
     (expected,) = detector.detect(photo)
     assert face.box == pytest.approx(expected.box)
 
@@ -235,5 +235,5 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None
     "array", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 4), np.uint8), np.zeros((10, 10, 3))]
 )
 def test_what_is_no_rgb_picture_is_refused(detector: BlazeFace, array: NDArray[np.uint8]) -> None:
-    with pytest.raises(PictureError, match=r"uint8 \(H, W, 3\)"):
+    with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\)"):
         detector.detect(array)

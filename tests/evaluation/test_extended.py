@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.data.table import FaceTable
-from mien.emotions import FER2013, VOTES, binary_framing
+from mien.emotions import FER2013, VOTES, binary_task
 from mien.errors import ModelError, UsageError
 from mien.evaluation.extended import look_deeper
 from mien.evaluation.metrics.calibration import reliability
@@ -51,8 +51,8 @@ def test_faces_without_a_majority_are_among_the_voted_and_those_without_votes_ar
 def test_a_split_without_votes_is_refused(table):
     bare = FaceTable(table.pixels, table.labels, table.splits, table.rows)
     with pytest.raises(UsageError, match="--votes"):
-        predict_votes(FakeClassifier.saying("happy"), bare, "PublicTest")
-    judged = predict_split(FakeClassifier.saying("happy"), bare, "PublicTest", head="")
+        predict_votes(FakeClassifier.predicting("happy"), bare, "PublicTest")
+    judged = predict_split(FakeClassifier.predicting("happy"), bare, "PublicTest", head="")
     with pytest.raises(UsageError, match="--votes"):
         voted_answers(judged)
 
@@ -61,7 +61,7 @@ def test_the_keys_of_the_depth_stay_and_are_documented(table):
     judged = predict_split(FakeClassifier.from_table(answers(7)), table, "PublicTest", head="fer2013")
     voted = predict_votes(FakeClassifier.from_table(answers(10), labels=VOTES), table, "PublicTest")
     generator = np.random.default_rng(0)
-    found = look_deeper(judged, generator, voted=voted, framings=[binary_framing("happy")], resamples=10)
+    found = look_deeper(judged, generator, voted=voted, framings=[binary_task("happy")], resamples=10)
     plain = found.to_dict()
     assert list(plain) == [
         "ranking",

@@ -220,11 +220,11 @@ def test_an_answer_that_is_no_probabilities_is_refused(answer, message):
 
 
 def test_no_faces_give_no_rows():
-    assert classify(FakeClassifier.saying("sad"), numbered_faces([])).shape == (0, 7)
+    assert classify(FakeClassifier.predicting("sad"), numbered_faces([])).shape == (0, 7)
 
 
 def test_the_fake_says_what_it_was_told():
-    assert FakeClassifier.saying("sad", confidence=0.4).predict(numbered_faces([9]))[
+    assert FakeClassifier.predicting("sad", confidence=0.4).predict(numbered_faces([9]))[
         0
     ].tolist() == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.4, 0.1, 0.1])
     assert number_of(numbered_faces([0, 255, 256, 65535])).tolist() == [0, 255, 256, 65535]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.data.table import FaceTable
-from mien.emotions import FER2013, binary_framing
+from mien.emotions import FER2013, binary_task
 from mien.errors import UsageError
 from mien.evaluation.binary import framed
 from mien.evaluation.comparison import answers_of, meet
@@ -14,7 +14,7 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.questions import predict_question
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
-NEGATIVE = binary_framing("negative")
+NEGATIVE = binary_task("negative")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def table() -> FaceTable:
 
 
 def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTable) -> None:
-    always = FakeClassifier.saying("negative", labels=NEGATIVE.classes)
+    always = FakeClassifier.predicting("negative", labels=NEGATIVE.classes)
     found = predict_question(always, table, "PublicTest", NEGATIVE)
     assert found.classes == ("positive", "negative")
     assert [FER2013[row] for row in found.faces.rows] == ["angry", "disgust", "fear", "happy", "sad"]
@@ -42,10 +42,10 @@ def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTa
 
 def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) -> None:
     two = predict_question(
-        FakeClassifier.saying("positive", labels=NEGATIVE.classes), table, "PublicTest", NEGATIVE
+        FakeClassifier.predicting("positive", labels=NEGATIVE.classes), table, "PublicTest", NEGATIVE
     )
     seven = framed(
-        predict_split(FakeClassifier.saying("happy"), table, "PublicTest", head="fer2013"), NEGATIVE
+        predict_split(FakeClassifier.predicting("happy"), table, "PublicTest", head="fer2013"), NEGATIVE
     )
     meeting = meet([answers_of(two, "two"), answers_of(seven, "seven")])
     assert len(meeting.truth) == 5
@@ -55,7 +55,7 @@ def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) ->
 
 def test_another_question_is_refused(table: FaceTable) -> None:
     with pytest.raises(UsageError, match=r"answers angry, .*, not positive or negative"):
-        predict_question(FakeClassifier.saying("happy"), table, "PublicTest", NEGATIVE)
-    happy = FakeClassifier.saying("happy", labels=binary_framing("happy").classes)
+        predict_question(FakeClassifier.predicting("happy"), table, "PublicTest", NEGATIVE)
+    happy = FakeClassifier.predicting("happy", labels=binary_task("happy").classes)
     with pytest.raises(UsageError, match="not positive or negative"):
         predict_question(happy, table, "PublicTest", NEGATIVE)

@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import PictureError, PictureTooLarge
-from mien.images.decode import Picture, from_array, from_pil, read_picture
+from mien.errors import ImageError, ImageTooLarge
+from mien.images.decode import DecodedImage, from_array, from_pil, read_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -31,7 +31,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return stream.getvalue()
 
 
-def corners(picture: Picture) -> list[tuple[int, ...]]:
+def corners(picture: DecodedImage) -> list[tuple[int, ...]]:
     """Colours at top left, top right, bottom left, bottom right."""
     pixels = picture.pixels
     return [tuple(int(v) for v in pixels[y, x]) for y in (1, -2) for x in (1, -2)]
@@ -64,7 +64,7 @@ def quadrants(size: tuple[int, int] = (40, 20)) -> Image.Image:
 def test_common_formats_come_back_as_their_pixels(
     photo: NDArray[np.uint8], kind: str, options: dict[str, object], tolerance: int
 ) -> None:
-    picture = read_picture(encoded(Image.fromarray(photo), kind, **options))
+    picture = read_image(encoded(Image.fromarray(photo), kind, **options))
     assert picture.pixels.shape == (60, 80, 3)
     assert picture.pixels.dtype == np.uint8
     assert np.abs(picture.pixels.astype(int) - photo).max() <= tolerance
@@ -76,11 +76,11 @@ def test_path_text_bytes_and_stream_give_the_same_picture(photo: NDArray[np.uint
     file.write_bytes(data)
     with file.open("rb") as stream:
         pictures = [
-            read_picture(file),
-            read_picture(str(file)),
-            read_picture(data),
-            read_picture(io.BytesIO(data)),
-            read_picture(stream),
+            read_image(file),
+            read_image(str(file)),
+            read_image(data),
+            read_image(io.BytesIO(data)),
+            read_image(stream),
         ]
     assert all((picture.pixels == photo).all() for picture in pictures)
     named = [str(file), str(file), "<bytes>", "<stream>", str(file)]
@@ -121,21 +121,21 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
-    picture = read_picture(encoded(stored, kind, exif=exif, **options))
+    picture = read_image(encoded(stored, kind, exif=exif, **options))
     assert (picture.width, picture.height) == (40, 20)
     assert corners(picture) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_damaged_exif_leaves_the_picture_as_stored() -> None:
     data = encoded(quadrants(), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    assert read_picture(data).pixels.shape == (20, 40, 3)
+    assert read_image(data).pixels.shape == (20, 40, 3)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_is_none_is_ignored(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert corners(read_picture(encoded(quadrants(), "PNG", exif=exif))) == [RED, GREEN, BLUE, WHITE]
+    assert corners(read_image(encoded(quadrants(), "PNG", exif=exif))) == [RED, GREEN, BLUE, WHITE]
 
 
 CUTTABLE = [
@@ -159,8 +159,8 @@ def test_a_cut_file_is_refused_and_never_silently_grey(
 ) -> None:
     noise = np.random.default_rng(3).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind, **options)
-    with pytest.raises(PictureError, match=r"cut short|no picture that mien reads"):
-        read_picture(data[: int(len(data) * share)])
+    with pytest.raises(ImageError, match=r"cut short|no picture that mien reads"):
+        read_image(data[: int(len(data) * share)])
 
 
 def test_a_cut_file_says_how_much_is_missing(tmp_path: Path) -> None:
@@ -169,16 +169,16 @@ def test_a_cut_file_says_how_much_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "half.jpg"
     data = encoded(image, "JPEG")
     file.write_bytes(data[: len(data) // 2])
-    with pytest.raises(PictureError, match=r"half\.jpg is cut short .* last \d+ of its 128 rows") as told:
-        read_picture(file)
+    with pytest.raises(ImageError, match=r"half\.jpg is cut short .* last \d+ of its 128 rows") as told:
+        read_image(file)
     missing = int(str(told.value).split("the last ")[1].split()[0])
     assert 48 <= missing <= 96  # half of them, and the rows that the decoder still held back
     data = encoded(image, "WEBP", lossless=True)
-    with pytest.raises(PictureError, match=f"1,000 of its {len(data):,} bytes are missing"):
-        read_picture(data[:-1000])
+    with pytest.raises(ImageError, match=f"1,000 of its {len(data):,} bytes are missing"):
+        read_image(data[:-1000])
     data = encoded(image, "BMP")
-    with pytest.raises(PictureError, match=f"5 of its {len(data):,} bytes are missing"):
-        read_picture(data[:-5])
+    with pytest.raises(ImageError, match=f"5 of its {len(data):,} bytes are missing"):
+        read_image(data[:-5])
 
 
 @pytest.mark.parametrize(
@@ -188,28 +188,28 @@ def test_a_cut_file_says_how_much_is_missing(tmp_path: Path) -> None:
 def test_of_an_animation_the_first_frame_is_read(kind: str, options: dict[str, object]) -> None:
     frames = [Image.new("RGB", (16, 12), colour) for colour in (RED, GREEN, BLUE)]
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert (read_picture(data).pixels == RED).all()
+    assert (read_image(data).pixels == RED).all()
 
 
 def test_a_palette_becomes_its_colours() -> None:
     palette = quadrants().convert("P", palette=Image.Palette.ADAPTIVE)
     assert palette.mode == "P"
     for kind in ("PNG", "GIF"):
-        assert corners(read_picture(encoded(palette, kind))) == [RED, GREEN, BLUE, WHITE]
+        assert corners(read_image(encoded(palette, kind))) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_a_transparent_palette_entry_becomes_white() -> None:
     palette = quadrants().convert("P", palette=Image.Palette.ADAPTIVE)
     red = palette.getpixel((1, 1))
     for kind in ("PNG", "GIF"):
-        picture = read_picture(encoded(palette, kind, transparency=red))
+        picture = read_image(encoded(palette, kind, transparency=red))
         assert corners(picture) == [WHITE, GREEN, BLUE, WHITE]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 def test_16_bits_are_scaled_and_not_clipped(kind: str) -> None:
     ramp = np.linspace(0, 65535, 256 * 4).round().astype(np.uint16).reshape(16, 64)
-    picture = read_picture(encoded(Image.fromarray(ramp), kind))
+    picture = read_image(encoded(Image.fromarray(ramp), kind))
     expected = np.round(ramp / 257).astype(int)
     assert np.abs(picture.pixels[:, :, 0].astype(int) - expected).max() <= 1
     assert len(np.unique(picture.pixels)) == 256
@@ -224,13 +224,13 @@ def test_16_bit_colour_is_read(photo: NDArray[np.uint8]) -> None:
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in parts
     )
-    assert (read_picture(data).pixels == photo).all()
+    assert (read_image(data).pixels == photo).all()
 
 
 def test_gray_and_one_bit_become_rgb() -> None:
     gray = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (10, 1))
     for image in (Image.fromarray(gray), Image.fromarray(gray > 120)):
-        pixels = read_picture(encoded(image, "PNG")).pixels
+        pixels = read_image(encoded(image, "PNG")).pixels
         assert pixels.shape == (10, 50, 3)
         assert (pixels == np.asarray(image.convert("L"))[:, :, None]).all()
 
@@ -238,7 +238,7 @@ def test_gray_and_one_bit_become_rgb() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_keeps_its_colours(kind: str) -> None:
     options = {"quality": 95} if kind == "JPEG" else {}
-    picture = read_picture(encoded(quadrants().convert("CMYK"), kind, **options))
+    picture = read_image(encoded(quadrants().convert("CMYK"), kind, **options))
     expected = np.asarray(quadrants()).astype(int)
     assert np.abs(picture.pixels.astype(int) - expected).mean() < 6
 
@@ -250,7 +250,7 @@ def test_transparency_is_laid_on_white(mode: str, kind: str) -> None:
     black = (0,) * (len(mode) - 1)
     for x, alpha in enumerate((0, 85, 170, 255)):
         image.putpixel((x, 0), (*black, alpha))
-    assert read_picture(encoded(image, kind)).pixels[0, :, 0].tolist() == [255, 170, 85, 0]
+    assert read_image(encoded(image, kind)).pixels[0, :, 0].tolist() == [255, 170, 85, 0]
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -268,15 +268,15 @@ def test_a_decompression_bomb_is_refused_from_its_header(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("pixels were decoded"))
-    with pytest.raises(PictureTooLarge, match=r"bomb|too large|announces"):
-        read_picture(bomb(*size))
+    with pytest.raises(ImageTooLarge, match=r"bomb|too large|announces"):
+        read_image(bomb(*size))
 
 
 def test_max_pixels_is_the_caller_s_choice(photo: NDArray[np.uint8]) -> None:
     data = encoded(Image.fromarray(photo), "PNG")
-    assert read_picture(data, max_pixels=4800).width == 80
-    with pytest.raises(PictureTooLarge, match="80 x 60 pixels, more than the 4,799"):
-        read_picture(data, max_pixels=4799)
+    assert read_image(data, max_pixels=4800).width == 80
+    with pytest.raises(ImageTooLarge, match="80 x 60 pixels, more than the 4,799"):
+        read_image(data, max_pixels=4799)
 
 
 def test_what_is_no_picture_is_refused_with_its_name_and_a_reason(tmp_path: Path) -> None:
@@ -293,13 +293,13 @@ def test_what_is_no_picture_is_refused_with_its_name_and_a_reason(tmp_path: Path
         (heic, "is a HEIC photo"),
         (b"", "<bytes> is empty"),
     ]:
-        with pytest.raises(PictureError, match=reason):
-            read_picture(source)
+        with pytest.raises(ImageError, match=reason):
+            read_image(source)
 
 
 def test_eps_is_not_handed_to_other_programs() -> None:
-    with pytest.raises(PictureError, match="no picture that mien reads"):
-        read_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    with pytest.raises(ImageError, match="no picture that mien reads"):
+        read_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
 
 
 def test_float_and_32_bit_files_are_refused_with_a_remedy() -> None:
@@ -307,8 +307,8 @@ def test_float_and_32_bit_files_are_refused_with_a_remedy() -> None:
         Image.fromarray(np.ones((4, 4), np.float32)),
         Image.fromarray(np.full((4, 4), 70_000, np.int32)),
     ):
-        with pytest.raises(PictureError, match="save it with 8 or 16 bits"):
-            read_picture(encoded(image, "TIFF"))
+        with pytest.raises(ImageError, match="save it with 8 or 16 bits"):
+            read_image(encoded(image, "TIFF"))
 
 
 def test_arrays_gray_rgb_and_rgba_become_pictures(photo: NDArray[np.uint8]) -> None:
@@ -338,7 +338,7 @@ def test_arrays_gray_rgb_and_rgba_become_pictures(photo: NDArray[np.uint8]) -> N
     ],
 )
 def test_other_arrays_are_refused(array: NDArray[np.uint8], reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         from_array(array)
 
 
@@ -348,7 +348,7 @@ def test_a_pillow_image_of_any_mode_is_taken(photo: NDArray[np.uint8]) -> None:
         assert (
             from_pil(image.convert("L").convert(mode) if mode == "I;16" else image.convert(mode)).width == 80
         )
-    with pytest.raises(PictureError, match="floating-point"):
+    with pytest.raises(ImageError, match="floating-point"):
         from_pil(image.convert("F"))
 
 
@@ -367,6 +367,6 @@ def test_a_pillow_image_whose_file_is_cut_is_refused() -> None:
     data = encoded(Image.effect_noise((200, 200), 90), "PNG")
     with (
         Image.open(io.BytesIO(data[: len(data) // 2])) as image,
-        pytest.raises(PictureError, match="cut short"),
+        pytest.raises(ImageError, match="cut short"),
     ):
         from_pil(image)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.errors import PictureError
-from mien.images.decode import find_pictures
+from mien.errors import ImageError
+from mien.images.decode import find_images
 
 
 @pytest.fixture
@@ -22,39 +22,39 @@ def album(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_the_pictures_below_it_sorted_and_without_hidden_ones(album: Path) -> None:
-    found = find_pictures([album])
+    found = find_images([album])
     assert found == [album / "[1]" / "e.tif", album / "a.png", album / "b.JPG", album / "holiday" / "c.webp"]
 
 
 def test_a_glob_gives_what_it_matches(album: Path) -> None:
-    assert find_pictures([f"{album}/*.png"]) == [album / "a.png"]
-    assert find_pictures([f"{album}/?.*"]) == [album / "a.png", album / "b.JPG"]
-    assert find_pictures([f"{album}/h*/**"]) == [album / "holiday" / "c.webp"]
+    assert find_images([f"{album}/*.png"]) == [album / "a.png"]
+    assert find_images([f"{album}/?.*"]) == [album / "a.png", album / "b.JPG"]
+    assert find_images([f"{album}/h*/**"]) == [album / "holiday" / "c.webp"]
 
 
 def test_a_file_is_taken_as_it_is_whatever_its_ending(album: Path) -> None:
-    assert find_pictures([album / "notes.txt"]) == [album / "notes.txt"]
-    assert find_pictures([str(album / "[1]" / "e.tif")]) == [album / "[1]" / "e.tif"]
+    assert find_images([album / "notes.txt"]) == [album / "notes.txt"]
+    assert find_images([str(album / "[1]" / "e.tif")]) == [album / "[1]" / "e.tif"]
 
 
 def test_a_missing_file_is_left_for_the_reader_to_report(album: Path) -> None:
-    assert find_pictures([album / "a.png", "missing.jpg"]) == [album / "a.png", Path("missing.jpg")]
+    assert find_images([album / "a.png", "missing.jpg"]) == [album / "a.png", Path("missing.jpg")]
 
 
 def test_each_picture_comes_once_in_the_order_of_the_sources(album: Path) -> None:
-    assert find_pictures([album / "b.JPG", album, album / "a.png"])[:2] == [
+    assert find_images([album / "b.JPG", album, album / "a.png"])[:2] == [
         album / "b.JPG",
         album / "[1]" / "e.tif",
     ]
-    assert len(find_pictures([album, album])) == 4
+    assert len(find_images([album, album])) == 4
 
 
 @pytest.mark.parametrize("source", ["empty", "*.bmp", "nowhere/**", "empty/*"])
 def test_a_folder_or_glob_without_pictures_is_an_error_that_names_it(album: Path, source: str) -> None:
-    with pytest.raises(PictureError, match="has no pictures") as told:
-        find_pictures([album / source])
+    with pytest.raises(ImageError, match="has no pictures") as told:
+        find_images([album / source])
     assert str(album / source) in str(told.value)
 
 
 def test_no_sources_give_no_pictures() -> None:
-    assert find_pictures([]) == []
+    assert find_images([]) == []

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from mien.detection.blazeface import BlazeFace
-from mien.images.crop import crop_box, crop_face
-from mien.images.decode import read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_box, crop_face
+from mien.images.decode import read_image
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 
 def test_a_crop_reaches_from_the_forehead_to_the_chin_with_the_eyes_in_its_upper_half() -> None:
     """In FER2013 the eyes' median height is 0.40 of the side, the mouth's 0.78, by the same detector."""
-    (face,) = BlazeFace(threads=1).detect(read_picture(PHOTO).pixels)
+    (face,) = BlazeFace(threads=1).detect(read_image(PHOTO).pixels)
     x, y, side = crop_box(face, FER2013_FRAMING)
     assert face.keypoints is not None
     eyes = (face.keypoints[0] + face.keypoints[1]) / 2
@@ -28,7 +27,7 @@ def test_a_crop_reaches_from_the_forehead_to_the_chin_with_the_eyes_in_its_upper
 
 def test_a_crop_of_a_crop_keeps_the_face_where_it_is() -> None:
     """A picture framed as FER2013's, enlarged and found again, gives nearly the same square."""
-    picture = read_picture(PHOTO).pixels
+    picture = read_image(PHOTO).pixels
     detector = BlazeFace(threads=1)
     (face,) = detector.detect(picture)
     close = crop_face(picture, face, FER2013_FRAMING, size=192)

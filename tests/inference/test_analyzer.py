@@ -13,10 +13,10 @@ from PIL import Image
 
 import mien
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
 from mien.inference import analyzer as analyzer_module
-from mien.inference.analyzer import Analyzer, Source, open_picture
+from mien.inference.analyzer import Analyzer, Source, open_image
 from mien.models.card import Head
 from mien.testing.fakes import FakeDetector, banded_face, write_band_model
 
@@ -63,7 +63,7 @@ def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -
         PHOTO.read_bytes(),
         image,
         np.asarray(image),
-        open_picture(PHOTO),
+        open_image(PHOTO),
     ]
     answers = [real.analyze(source) for source in sources]
     assert all(answer == answers[0] for answer in answers)
@@ -147,13 +147,13 @@ def test_cropped_faces_of_other_sizes_and_in_colour_are_read_too(real: Analyzer)
 def test_pictures_before_a_broken_one_are_answered_first(real: Analyzer) -> None:
     answers: Iterator[list[mien.Face]] = real.analyze_many([PHOTO, b"no picture", PHOTO])
     assert len(next(answers)) == 1
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         next(answers)
 
 
 @pytest.mark.parametrize("source", [None, 7, {"path": "x.jpg"}], ids=["none", "number", "dict"])
 def test_what_is_no_picture_is_refused_by_its_type(real: Analyzer, source: object) -> None:
-    with pytest.raises(PictureError, match=type(source).__name__):
+    with pytest.raises(ImageError, match=type(source).__name__):
         real.analyze(source)  # type: ignore[call-overload]
 
 

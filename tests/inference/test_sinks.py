@@ -11,7 +11,7 @@ import pytest
 
 from mien.emotions import ABSTAIN, FERPLUS, VOTES
 from mien.inference.face import Face, read_face
-from mien.inference.sinks import CsvSink, JsonLinesSink, JsonSink, PictureFailure, PictureResult, Sink
+from mien.inference.sinks import CsvSink, ImageFailure, ImageResult, JsonLinesSink, JsonSink, Sink
 from mien.models.card import Head
 
 
@@ -21,10 +21,10 @@ def some_face(seed: int) -> Face:
 
 
 RESULTS = [
-    PictureResult('a "quoted", name.jpg', 640, 480, (some_face(0), some_face(1))),
-    PictureResult("nobody é.png", 10, 20, ()),
+    ImageResult('a "quoted", name.jpg', 640, 480, (some_face(0), some_face(1))),
+    ImageResult("nobody é.png", 10, 20, ()),
 ]
-FAILURE = PictureFailure("broken.jpg", "it is cut short")
+FAILURE = ImageFailure("broken.jpg", "it is cut short")
 
 
 def written(make: Callable[[io.StringIO], Sink]) -> str:

@@ -23,16 +23,16 @@ def test_the_answer_is_the_plain_mean_of_the_members_in_any_batches() -> None:
 
 def test_two_unsure_members_overrule_one_that_is_sure_of_another() -> None:
     """What the mean of probabilities does, and neither a vote nor a mean of logits of 0 and 1 would."""
-    sure = FakeClassifier.saying("happy", confidence=0.55)
-    unsure = FakeClassifier.saying("sad", confidence=0.45)
+    sure = FakeClassifier.predicting("happy", confidence=0.55)
+    unsure = FakeClassifier.predicting("sad", confidence=0.45)
     answer = Ensemble((sure, unsure, unsure)).predict(numbered_faces([0]))[0]
     assert FER2013[int(answer.argmax())] == "sad"
     assert answer.sum() == pytest.approx(1)
 
 
 def test_members_that_answer_other_questions_are_refused() -> None:
-    other = FakeClassifier.saying("happy", labels=FERPLUS)
+    other = FakeClassifier.predicting("happy", labels=FERPLUS)
     with pytest.raises(UsageError, match="contempt"):
-        Ensemble((FakeClassifier.saying("happy"), other))
+        Ensemble((FakeClassifier.predicting("happy"), other))
     with pytest.raises(UsageError, match="needs a member"):
         Ensemble(())

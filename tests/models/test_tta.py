@@ -33,9 +33,12 @@ def test_the_answer_is_the_mean_over_the_views(faces):
 
 
 def test_an_answer_that_does_not_depend_on_the_view_stays(faces):
-    classifier = FakeClassifier.saying("happy", confidence=0.7)
+    classifier = FakeClassifier.predicting("happy", confidence=0.7)
     np.testing.assert_allclose(Augmented(classifier).predict(faces), classifier.predict(faces), rtol=1e-6)
 
 
 def test_no_faces_give_no_rows():
-    assert Augmented(FakeClassifier.saying("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+    assert Augmented(FakeClassifier.predicting("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (
+        0,
+        7,
+    )

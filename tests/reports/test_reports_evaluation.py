@@ -57,7 +57,7 @@ def voted(table: FaceTable) -> VotedAnswers:
 
 
 def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotedAnswers) -> None:
-    robust = measure_robustness(FakeClassifier.saying("happy"), judged, faces=3)
+    robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
     found = {part.name: part for part in judging.parts(judged, voted=voted, robustness=robust, resamples=50)}
     assert list(found) == [
         "confusion",
@@ -156,7 +156,7 @@ def test_few_faces_give_the_parts_that_need_no_halves(judged: Predictions) -> No
 
 
 def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: VotedAnswers) -> None:
-    robust = measure_robustness(FakeClassifier.saying("happy"), judged, faces=3)
+    robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
     for part in judging.parts(judged, voted=voted, robustness=robust, resamples=20):
         figure, axes = new_figure(*part.size)
         part.draw(axes)

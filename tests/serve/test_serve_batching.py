@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mien.errors import ModelError
-from mien.images.decode import Picture
+from mien.images.decode import DecodedImage
 from mien.inference.face import Face
-from mien.inference.sinks import PictureFailure, PictureResult
+from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem
 from mien.serve.pictures.batching import Outcome, Readers
 from mien.serve.pictures.uploads import Upload
@@ -72,7 +72,7 @@ def uploads(*levels: int) -> list[Upload]:
 
 
 def levels_of(outcomes: list[Outcome]) -> list[float]:
-    return [outcome.said.faces[0].box[0] for outcome in outcomes if isinstance(outcome.said, PictureResult)]
+    return [outcome.said.faces[0].box[0] for outcome in outcomes if isinstance(outcome.said, ImageResult)]
 
 
 async def entered(analyzer: Levels) -> None:
@@ -195,10 +195,10 @@ def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
             mixed.append(Upload(gray_png(3, (100, 100)), "large.png"))
             outcomes = await made.read(mixed, "labels-0")
         assert [type(outcome.said) for outcome in outcomes] == [
-            PictureResult, PictureFailure, PictureResult, PictureFailure,
+            ImageResult, ImageFailure, ImageResult, ImageFailure,
         ]  # fmt: skip
         assert [outcome.too_large for outcome in outcomes] == [False, False, False, True]
-        assert isinstance(outcomes[1].said, PictureFailure)
+        assert isinstance(outcomes[1].said, ImageFailure)
         assert outcomes[1].said.error.startswith("notes.txt")
         assert levels_of(outcomes) == [1, 2]
 
@@ -265,7 +265,7 @@ def test_decoded_pictures_keep_their_names() -> None:
 
     class Names(Levels):
         def analyze(self, source: list[Any]) -> list[list[Face]]:
-            seen.extend(picture.source for picture in source if isinstance(picture, Picture))
+            seen.extend(picture.source for picture in source if isinstance(picture, DecodedImage))
             return super().analyze(source)
 
     async def main() -> None:

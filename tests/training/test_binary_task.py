@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
-from mien.emotions import FER2013, binary_framing
+from mien.emotions import FER2013, binary_task
 from mien.errors import DataError, RecipeError
 from mien.runs.recipe import Data, Recipe, from_dict
 from mien.training.classifier import TorchClassifier, load_run
@@ -63,7 +63,7 @@ def test_a_framed_run_is_trained_and_answers_its_question(
     result, trainer = train(tiny(data={"framing": "happy"}, schedule={"epochs": 1}), tmp_path)  # type: ignore[misc]
     assert trainer.feed.heads == ("happy",)
     classifier = TorchClassifier(tmp_path, head="happy")
-    assert classifier.labels == binary_framing("happy").classes
+    assert classifier.labels == binary_task("happy").classes
     held = few_faces.split("PublicTest")
     answers = classifier.predict(held.pixels)
     assert answers.shape == (12, 2)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 from mien.testing.clips import write_clip
 from mien.video.camera import open_camera, until_frozen
 from mien.video.opening import open_video
@@ -31,12 +31,12 @@ def test_why_a_camera_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch, cod
         av.error.err_check(-code)
 
     monkeypatch.setattr(av, "open", refuse)
-    with pytest.raises(PictureError, match=f"camera 0 .*{said}"):
+    with pytest.raises(ImageError, match=f"camera 0 .*{said}"):
         open_camera("0")
 
 
 def test_an_absent_camera_is_said_by_the_real_system() -> None:
-    with pytest.raises(PictureError, match="camera 97"):
+    with pytest.raises(ImageError, match="camera 97"):
         open_camera(97)
 
 
@@ -138,11 +138,11 @@ def test_no_more_is_made_ahead_than_there_is_room_for() -> None:
 def test_an_error_comes_behind_what_was_made_before_it() -> None:
     def source() -> Iterator[int]:
         yield from range(3)
-        raise PictureError("gone")
+        raise ImageError("gone")
 
     items = ahead(source(), room=8)
     assert [next(items) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(PictureError, match="gone"):
+    with pytest.raises(ImageError, match="gone"):
         next(items)
 
 
@@ -164,6 +164,6 @@ def test_live_items_that_nobody_takes_give_way_to_newer_ones() -> None:
 def test_a_source_that_falls_silent_is_said() -> None:
     silent = threading.Event()
     items = ahead((silent.wait() for _ in itertools.count()), patience_s=0.05)
-    with pytest.raises(PictureError, match=r"no picture came for 0\.05 s"):
+    with pytest.raises(ImageError, match=r"no picture came for 0\.05 s"):
         next(items)
     silent.set()

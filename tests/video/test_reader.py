@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import MissingExtra, PictureError, UsageError
+from mien.errors import ImageError, MissingExtra, UsageError
 from mien.testing.clips import write_clip
 from mien.video.camera import open_camera
 from mien.video.frame import VideoFrame
@@ -171,7 +171,7 @@ def test_a_broken_picture_is_left_out_and_counted(tmp_path: Path) -> None:
 def test_a_file_cut_before_its_index_says_so(tmp_path: Path) -> None:
     path = clip(tmp_path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(PictureError, match="cut off before its index"):
+    with pytest.raises(ImageError, match="cut off before its index"):
         open_video(path)
 
 
@@ -182,7 +182,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
         frame.sample_rate = 8000
         out.mux(stream.encode(frame))
-    with pytest.raises(PictureError, match="no moving pictures"):
+    with pytest.raises(ImageError, match="no moving pictures"):
         open_video(path)
 
 
@@ -209,7 +209,7 @@ def test_an_address_is_read_only_when_asked_for(tmp_path: Path) -> None:
             open_video(address)
         with open_video(address, stream=True) as video:
             count = len(list(video.frames()))
-        with pytest.raises(PictureError) as missing:
+        with pytest.raises(ImageError) as missing:
             open_video(address.replace("clip.mkv", "none.mkv"), stream=True)
         server.shutdown()
         thread.join()
@@ -235,7 +235,7 @@ def test_clips_of_folders_and_globs_are_found_sorted_and_once(tmp_path: Path) ->
     assert find_clips([str(tmp_path), str(tmp_path / "*.mp4")]) == [tmp_path / "a.MKV", tmp_path / "b.mp4"]
     (tmp_path / "empty").mkdir()
     for source in ("empty", "absent.mp4"):
-        with pytest.raises(PictureError, match=source):
+        with pytest.raises(ImageError, match=source):
             find_clips([str(tmp_path / source)])
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from mien.detection.blazeface import BlazeFace
 from mien.emotions import ABSTAIN, VOTES
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.geometry import iou
 from mien.inference.analyzer import Analyzer
 from mien.models.card import Head
@@ -241,12 +241,12 @@ def test_an_analysis_that_was_saved_goes_on_as_if_it_had_not_been(
 def test_an_error_of_the_detector_reaches_the_caller(tmp_path: Path, analyzer: Analyzer) -> None:
     class Broken:
         def detect(self, image_rgb: np.ndarray) -> list[object]:
-            raise PictureError("the detector is broken")
+            raise ImageError("the detector is broken")
 
     path = clip(tmp_path, [], 0.4)
     other = Analyzer.__new__(Analyzer)
     other.__dict__ |= analyzer.__dict__ | {"detector": Broken()}
-    with pytest.raises(PictureError, match="detector is broken"):
+    with pytest.raises(ImageError, match="detector is broken"):
         list(analyze_video(path, analyzer=other))
 
 

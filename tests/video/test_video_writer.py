@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mien.emotions import FERPLUS
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.inference.face import Face
 from mien.testing.clips import write_clip
 from mien.video.aside import Aside
@@ -217,7 +217,7 @@ def test_work_put_aside_is_done_in_order_and_its_error_comes_back() -> None:
 
     def work(item: int) -> None:
         if item == 5:
-            raise PictureError("no more room")
+            raise ImageError("no more room")
         done.append(item)
 
     aside = Aside(work, room=2)
@@ -226,7 +226,7 @@ def test_work_put_aside_is_done_in_order_and_its_error_comes_back() -> None:
         for i in range(100):
             aside.put(i)
 
-    with pytest.raises(PictureError, match="no more room"):
+    with pytest.raises(ImageError, match="no more room"):
         put_all()
     assert done == [0, 1, 2, 3, 4]
     aside.close()

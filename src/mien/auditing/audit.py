@@ -18,7 +18,7 @@ from mien.auditing.findings import Finding, write_findings
 from mien.auditing.inputs import Answers
 from mien.auditing.precision import Precision, precision
 from mien.data.table import FaceTable
-from mien.detection.single_face import Faces
+from mien.detection.single_face import SingleFaces
 from mien.errors import DataError
 from mien.reports.audit import parts_of
 from mien.reports.document import Part
@@ -36,7 +36,7 @@ class Clues:
 
     table: FaceTable
     answers: Answers | None = None
-    faces: Faces | None = None
+    faces: SingleFaces | None = None
 
 
 Detector = Callable[[Clues], Iterable[Finding]]
@@ -76,7 +76,7 @@ def audit(
     table: FaceTable,
     *,
     answers: Answers | None = None,
-    faces: Faces | None = None,
+    faces: SingleFaces | None = None,
     done: Callable[[str], None] = lambda _: None,
 ) -> Audit:
     """Everything that the detectors find in the table.
@@ -85,8 +85,8 @@ def audit(
         table: the faces.
         answers: what a model said of them (`mien.auditing.inputs.ask`). Without, label errors are found from
             the pixels alone, less well.
-        faces: what the face detector found in them (`mien.detection.single_face.CloseUp`). Without, no cut or
-            tiny face is found.
+        faces: the detector's results (`mien.detection.single_face.SingleFaceDetector`). Without them no cut
+            or tiny face is found.
         done: told the name of each detector as it ends.
 
     Raises:

@@ -45,7 +45,7 @@ def audit(
     from mien.auditing.audit import audit as look
     from mien.auditing.inputs import ask
     from mien.data import load
-    from mien.detection.single_face import CloseUp
+    from mien.detection.single_face import SingleFaceDetector
     from mien.models.onnx import OnnxClassifier
 
     classifier = None if model == _NONE else OnnxClassifier(model)
@@ -60,7 +60,7 @@ def audit(
             asking = progress.add_task(f"asking {classifier.name}", total=len(table))
             answers = ask(classifier, table, progress=lambda n: progress.advance(asking, n))
         finding = progress.add_task("finding the faces", total=len(table))
-        faces = CloseUp().look(table.pixels, progress=lambda n: progress.advance(finding, n))
+        faces = SingleFaceDetector().detect(table.pixels, progress=lambda n: progress.advance(finding, n))
         looking = progress.add_task("looking", total=len(DETECTORS))
 
         def done(name: str) -> None:

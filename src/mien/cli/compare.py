@@ -16,7 +16,7 @@ from mien.loading import TrainedOn, is_run, open_classifier, question_of, traine
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.emotions import BinaryFraming
+    from mien.emotions import BinaryTask
     from mien.evaluation.comparison import Answers
     from mien.reports.comparison import Comparison
     from mien.reports.document import Chapter
@@ -130,16 +130,16 @@ def _is_csv(model: str) -> bool:
     return model.lower().endswith(".csv")
 
 
-def _question(models: Sequence[str], framing: str | None) -> BinaryFraming | None:
+def _question(models: Sequence[str], framing: str | None) -> BinaryTask | None:
     """The question that all are asked.
 
     Raises:
         UsageError: no such framing, or a run was trained on another one.
     """
-    from mien.emotions import binary_framing
+    from mien.emotions import binary_task
 
     own = {name for model in models if not _is_csv(model) and (name := question_of(model))}
-    question = binary_framing(framing) if framing else None
+    question = binary_task(framing) if framing else None
     if question and any(_is_csv(model) for model in models):
         raise UsageError(
             "a CSV holds the answers to all emotions. With --framing give the models themselves."
@@ -151,7 +151,7 @@ def _question(models: Sequence[str], framing: str | None) -> BinaryFraming | Non
     return question
 
 
-def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryFraming | None) -> Answers:
+def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryTask | None) -> Answers:
     from mien.evaluation.comparison import answers_of, read_answers
 
     if _is_csv(model):

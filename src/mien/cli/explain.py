@@ -101,10 +101,10 @@ def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: 
 
 
 def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
-    from mien.images.decode import find_pictures
+    from mien.images.decode import find_images
     from mien.reports.document import Chapter
 
-    found = find_pictures(photos)
+    found = find_images(photos)
     if not found:
         raise UsageError(f"there is no photo in {', '.join(map(str, photos))}.")
     parts = (part for n, photo in enumerate(found, 1) for part in _photo(asked, model, photo, n))
@@ -115,11 +115,11 @@ def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
 def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Part]:
     from mien.detection.blazeface import BlazeFace
     from mien.images.crop import crop_box, crop_face
-    from mien.images.decode import read_picture
+    from mien.images.decode import read_image
     from mien.reports.document import Part
     from mien.reports.figures import attention as drawing
 
-    picture = read_picture(path)
+    picture = read_image(path)
     size, framing = _takes(model)
     detections = sorted(BlazeFace().detect(picture.pixels), key=lambda each: -each.box[2] * each.box[3])
     if not detections:
@@ -159,7 +159,7 @@ def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Pa
 
 def _takes(model: str) -> tuple[int, Framing]:
     """The side of a face that the model takes, and how faces lie in it."""
-    from mien.images.framing import FER2013_FRAMING
+    from mien.images.crop import FER2013_FRAMING
 
     if is_run(model):
         from mien.runs.recipe import load_recipe

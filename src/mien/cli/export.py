@@ -65,7 +65,7 @@ def export(
     from rich.console import Console
 
     from mien.data import load
-    from mien.images.framing import FER2013_FRAMING
+    from mien.images.crop import FER2013_FRAMING
 
     if out is not None:
         check_place(out)

@@ -17,7 +17,7 @@ from mien.data.folders.classes import DROPPED, UNKNOWN, Contempt, label_of
 from mien.data.folders.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable
 from mien.emotions import FER2013, FERPLUS, VOTES
-from mien.errors import FormatError, MissingExtra, PictureError
+from mien.errors import FormatError, ImageError, MissingExtra
 from mien.images.gray import gray_face
 
 # What data sets on the hub call the two columns, most usual first.
@@ -127,7 +127,7 @@ class _Faces:
             return "holds no bytes of a picture"
         try:
             return gray_face(encoded, self.size)
-        except PictureError as error:
+        except ImageError as error:
             return str(error)
 
     def _add_one(

@@ -30,7 +30,7 @@ from mien.detection.postprocess import (
     sigmoid,
     without_parts,
 )
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
 from mien.images.crop import sample_square
 from mien.models.registry import FOLDER
@@ -119,10 +119,10 @@ class BlazeFace:
         Boxes are square, in pixels of the picture, and may reach beyond it.
 
         Raises:
-            PictureError: the array is not uint8 (H, W, 3).
+            ImageError: the array is not uint8 (H, W, 3).
         """
         if image_rgb.ndim != 3 or image_rgb.shape[2] != 3 or image_rgb.dtype != np.uint8:
-            raise PictureError(
+            raise ImageError(
                 f"a detector takes RGB pixels, uint8 (H, W, 3), not {image_rgb.dtype} {image_rgb.shape}."
             )
         picture = Image.fromarray(np.ascontiguousarray(image_rgb))

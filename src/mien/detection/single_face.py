@@ -20,7 +20,7 @@ _INPUT, _CROP = 96, 64
 
 
 @dataclass(frozen=True, eq=False)
-class Faces:
+class SingleFaces:
     """The one likeliest face in each of N pictures, however unlikely.
 
     Attributes:
@@ -34,7 +34,7 @@ class Faces:
     keypoints: NDArray[np.float32]
 
 
-class CloseUp:
+class SingleFaceDetector:
     """BlazeFace on gray face crops: no search over scales, so a thousand take about two seconds of one core.
 
     Args:
@@ -50,7 +50,9 @@ class CloseUp:
             str(weights), sess_options=options, providers=["CPUExecutionProvider"]
         )
 
-    def look(self, crops: NDArray[np.uint8], *, progress: Callable[[int], None] = lambda _: None) -> Faces:
+    def detect(
+        self, crops: NDArray[np.uint8], *, progress: Callable[[int], None] = lambda _: None
+    ) -> SingleFaces:
         """The likeliest face in each crop, gray uint8 (N, H, W); no crops give no rows.
 
         `progress` is told the number of crops after each batch.
@@ -61,7 +63,7 @@ class CloseUp:
             rows[start : start + len(batch)] = self._likeliest(batch)
             progress(len(batch))
         boxes = np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2]], axis=1)
-        return Faces(rows[:, 16], boxes, rows[:, 4:16].reshape(-1, 6, 2))
+        return SingleFaces(rows[:, 16], boxes, rows[:, 4:16].reshape(-1, 6, 2))
 
     def _likeliest(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Left, top, right, bottom, key points and confidence, (N, 17), in pixels of the crops."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.emotions import NEITHER, BinaryFraming
+from mien.emotions import NEITHER, BinaryTask
 from mien.errors import UsageError
 from mien.evaluation.metrics.curves import precision_recall, roc
 from mien.evaluation.predictions import Predictions
@@ -44,7 +44,7 @@ class FramingScores:
         return {**fields, "classes": list(self.classes), **self.scores.to_dict()}
 
 
-def framed(predictions: Predictions, framing: BinaryFraming) -> Predictions:
+def framed(predictions: Predictions, framing: BinaryTask) -> Predictions:
     """The predictions as answers to the framing's question, two columns, rows sum to 1.
 
     A side's probability is the sum of its emotions' over that of both sides. Faces whose true emotion is on
@@ -82,7 +82,7 @@ def framed(predictions: Predictions, framing: BinaryFraming) -> Predictions:
 
 def score_framing(
     predictions: Predictions,
-    framing: BinaryFraming,
+    framing: BinaryTask,
     generator: np.random.Generator,
     *,
     resamples: int = 2000,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.emotions import BinaryFraming
+from mien.emotions import BinaryTask
 from mien.evaluation.binary import FramingScores, score_framing
 from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.metrics.multilabel import THRESHOLD, MultiLabelScores, labels_of_votes, score_labels
@@ -58,7 +58,7 @@ def look_deeper(
     generator: np.random.Generator,
     *,
     voted: VotedAnswers | None = None,
-    framings: Sequence[BinaryFraming] = (),
+    framings: Sequence[BinaryTask] = (),
     groups: Sequence[GroupScores] = (),
     robustness: Robustness | None = None,
     vote_threshold: float = THRESHOLD,

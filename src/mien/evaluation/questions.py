@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mien.data.table import FaceTable, not_in
-from mien.emotions import NEITHER, BinaryFraming
+from mien.emotions import NEITHER, BinaryTask
 from mien.errors import UsageError
 from mien.evaluation.predictions import TRAINING, Labels, Predictions, truth_of
 from mien.models.classifier import Classifier, classify
@@ -17,7 +17,7 @@ def predict_question(
     classifier: Classifier,
     table: FaceTable,
     split: str,
-    framing: BinaryFraming,
+    framing: BinaryTask,
     *,
     labels: Labels = "fer2013",
     batch_size: int = 256,

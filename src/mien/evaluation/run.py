@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
-    from mien.emotions import BinaryFraming
+    from mien.emotions import BinaryTask
     from mien.evaluation.fairness import GroupScores
     from mien.evaluation.predictions import Predictions
     from mien.evaluation.voters import VotedAnswers
@@ -49,7 +49,7 @@ class Asked:
     once: Classifier
     head: str
     heads: tuple[str, ...]
-    question: BinaryFraming | None
+    question: BinaryTask | None
     held: float
 
 
@@ -67,7 +67,7 @@ class Options:
 
 def ask(model: str, head: str | None, labels: Labels, views: Views | None) -> Asked:
     """One head of a run, an ONNX file or a shipped model: the one of the labels, where none is named."""
-    from mien.emotions import binary_framing
+    from mien.emotions import binary_task
     from mien.loading import open_classifier, question_of
     from mien.models.classifier import Remembering
 
@@ -80,7 +80,7 @@ def ask(model: str, head: str | None, labels: Labels, views: Views | None) -> As
         Remembering(seen),
         name,
         opened.heads,
-        None if question is None else binary_framing(question),
+        None if question is None else binary_task(question),
         # The mean over views is no softmax of logits over the temperature, which could be taken out again.
         opened.temperature if views is None else 1.0,
     )

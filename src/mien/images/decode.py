@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mien.errors import PictureError, PictureTooLarge
+from mien.errors import ImageError, ImageTooLarge
 from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
 from mien.images.rgb import on_white, to_rgb, upright
 
@@ -43,7 +43,7 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded picture.
 
     Attributes:
@@ -65,37 +65,37 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
-def read_picture(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_image(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
     """The picture in a file, in encoded bytes or in a binary stream (read to its end).
 
     Beside `max_pixels` Pillow's own limit holds, twice `PIL.Image.MAX_IMAGE_PIXELS` or 179 million pixels.
 
     Raises:
-        PictureTooLarge: its header announces more than that; nothing has been decoded.
-        PictureError: it is missing, a folder, empty, in no format that mien reads, cut short or damaged.
+        ImageTooLarge: its header announces more than that; nothing has been decoded.
+        ImageError: it is missing, a folder, empty, in no format that mien reads, cut short or damaged.
     """
     name, opened = _open(source)
     with opened as file:
         if not file.read(1):
-            raise PictureError(f"{name} is empty (0 bytes).")
+            raise ImageError(f"{name} is empty (0 bytes).")
         file.seek(0)
         return _decode(file, name, max_pixels)
 
 
-def from_array(pixels: NDArray[Any], source: str = "<array>") -> Picture:
+def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
     """The picture of an array: RGB (H, W, 3), RGBA (H, W, 4; laid on white) or gray (H, W) or (H, W, 1).
 
     OpenCV's arrays are BGR: turn them with ``image[..., ::-1]``.
 
     Raises:
-        PictureError: the array is not uint8, is empty, or has another shape.
+        ImageError: the array is not uint8, is empty, or has another shape.
     """
     if pixels.dtype != np.uint8:
-        raise PictureError(
+        raise ImageError(
             f"{source} holds {pixels.dtype}; a picture is uint8, 0 to 255. {_to_uint8(pixels.dtype)}"
         )
     if 0 in pixels.shape:
-        raise PictureError(f"{source} of shape {pixels.shape} has no pixels.")
+        raise ImageError(f"{source} of shape {pixels.shape} has no pixels.")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     if pixels.ndim == 2:
@@ -104,36 +104,36 @@ def from_array(pixels: NDArray[Any], source: str = "<array>") -> Picture:
         pixels = np.asarray(on_white(Image.fromarray(np.ascontiguousarray(pixels))))
     elif pixels.ndim != 3 or pixels.shape[2] != 3:
         hint = " Move the channels last." if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) else ""
-        raise PictureError(
+        raise ImageError(
             f"{source} has the shape {pixels.shape}; a picture is (H, W, 3), (H, W, 4) or (H, W).{hint}"
         )
     return _picture(pixels, source)
 
 
-def from_pil(image: Image.Image, source: str | None = None) -> Picture:
+def from_pil(image: Image.Image, source: str | None = None) -> DecodedImage:
     """The picture of a Pillow image of any mode but float and 32-bit, its EXIF orientation applied.
 
     Raises:
-        PictureError: it cannot be decoded, or its mode has no known scale.
+        ImageError: it cannot be decoded, or its mode has no known scale.
     """
     name = source or str(getattr(image, "filename", "")) or "<image>"
     with _quiet_pillow():
         try:
             image.load()
         except _DAMAGE as error:
-            raise PictureError(describe_damage(name, image, None, error)) from error
+            raise ImageError(describe_damage(name, image, None, error)) from error
         return _picture(np.asarray(to_rgb(upright(image), name)), name)
 
 
-def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
     """The pictures of files, folders and globs, each once, in the order of the sources.
 
     A folder gives the files in it and below that end like a picture (`SUFFIXES`), sorted, hidden ones left
     out; so does a glob, where ``**`` goes down folders. A name without ``*``, ``?`` or ``[`` that is no
-    folder is taken as it is, whatever its ending: `read_picture` says what is wrong with it.
+    folder is taken as it is, whatever its ending: `read_image` says what is wrong with it.
 
     Raises:
-        PictureError: a folder or a glob has no picture in it.
+        ImageError: a folder or a glob has no picture in it.
     """
     found: dict[Path, None] = {}
     for source in sources:
@@ -146,7 +146,7 @@ def find_pictures(sources: Iterable[str | Path]) -> list[Path]:
         else:
             pictures = [path]
         if not pictures:
-            raise PictureError(
+            raise ImageError(
                 f"{source} has no pictures: nothing there ends in {', '.join(sorted(SUFFIXES))}."
             )
         found.update(dict.fromkeys(pictures))
@@ -175,22 +175,22 @@ def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, AbstractContextMa
         return name if isinstance(name, str) else "<stream>", nullcontext(io.BytesIO(source.read()))
     path = Path(source)
     if path.is_dir():
-        raise PictureError(f"{source} is a folder; name the pictures in it, or let find_pictures find them.")
+        raise ImageError(f"{source} is a folder; name the pictures in it, or let find_images find them.")
     try:
         return str(source), path.open("rb")
     except FileNotFoundError:
         hint = " It looks like an address; save the picture to a file first." if "://" in str(source) else ""
-        raise PictureError(f"{source} does not exist.{hint}") from None
+        raise ImageError(f"{source} does not exist.{hint}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise PictureError(f"{source} cannot be opened: {reason}.") from error
+        raise ImageError(f"{source} cannot be opened: {reason}.") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> Picture:
+def _decode(file: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
     """The picture in an open file.
 
     Raises:
-        PictureError: as `read_picture`.
+        ImageError: as `read_image`.
     """
     Image.init()
     formats = [known for known in FORMATS if known in Image.OPEN]
@@ -198,33 +198,33 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Picture:
         try:
             image = Image.open(file, formats=formats)
         except Image.DecompressionBombError as error:
-            raise PictureTooLarge(f"{name} is too large: {error}") from error
+            raise ImageTooLarge(f"{name} is too large: {error}") from error
         except UnidentifiedImageError as error:
-            raise PictureError(describe_unknown(name, file)) from error
+            raise ImageError(describe_unknown(name, file)) from error
         except _DAMAGE as error:
-            raise PictureError(describe_damage(name, None, file, error)) from error
+            raise ImageError(describe_damage(name, None, file, error)) from error
         with image:
             _check_size(image, name, max_pixels)
             try:
                 image.load()
             except _DAMAGE as error:
-                raise PictureError(describe_damage(name, image, file, error)) from error
+                raise ImageError(describe_damage(name, image, file, error)) from error
             return _picture(np.asarray(to_rgb(upright(image), name)), name)
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
-    """Raises PictureTooLarge for a header that announces too many pixels."""
+    """Raises ImageTooLarge for a header that announces too many pixels."""
     if image.width * image.height > max_pixels:
-        raise PictureTooLarge(
+        raise ImageTooLarge(
             f"{name} announces {image.width:,} x {image.height:,} pixels, more than the {max_pixels:,} "
             "allowed. Shrink it, or allow more with max_pixels."
         )
 
 
-def _picture(pixels: NDArray[np.uint8], source: str) -> Picture:
+def _picture(pixels: NDArray[np.uint8], source: str) -> DecodedImage:
     view = pixels.view()
     view.flags.writeable = False
-    return Picture(view, source)
+    return DecodedImage(view, source)
 
 
 def _to_uint8(dtype: np.dtype[Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mien.errors import PictureError, PictureTooLarge
+from mien.errors import ImageError, ImageTooLarge
 
 # A face is at most a few thousand pixels wide; a header that announces more than this is no face.
 _MOST_PIXELS = 64_000_000
@@ -21,20 +21,20 @@ def gray_face(encoded: bytes, size: int) -> NDArray[np.uint8]:
     A gray picture of that size keeps its pixels. Transparency is laid on black; 16 bits are scaled to 8.
 
     Raises:
-        PictureTooLarge: the header announces more than 64 megapixels.
-        PictureError: no picture, or one that is cut short.
+        ImageTooLarge: the header announces more than 64 megapixels.
+        ImageError: no picture, or one that is cut short.
     """
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
             if picture.width * picture.height > _MOST_PIXELS:
-                raise PictureTooLarge(f"{picture.width} x {picture.height} pixels is no picture of one face")
+                raise ImageTooLarge(f"{picture.width} x {picture.height} pixels is no picture of one face")
             return _gray_square(picture, size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureTooLarge(str(error)) from error
+        raise ImageTooLarge(str(error)) from error
     except UnidentifiedImageError:
-        raise PictureError(f"not a picture that can be decoded ({len(encoded):,} bytes)") from None
+        raise ImageError(f"not a picture that can be decoded ({len(encoded):,} bytes)") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise
-        raise PictureError(f"damaged picture: {error}") from error
+        raise ImageError(f"damaged picture: {error}") from error
 
 
 def _gray_square(picture: Image.Image, size: int) -> NDArray[np.uint8]:

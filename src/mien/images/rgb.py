@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 
 _ORIENTATION = 0x0112  # EXIF tag
 # Source: EXIF 2.32, table 6; the numbers are those of the tag, 1 being upright.
@@ -39,7 +39,7 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
     """The image in RGB.
 
     Raises:
-        PictureError: nothing says how its values map to brightness.
+        ImageError: nothing says how its values map to brightness.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -47,7 +47,7 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
         return _from_16_bits(np.asarray(image))
     if image.mode in ("I", "F", "LAB"):
         what = {"I": "32-bit integers", "F": "floating-point values", "LAB": "L*a*b* colours"}[image.mode]
-        raise PictureError(f"{name} holds {what}; save it with 8 or 16 bits a channel, gray or RGB.")
+        raise ImageError(f"{name} holds {what}; save it with 8 or 16 bits a channel, gray or RGB.")
     if image.has_transparency_data:
         return on_white(image.convert("RGBA"))
     return image.convert("RGB")

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.detection.blazeface import BlazeFace
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
-from mien.images.crop import crop_face, sample_square
-from mien.images.decode import Picture, from_array, from_pil, read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
+from mien.images.decode import DecodedImage, from_array, from_pil, read_image
 from mien.inference.face import Face, read_face
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import DEFAULT
 
 # A picture: its path, its encoded bytes, its pixels (uint8, RGB (H, W, 3) or gray (H, W)), or Pillow's image.
-Source: TypeAlias = str | Path | bytes | NDArray[Any] | Image.Image | Picture
+Source: TypeAlias = str | Path | bytes | NDArray[Any] | Image.Image | DecodedImage
 
 # The names of the answers, as users ask for them -> the head of the model that gives each.
 LABELS: dict[str, str] = {"fer2013": "fer2013", "ferplus": "votes"}
@@ -77,7 +76,7 @@ class Analyzer:
         A list or tuple of pictures gives a list of such lists, as ``list(analyze_many(...))`` does.
 
         Raises:
-            PictureError: the picture cannot be read.
+            ImageError: the picture cannot be read.
         """
         if isinstance(source, (list, tuple)):
             return list(self.analyze_many(source))
@@ -89,13 +88,13 @@ class Analyzer:
         Pictures are read one at a time; the faces of several go through the model together.
 
         Raises:
-            PictureError: a picture cannot be read; the faces of all before it have been yielded.
+            ImageError: a picture cannot be read; the faces of all before it have been yielded.
         """
         found: list[_Found] = []
         for source in sources:
             try:
-                found.append(self._find(open_picture(source)))
-            except PictureError:
+                found.append(self._find(open_image(source)))
+            except ImageError:
                 yield from self._read(found)
                 raise
             if len(found) == _PICTURES_AT_ONCE:
@@ -111,12 +110,12 @@ class Analyzer:
         is. No detector is asked: `Face.confidence` is None.
 
         Raises:
-            PictureError: a picture cannot be read.
+            ImageError: a picture cannot be read.
         """
         size = self.classifier.card.input_size
         boxes, crops = [], []
         for source in sources:
-            picture = open_picture(source)
+            picture = open_image(source)
             side = min(picture.width, picture.height)
             x, y = (picture.width - side) // 2, (picture.height - side) // 2
             boxes.append((x, y, side, side))
@@ -127,7 +126,7 @@ class Analyzer:
         head = self.classifier.head
         return [read_face(row, head, box=box) for row, box in zip(probabilities, boxes, strict=True)]
 
-    def _find(self, picture: Picture) -> _Found:
+    def _find(self, picture: DecodedImage) -> _Found:
         """The picture's faces, the largest first, and their crops."""
         card = self.classifier.card
         framing = card.framing or FER2013_FRAMING
@@ -165,21 +164,21 @@ class _Found:
     crops: list[NDArray[np.uint8]]
 
 
-def open_picture(source: Source) -> Picture:
+def open_image(source: Source) -> DecodedImage:
     """The picture of anything that `Analyzer.analyze` takes.
 
     Raises:
-        PictureError: it cannot be read, or is nothing that mien takes for a picture.
+        ImageError: it cannot be read, or is nothing that mien takes for a picture.
     """
-    if isinstance(source, Picture):
+    if isinstance(source, DecodedImage):
         return source
     if isinstance(source, np.ndarray):
         return from_array(source)
     if isinstance(source, Image.Image):
         return from_pil(source)
     if isinstance(source, (str, Path, bytes)):
-        return read_picture(source)
-    raise PictureError(
+        return read_image(source)
+    raise ImageError(
         f"a picture is a path, bytes, a NumPy array or a Pillow image, not {type(source).__name__}."
     )
 
@@ -209,7 +208,7 @@ def analyze(source: Source | list[Any] | tuple[Source, ...]) -> list[Face] | lis
         'happy'
 
     Raises:
-        PictureError: the picture cannot be read.
+        ImageError: the picture cannot be read.
         ModelError: the shipped model is missing or damaged.
     """
     return _analyzer().analyze(source)

@@ -12,7 +12,7 @@ from mien.inference.face import Face
 
 
 @dataclass(frozen=True)
-class PictureResult:
+class ImageResult:
     """A picture that was read, its size in pixels, and the faces found in it (none is a result too)."""
 
     source: str
@@ -31,7 +31,7 @@ class PictureResult:
 
 
 @dataclass(frozen=True)
-class PictureFailure:
+class ImageFailure:
     """A picture that could not be read, and why."""
 
     source: str
@@ -48,10 +48,10 @@ class Sink(Protocol):
     With `contextlib.closing`, an interrupted run leaves a whole document too.
     """
 
-    def write(self, result: PictureResult) -> None:
+    def write(self, result: ImageResult) -> None:
         """Take one picture that was read."""
 
-    def fail(self, failure: PictureFailure) -> None:
+    def fail(self, failure: ImageFailure) -> None:
         """Take one picture that could not be read."""
 
     def close(self) -> None:
@@ -66,17 +66,17 @@ class JsonSink:
 
     def __init__(self, stream: TextIO, model: str) -> None:
         self._stream = stream
-        self._failures: list[PictureFailure] = []
+        self._failures: list[ImageFailure] = []
         self._first = True
         stream.write(f'{{"model": {json.dumps(model)}, "results": [')
 
-    def write(self, result: PictureResult) -> None:
+    def write(self, result: ImageResult) -> None:
         """Take one picture that was read."""
         self._stream.write("\n" if self._first else ",\n")
         self._first = False
         self._stream.write(json.dumps(result.to_dict()))
 
-    def fail(self, failure: PictureFailure) -> None:
+    def fail(self, failure: ImageFailure) -> None:
         """Take one picture that could not be read."""
         self._failures.append(failure)
 
@@ -94,11 +94,11 @@ class JsonLinesSink:
         self._stream = stream
         self._model = model
 
-    def write(self, result: PictureResult) -> None:
+    def write(self, result: ImageResult) -> None:
         """Take one picture that was read."""
         self._line(result.to_dict())
 
-    def fail(self, failure: PictureFailure) -> None:
+    def fail(self, failure: ImageFailure) -> None:
         """Take one picture that could not be read."""
         self._line(failure.to_dict())
 
@@ -123,7 +123,7 @@ class CsvSink:
         self._rows = csv.DictWriter(stream, fields, lineterminator="\n")
         self._rows.writeheader()
 
-    def write(self, result: PictureResult) -> None:
+    def write(self, result: ImageResult) -> None:
         """Take one picture that was read."""
         picture = {"source": result.source, "width": result.width, "height": result.height}
         if not result.faces:
@@ -136,7 +136,7 @@ class CsvSink:
                 {**picture, "face": number, **dict(box), **said, **face.emotions, **face.abstentions}
             )
 
-    def fail(self, failure: PictureFailure) -> None:
+    def fail(self, failure: ImageFailure) -> None:
         """Take one picture that could not be read."""
         self._rows.writerow({"source": failure.source, "error": failure.error})
 

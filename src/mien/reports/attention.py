@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import FaceTable
-from mien.emotions import NEITHER, binary_framing
+from mien.emotions import NEITHER, binary_task
 from mien.errors import UsageError
 from mien.evaluation.predictions import truth_of
 from mien.reports.document import Part
@@ -181,7 +181,7 @@ def _columns(answers: tuple[str, ...], head: str, classes: tuple[str, ...]) -> l
     """The column of the head that each class of the data belongs to; -1 where there is none."""
     if head in ("fer2013", "votes"):
         return [answers.index(name) if name in answers else NEITHER for name in classes]
-    return list(binary_framing(head).sides(classes))
+    return list(binary_task(head).sides(classes))
 
 
 def means(explained: Explained) -> dict[str, Mean]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.emotions import FERPLUS, BinaryFraming, binary_framing
+from mien.emotions import FERPLUS, BinaryTask, binary_task
 from mien.errors import UsageError
 from mien.evaluation.binary import FramingScores, score_framing
 from mien.evaluation.extended import Depth
@@ -72,10 +72,10 @@ def all_questions(
     return found
 
 
-def framings_of(p: Predictions) -> list[BinaryFraming]:
+def framings_of(p: Predictions) -> list[BinaryTask]:
     """Negative against positive, and each emotion of the predictions against the rest."""
     names = [name for i, name in enumerate(p.classes) if name in FERPLUS and (p.truth == i).any()]
-    return [binary_framing(name) for name in ("negative", *names)]
+    return [binary_task(name) for name in ("negative", *names)]
 
 
 def question_part(found: list[FramingScores]) -> Part:

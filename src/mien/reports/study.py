@@ -11,7 +11,7 @@ import mien
 from mien.auditing import audit
 from mien.auditing.inputs import ask
 from mien.data.table import FaceTable
-from mien.detection.single_face import CloseUp
+from mien.detection.single_face import SingleFaceDetector
 from mien.errors import DataError
 from mien.evaluation.metrics.votes import NO_MAJORITY, majority
 from mien.evaluation.predictions import predict_split
@@ -167,7 +167,7 @@ def _irregular(table: FaceTable, subject: Subject, asked: Callable[[int], None])
     """What an audit finds, with all that the model and the face detector say of every face."""
     classifier = subject.classifiers.get("votes") or subject.classifiers.get("fer2013")
     answers = None if classifier is None else ask(classifier, table, progress=asked)
-    seen = CloseUp().look(table.pixels, progress=asked)
+    seen = SingleFaceDetector().detect(table.pixels, progress=asked)
     for part in audit.parts(table, audit.audit(table, answers=answers, faces=seen)):
         yield replace(part, report="section 2.1.2")
 

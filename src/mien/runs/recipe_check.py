@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mien.emotions import binary_framing
+from mien.emotions import binary_task
 from mien.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _check_together(recipe: Recipe) -> None:
         )
     if recipe.data.framing:
         try:
-            binary_framing(recipe.data.framing)
+            binary_task(recipe.data.framing)
         except UsageError as error:
             raise RecipeError(f"data.framing: {error}") from None
     if recipe.augment.scale[0] > recipe.augment.scale[1]:

@@ -12,14 +12,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from mien.errors import MienError, MissingExtra, PictureError, PictureTooLarge, UsageError
+from mien.errors import ImageError, ImageTooLarge, MienError, MissingExtra, UsageError
 
 log = logging.getLogger("mien.serve")
 
 # Statuses of errors of mien, the most specific first; everything else in the tree is our own fault.
 _STATUS: tuple[tuple[type[MienError], int, str], ...] = (
-    (PictureTooLarge, 413, "picture_too_large"),
-    (PictureError, 422, "unreadable"),
+    (ImageTooLarge, 413, "picture_too_large"),
+    (ImageError, 422, "unreadable"),
     (UsageError, 422, "unusable_argument"),
     (MissingExtra, 501, "not_installed"),
 )

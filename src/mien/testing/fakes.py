@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class FakeClassifier:
     """A classifier without a model: its answer is a rule on the pixels.
 
-        >>> FakeClassifier.saying("happy").predict(np.zeros((2, 48, 48), np.uint8)).argmax(axis=1)
+        >>> FakeClassifier.predicting("happy").predict(np.zeros((2, 48, 48), np.uint8)).argmax(axis=1)
         array([3, 3])
 
     Attributes:
@@ -38,7 +38,7 @@ class FakeClassifier:
     name: str = "fake"
 
     @classmethod
-    def saying(
+    def predicting(
         cls, label: str, *, labels: tuple[str, ...] = FER2013, confidence: float = 1.0
     ) -> FakeClassifier:
         """One that gives `label` this confidence for every face, and the others even parts of the rest."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mien.errors import UsageError
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING
 from mien.inference.analyzer import Analyzer
 from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
@@ -195,7 +195,7 @@ def analyze_video(
 
     Raises:
         MissingExtra: PyAV is not installed.
-        PictureError: the source cannot be opened.
+        ImageError: the source cannot be opened.
         UsageError: an argument that makes no sense; an address without `stream`.
     """
     if smooth_s < 0:
@@ -236,7 +236,7 @@ def live(
 
     Raises:
         MissingExtra: PyAV is not installed.
-        PictureError: the camera is absent, busy or forbidden, or sent no picture for 3 s.
+        ImageError: the camera is absent, busy or forbidden, or sent no picture for 3 s.
         UsageError: an argument that makes no sense; an address without `stream`; a file.
     """
     if not (isinstance(camera, int) or is_camera(camera) or is_address(camera)):
@@ -250,7 +250,7 @@ def open_source(source: str | Path | int, *, stream: bool = False) -> Video:
     """A clip, a stream or a camera opened.
 
     Raises:
-        MissingExtra, PictureError, UsageError: as `open_video` and `open_camera` do.
+        MissingExtra, ImageError, UsageError: as `open_video` and `open_camera` do.
     """
     if isinstance(source, int) or is_camera(str(source)):
         return open_camera(source if isinstance(source, int) else str(source))

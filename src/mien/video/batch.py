@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.cli.predict.sources import file_names, find_sources
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.video.sources import without_password
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class _Job:
         shown = without_password(clip)
         try:
             outcome = self._run_clip(clip)
-        except PictureError as error:
+        except ImageError as error:
             self._fail(shown, str(error))
         else:
             for path in outcome.files:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import MissingExtra, PictureError
+from mien.errors import ImageError, MissingExtra
 from mien.video.frame import VideoFrame
 from mien.video.opening import as_video
 from mien.video.reader import Video
@@ -25,7 +25,7 @@ def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) ->
 
     Raises:
         MissingExtra: PyAV is not installed.
-        PictureError: there is no such camera, or it cannot be had; the message says what to do.
+        ImageError: there is no such camera, or it cannot be had; the message says what to do.
     """
     try:
         import av
@@ -37,7 +37,7 @@ def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) ->
     try:
         container = av.open(device, "r", format=form, options=options)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise PictureError(_explain(name, error)) from error
+        raise ImageError(_explain(name, error)) from error
     video = as_video(f"camera {name}", container, live=True)
     video.endless = True
     return video

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.geometry import Box, Detection
-from mien.images.crop import crop_face
-from mien.images.decode import read_picture
-from mien.images.framing import FER2013_FRAMING
+from mien.images.crop import FER2013_FRAMING, crop_face
+from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.inference.face import read_face
 from mien.serve.pictures.uploads import Upload
@@ -70,9 +69,9 @@ class LiveReader:
         Time that runs backward, as when a clip is wound back, begins a new scene; so does another label set.
 
         Raises:
-            PictureError: the frame cannot be read.
+            ImageError: the frame cannot be read.
         """
-        pixels = read_picture(Upload(frame, "the frame"), max_pixels=self._max_pixels).pixels
+        pixels = read_image(Upload(frame, "the frame"), max_pixels=self._max_pixels).pixels
         head = analyzer.classifier.head
         if self._last_s is not None and time_s < self._last_s:
             self._forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.errors import MissingExtra, PictureError, UsageError
+from mien.errors import ImageError, MissingExtra, UsageError
 from mien.video.reader import Video
 from mien.video.sources import is_address, is_camera, without_password
 
@@ -21,7 +21,7 @@ def open_video(source: str | Path, *, stream: bool = False) -> Video:
 
     Raises:
         MissingExtra: PyAV is not installed.
-        PictureError: it cannot be opened, or has no moving pictures.
+        ImageError: it cannot be opened, or has no moving pictures.
         UsageError: an address without `stream`, or a camera, which `open_camera` opens.
     """
     name = str(source)
@@ -36,7 +36,7 @@ def open_video(source: str | Path, *, stream: bool = False) -> Video:
     if is_camera(name):
         raise UsageError(f"{name} is a camera; open it with mien.video.camera.open_camera.")
     if not Path(source).is_file():
-        raise PictureError(f"{name} is no file.")
+        raise ImageError(f"{name} is no file.")
     return as_video(name, open_container(name))
 
 
@@ -44,14 +44,14 @@ def as_video(name: str, container: InputContainer, *, live: bool = False) -> Vid
     """The moving pictures of an opened container; `live` where they come at their own pace.
 
     Raises:
-        PictureError: it holds sound alone, or pictures in no coding that is known.
+        ImageError: it holds sound alone, or pictures in no coding that is known.
     """
     from av.stream import Disposition
 
     tracks = [track for track in container.streams.video if Disposition.attached_pic not in track.disposition]
     if not tracks or tracks[0].codec_context is None:
         container.close()
-        raise PictureError(f"{name} holds no moving pictures that can be decoded.")
+        raise ImageError(f"{name} holds no moving pictures that can be decoded.")
     # Threads over frames hold pictures back until those behind them are in: no good for live ones.
     tracks[0].thread_type = "SLICE" if live else "AUTO"
     return Video(name, container, tracks[0], live)
@@ -62,7 +62,7 @@ def open_container(name: str) -> InputContainer:
 
     Raises:
         MissingExtra: PyAV is not installed.
-        PictureError: it cannot be opened.
+        ImageError: it cannot be opened.
     """
     try:
         import av
@@ -77,4 +77,4 @@ def open_container(name: str) -> InputContainer:
         why = f"{error.strerror or error}."
         if isinstance(error, av.error.InvalidDataError):
             why += " It is no video, or it was cut off before its index was written."
-        raise PictureError(f"{without_password(name)} cannot be opened: {why}") from error
+        raise ImageError(f"{without_password(name)} cannot be opened: {why}") from error

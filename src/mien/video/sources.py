@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 
 # Containers that FFmpeg opens and that are not pictures; an animated GIF is read as a photo.
 SUFFIXES = frozenset(
@@ -41,7 +41,7 @@ def find_clips(sources: Iterable[str]) -> list[Path]:
     """The clips of paths, of folders and what is below them, and of globs, sorted within each, each once.
 
     Raises:
-        PictureError: a source names nothing, or a folder or glob without a clip.
+        ImageError: a source names nothing, or a folder or glob without a clip.
     """
     found: dict[Path, None] = {}
     for source in sources:
@@ -61,7 +61,7 @@ def _clips_of(source: str) -> list[Path]:
         matches = anchor.glob(str(path.relative_to(anchor)))
         clips = sorted(match for match in matches if match.is_file() and is_clip(match.name))
     else:
-        raise PictureError(f"{source} does not exist.")
+        raise ImageError(f"{source} does not exist.")
     if not clips:
-        raise PictureError(f"{source} holds no clip. Suffixes of clips: {' '.join(sorted(SUFFIXES))}.")
+        raise ImageError(f"{source} holds no clip. Suffixes of clips: {' '.join(sorted(SUFFIXES))}.")
     return clips

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class _Shelf(Generic[T]):
         while True:
             with self._turn:
                 if not self._turn.wait_for(lambda: self._items or self._done, patience_s):
-                    raise PictureError(
+                    raise ImageError(
                         f"no picture came for {patience_s:g} s. Look after its plug or its sender."
                     )
                 if not self._items:
@@ -87,7 +87,7 @@ def ahead(
     Closing the generator ends the thread, after the item that it is at.
 
     Raises:
-        PictureError: nothing came for `patience_s`.
+        ImageError: nothing came for `patience_s`.
     """
     shelf: _Shelf[T] = _Shelf(room, dropped)
     thread = threading.Thread(target=shelf.fill, args=(source,), name="mien-ahead", daemon=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.auditing.findings import Finding, finding
 from mien.data.table import FaceTable
-from mien.detection.single_face import Faces
+from mien.detection.single_face import SingleFaces
 from mien.geometry import KEYPOINTS
 
 # The parts of a face that an expression is read from; ears may lie outside.
@@ -16,11 +16,11 @@ _NEEDED = ("right eye", "left eye", "nose", "mouth")
 # A detector less sure than that does not know where the parts are; such a picture may show no face.
 SURE_CUT, SURE_SMALL = 0.3, 0.5
 # Share of the picture's width below which a face is small. FER2013's are 0.86 in the middle, and its
-# lower quartile is 0.78 (`mien.images.framing`).
+# lower quartile is 0.78 (`mien.images.crop`).
 SMALL = 0.55
 
 
-def cut(table: FaceTable, faces: Faces) -> Iterator[Finding]:
+def cut(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
     """Faces of which an eye, the nose or the mouth lies at or beyond the picture's edge.
 
     The score is how far beyond, as a share of the picture's side.
@@ -40,7 +40,7 @@ def cut(table: FaceTable, faces: Faces) -> Iterator[Finding]:
         yield finding(table, place, "cut face", score[place], said)
 
 
-def small(table: FaceTable, faces: Faces) -> Iterator[Finding]:
+def small(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
     """Faces that take little of their picture, smallest first; the score is the share that they leave."""
     share = faces.boxes[:, 2:].max(axis=1) / max(table.pixels.shape[1:])
     places = np.flatnonzero((share < SMALL) & (faces.confidence >= SURE_SMALL))

@@ -95,7 +95,7 @@ def evaluate(
     from mien.data import load
     from mien.data.folders.labels import NO_MAP
     from mien.data.folders.labels import label_map as read_map
-    from mien.emotions import binary_framing
+    from mien.emotions import binary_task
     from mien.evaluation.extended import look_deeper
     from mien.evaluation.result import DataSource, write_json, write_predictions
     from mien.evaluation.result import evaluate as report
@@ -103,7 +103,7 @@ def evaluate(
     from mien.models.tta import Views
 
     _check_places(json, predictions, out)
-    framings = [binary_framing(name) for name in dict.fromkeys(framing or ())]
+    framings = [binary_task(name) for name in dict.fromkeys(framing or ())]
     mapping = NO_MAP if label_map is None else read_map(label_map)
     views = Views() if tta else None
     asked = ask(model, head, labels, views)

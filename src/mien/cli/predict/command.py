@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 import typer
 
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from mien.images.decode import Picture
+    from mien.images.decode import DecodedImage
     from mien.inference.analyzer import Analyzer
     from mien.inference.face import Face
     from mien.inference.image_writer import AnnotatedFolder
     from mien.inference.sinks import Sink
 
-    Read: TypeAlias = tuple[Picture, list[Face]]
+    Read: TypeAlias = tuple[DecodedImage, list[Face]]
 
 
 class LabelSet(StrEnum):
@@ -174,7 +174,7 @@ def predict(
             raise UsageError("--no-detect is for photos of cropped faces; faces in clips have to be found.")
         options = replace(options, form=format_of(as_json, as_jsonl, as_csv, out))
         if predict_clips(sources, analyzer, options):
-            raise typer.Exit(PictureError.exit_code)
+            raise typer.Exit(ImageError.exit_code)
         return
     if options != ClipOptions(out=out, save=save, overwrite=overwrite):
         raise UsageError(f"{CLIP_OPTIONS} are for clips, and these are photos.")
@@ -191,7 +191,7 @@ def predict(
         read = partial(_read, analyzer=analyzer, detect=not no_detect)
         failures = _run(sources, read, threads or os.cpu_count() or 1, sinks, folder)
     if failures:
-        raise typer.Exit(PictureError.exit_code)
+        raise typer.Exit(ImageError.exit_code)
 
 
 def _format(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None) -> Format | None:
@@ -250,13 +250,13 @@ def _run(
     from rich.console import Console
     from rich.progress import Progress
 
-    from mien.inference.sinks import PictureFailure, PictureResult
+    from mien.inference.sinks import ImageFailure, ImageResult
 
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
-    failures: list[PictureFailure] = []
+    failures: list[ImageFailure] = []
 
-    def fail(source: str, error: PictureError) -> None:
-        failures.append(PictureFailure(source, str(error)))
+    def fail(source: str, error: ImageError) -> None:
+        failures.append(ImageFailure(source, str(error)))
         notes.print(f"error: {error}", markup=False, style="red")
         for sink in sinks:
             sink.fail(failures[-1])
@@ -270,10 +270,10 @@ def _run(
         for path, future in progress.track(ahead, total=len(paths), description="reading faces"):
             try:
                 picture, faces = future.result()
-            except PictureError as error:
+            except ImageError as error:
                 fail(str(path), error)
                 continue
-            result = PictureResult(str(path), picture.width, picture.height, tuple(faces))
+            result = ImageResult(str(path), picture.width, picture.height, tuple(faces))
             for sink in sinks:
                 sink.write(result)
             if folder:
@@ -282,23 +282,23 @@ def _run(
     return len(failures)
 
 
-def _find(sources: list[str], fail: Callable[[str, PictureError], None]) -> list[Path]:
+def _find(sources: list[str], fail: Callable[[str, ImageError], None]) -> list[Path]:
     """The pictures of all sources, each once; a source without any is reported and the others go on."""
-    from mien.images.decode import find_pictures
+    from mien.images.decode import find_images
 
     found: dict[Path, None] = {}
     for source in sources:
         try:
-            found.update(dict.fromkeys(find_pictures([source])))
-        except PictureError as error:
+            found.update(dict.fromkeys(find_images([source])))
+        except ImageError as error:
             fail(source, error)
     return list(found)
 
 
 def _read(path: Path, analyzer: Analyzer, detect: bool) -> Read:
-    from mien.images.decode import read_picture
+    from mien.images.decode import read_image
 
-    picture = read_picture(path)
+    picture = read_image(path)
     return picture, analyzer.analyze(picture) if detect else analyzer.analyze_crops([picture])
 
 

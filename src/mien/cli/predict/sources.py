@@ -75,7 +75,7 @@ def find_sources(sources: list[str]) -> list[str]:
     """Cameras and addresses as they are, and the clips of paths, folders and globs; each once.
 
     Raises:
-        PictureError: a source names nothing, or a folder or glob without a clip.
+        ImageError: a source names nothing, or a folder or glob without a clip.
     """
     found: dict[str, None] = {}
     for source in sources:

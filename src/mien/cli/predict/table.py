@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mien.inference.annotate import COLOURS
 from mien.inference.face import Face
-from mien.inference.sinks import PictureFailure, PictureResult
+from mien.inference.sinks import ImageFailure, ImageResult
 
 _BAR = 8  # characters
 _WIDE = 100  # characters a line where stdout is no terminal
@@ -20,14 +20,14 @@ class TableSink:
     """Collects results and prints them as one table at the end: a line a face, and what it came to."""
 
     def __init__(self) -> None:
-        self._results: list[PictureResult] = []
+        self._results: list[ImageResult] = []
         self._failures = 0
 
-    def write(self, result: PictureResult) -> None:
+    def write(self, result: ImageResult) -> None:
         """Take one picture that was read."""
         self._results.append(result)
 
-    def fail(self, failure: PictureFailure) -> None:  # noqa: ARG002
+    def fail(self, failure: ImageFailure) -> None:  # noqa: ARG002
         """Count one picture that could not be read; the message went to stderr when it happened."""
         self._failures += 1
 

@@ -19,7 +19,7 @@ from mien.data.folders.classes import DROPPED, UNKNOWN, Contempt, classes_for, l
 from mien.data.folders.labels import NO_MAP, LabelMap, folder_key
 from mien.data.folders.splits import WHOLE, is_split, split_name
 from mien.data.table import BadRow, FaceTable
-from mien.errors import FormatError, PictureError
+from mien.errors import FormatError, ImageError
 from mien.images.gray import gray_face
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -191,7 +191,7 @@ def _decode(pictures: Sequence[Picture], size: int) -> tuple[NDArray[np.uint8], 
         for row, picture in enumerate(pictures[start : start + _BATCH], start):
             try:
                 pixels[row] = gray_face(picture.read(), size)
-            except PictureError as error:
+            except ImageError as error:
                 broken[row] = str(error)
             except (OSError, zipfile.BadZipFile) as error:
                 broken[row] = f"cannot be read: {error}"

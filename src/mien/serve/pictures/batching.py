@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from mien.errors import PictureError, PictureTooLarge
-from mien.images.decode import Picture, read_picture
+from mien.errors import ImageError, ImageTooLarge
+from mien.images.decode import DecodedImage, read_image
 from mien.inference.face import Face
-from mien.inference.sinks import PictureFailure, PictureResult
+from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem
 from mien.serve.pictures.uploads import Upload
 
@@ -47,7 +47,7 @@ class ReadsFaces(Protocol):
 class Outcome:
     """A picture's faces or why it could not be read, and whether the reason was its size."""
 
-    said: PictureResult | PictureFailure
+    said: ImageResult | ImageFailure
     too_large: bool = False
 
 
@@ -221,25 +221,25 @@ class Readers:
     def _outcomes(self, share: list[_Task]) -> list[Outcome]:
         """What is said of each picture; those of one label set go through the model together."""
         outcomes: dict[int, Outcome] = {}
-        readable: dict[str, dict[int, Picture]] = {}
+        readable: dict[str, dict[int, DecodedImage]] = {}
         for i, task in enumerate(share):
             decoded = self._decode(task.upload)
-            if isinstance(decoded, Picture):
+            if isinstance(decoded, DecodedImage):
                 readable.setdefault(task.labels, {})[i] = decoded
             else:
                 outcomes[i] = decoded
         for labels, pictures in readable.items():
             answers = self._analyzers[labels].analyze(list(pictures.values()))
             for (i, picture), faces in zip(pictures.items(), answers, strict=True):
-                result = PictureResult(picture.source, picture.width, picture.height, tuple(faces))
+                result = ImageResult(picture.source, picture.width, picture.height, tuple(faces))
                 outcomes[i] = Outcome(result)
         return [outcomes[i] for i in range(len(share))]
 
-    def _decode(self, upload: Upload) -> Picture | Outcome:
+    def _decode(self, upload: Upload) -> DecodedImage | Outcome:
         try:
-            return read_picture(upload, max_pixels=self._max_pixels)
-        except PictureError as error:
-            return Outcome(PictureFailure(upload.name, str(error)), isinstance(error, PictureTooLarge))
+            return read_image(upload, max_pixels=self._max_pixels)
+        except ImageError as error:
+            return Outcome(ImageFailure(upload.name, str(error)), isinstance(error, ImageTooLarge))
 
 
 def _answer(future: asyncio.Future[Any], how: Callable[[asyncio.Future[Any], Any], None], value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from mien.inference.sinks import PictureFailure, PictureResult
+from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem, documented
 from mien.serve.metrics import CONTENT_TYPE
 from mien.serve.pictures.batching import Outcome
@@ -146,8 +146,8 @@ async def _read(service: Service, request: Request, labels: str) -> list[Outcome
 
 
 def _answer(service: Service, outcomes: list[Outcome], labels: str) -> Response:
-    results = [o.said for o in outcomes if isinstance(o.said, PictureResult)]
-    failures = [o.said for o in outcomes if isinstance(o.said, PictureFailure)]
+    results = [o.said for o in outcomes if isinstance(o.said, ImageResult)]
+    failures = [o.said for o in outcomes if isinstance(o.said, ImageFailure)]
     service.metrics.pictures.inc(len(results))
     service.metrics.unreadable.inc(len(failures))
     service.metrics.faces.inc(sum(len(result.faces) for result in results))

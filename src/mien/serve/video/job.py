@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mien.errors import PictureTooLarge
+from mien.errors import ImageTooLarge
 from mien.inference.analyzer import Analyzer
 from mien.serve.settings import Limits
 from mien.video.analysis import VideoAnalysis
@@ -108,7 +108,7 @@ def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> No
     """Reads a job's clip and writes its table; `Job.progress` tells how far it is. Ends early on `Job.stop`.
 
     Raises:
-        PictureError: it cannot be read at all, its pictures are too large or it is too long.
+        ImageError: it cannot be read at all, its pictures are too large or it is too long.
         MissingExtra: the packages for videos, or for Parquet, are not installed.
     """
     analyzer, options = analyzers[job.options.labels], job.options
@@ -135,12 +135,12 @@ def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> No
 
 def _check_size(job: Job, size: tuple[int, int], seconds: float | None, limits: Limits) -> None:
     if size[0] * size[1] > limits.pixels:
-        raise PictureTooLarge(
+        raise ImageTooLarge(
             f"{job.name} has pictures of {size[0]} x {size[1]} pixels, more than the {limits.pixels:,} "
             "allowed. Send it smaller."
         )
     if seconds is not None and seconds > limits.video_s:
-        raise PictureTooLarge(
+        raise ImageTooLarge(
             f"{job.name} is longer than the {limits.video_s / 60:g} minutes allowed. Send it in parts."
         )
 

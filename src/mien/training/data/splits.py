@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mien.data.table import FaceTable, not_in
-from mien.emotions import NEITHER, binary_framing
+from mien.emotions import NEITHER, binary_task
 from mien.errors import DataError, TrainError
 from mien.runs import recipe as recipes
 from mien.training.data.folds import fold_of
@@ -47,7 +47,7 @@ def rows_of(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None]) -
 
 
 def _check_both_sides(train: FaceTable, spec: recipes.Data) -> None:
-    framing = binary_framing(spec.framing)
+    framing = binary_task(spec.framing)
     sides = np.array(framing.sides(train.classes))[train.labels]
     for side, name in enumerate(framing.classes):
         if not (sides == side).any():
@@ -59,7 +59,7 @@ def _check_both_sides(train: FaceTable, spec: recipes.Data) -> None:
 
 def _asked(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None], name: str) -> FaceTable:
     """The faces that are on a side of the framing's question."""
-    framing = binary_framing(spec.framing)
+    framing = binary_task(spec.framing)
     kept = np.array(framing.sides(faces.classes))[faces.labels] != NEITHER
     if not kept.any():
         raise DataError(f"{faces.source}: no face of {name} is {' or '.join(framing.classes)}.")

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.data.table import FaceTable
-from mien.emotions import FER2013, binary_framing
+from mien.emotions import FER2013, binary_task
 from mien.errors import DataError
 from mien.runs import recipe as recipes
 
@@ -19,7 +19,7 @@ def heads_of(faces: FaceTable, spec: recipes.Data) -> tuple[str, ...]:
     A framing has one head of its own, of its name.
     """
     if spec.framing:
-        return (binary_framing(spec.framing).name,)
+        return (binary_task(spec.framing).name,)
     return ("fer2013", "votes") if spec.votes and faces.votes is not None else ("fer2013",)
 
 
@@ -39,7 +39,7 @@ def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -
     labels = np.zeros((len(faces), len(FER2013)), np.float32)
     labels[np.flatnonzero(known), column[faces.labels[known]]] = 1
     if "fer2013" not in heads:
-        sides = np.array(binary_framing(heads[0]).sides(FER2013))
+        sides = np.array(binary_task(heads[0]).sides(FER2013))
         two = np.stack([labels[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)
         return {heads[0]: torch.from_numpy(two).to(device)}
     targets = {"fer2013": torch.from_numpy(labels).to(device)}

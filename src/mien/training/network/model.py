@@ -14,7 +14,7 @@ from timm.models import efficientnet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mien.emotions import ABSTAIN, FER2013, VOTES, binary_framing
+from mien.emotions import ABSTAIN, FER2013, VOTES, binary_task
 from mien.errors import RecipeError
 from mien.runs import recipe as recipes
 from mien.training.network.pretrained import load_initial
@@ -35,7 +35,7 @@ def head_labels(head: str) -> tuple[str, ...]:
     Raises:
         UsageError: there is no head of that name.
     """
-    return HEAD_LABELS[head] if head in HEAD_LABELS else binary_framing(head).classes
+    return HEAD_LABELS[head] if head in HEAD_LABELS else binary_task(head).classes
 
 
 class StaticSameConv2d(nn.Conv2d):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import PictureError
+from mien.errors import ImageError
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -77,7 +77,7 @@ def join(parts: Sequence[tuple[Path, float]], out: Path, sound: tuple[str, float
     time at which the sound ends. A clip without sound adds none.
 
     Raises:
-        PictureError: the file cannot be written.
+        ImageError: the file cannot be written.
     """
     import av
 
@@ -88,7 +88,7 @@ def join(parts: Sequence[tuple[Path, float]], out: Path, sound: tuple[str, float
         temporary.replace(out)
     except (av.FFmpegError, OSError) as error:
         temporary.unlink(missing_ok=True)
-        raise PictureError(f"{out} cannot be written: {error}.") from error
+        raise ImageError(f"{out} cannot be written: {error}.") from error
 
 
 def _mux(
@@ -198,4 +198,4 @@ def _codec() -> str:
         with suppress(av.codec.codec.UnknownCodecError):
             av.Codec(name, "w")
             return name
-    raise PictureError("this build of FFmpeg has no encoder for video; install PyAV from its wheels.")
+    raise ImageError("this build of FFmpeg has no encoder for video; install PyAV from its wheels.")

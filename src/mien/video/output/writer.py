@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mien.errors import PictureError, UsageError
+from mien.errors import ImageError, UsageError
 from mien.video.aside import Aside
 from mien.video.frame import VideoFrame
 from mien.video.opening import open_video
@@ -136,7 +136,7 @@ class AnnotatedClip:
             self._pictures = ahead(self._frames(self._own), room=4)
         frame = next(self._pictures, None)
         if frame is None or frame.index != index:
-            raise PictureError(f"{self._video.source} changed while it was read; run mien again.")
+            raise ImageError(f"{self._video.source} changed while it was read; run mien again.")
         return frame
 
     def _frames(self, video: Video) -> Iterator[VideoFrame]:
