@@ -41,8 +41,8 @@ from mien.detection.blazeface import BlazeFace
 from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
-from mien.serve.pictures.batching import Readers
-from mien.serve.pictures.uploads import Upload
+from mien.serve.images.batching import Readers
+from mien.serve.images.uploads import Upload
 from mien.serve.settings import Settings
 from mien.testing.camera import pan
 

@@ -15,8 +15,8 @@ from mien.images.decode import DecodedImage
 from mien.inference.face import Face
 from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem
-from mien.serve.pictures.batching import Outcome, Readers
-from mien.serve.pictures.uploads import Upload
+from mien.serve.images.batching import Outcome, Readers
+from mien.serve.images.uploads import Upload
 
 
 def gray_png(level: int, size: tuple[int, int] = (8, 6)) -> bytes:

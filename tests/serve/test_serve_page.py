@@ -112,7 +112,7 @@ class Visit:
             self.page.wait_for_timeout(50)
 
     def start(self) -> None:
-        self.page.check("#told")
+        self.page.check("#agreed")
         self.page.click("#start")
         self.page.wait_for_selector(".face")
 
@@ -168,7 +168,7 @@ def test_consent_comes_before_the_camera(launch: Callable[..., Any], site: str) 
     with visiting(launch("one", seen_by_camera()), site, script=COUNT_CALLS) as visit:
         begun(visit)
         assert visit.page.is_visible("#consent")
-        assert "has been told" in visit.text(".told")
+        assert "has been told" in visit.text(".agreed")
         assert "on this computer" in visit.text(".promises")
         assert visit.page.is_disabled("#start")
         assert visit.page.evaluate("window.asked") == 0
@@ -374,7 +374,7 @@ def test_a_camera_that_cannot_be_had_is_said_with_what_to_do(
     launch: Callable[..., Any], site: str, name: str, said: str
 ) -> None:
     with visiting(launch("none", None), site, script=FAILS % name) as visit:
-        begun(visit).page.check("#told")
+        begun(visit).page.check("#agreed")
         visit.page.click("#start")
         visit.page.wait_for_selector("#alert-text:not(:empty)")
         assert said in visit.text("#alert-text")
@@ -385,7 +385,7 @@ def test_a_camera_that_cannot_be_had_is_said_with_what_to_do(
 
 def test_without_a_camera_it_says_so(launch: Callable[..., Any], site: str) -> None:
     with visiting(launch("none", None), site) as visit:
-        begun(visit).page.check("#told")
+        begun(visit).page.check("#agreed")
         visit.page.click("#start")
         visit.page.wait_for_selector("#alert-text:not(:empty)")
         assert "There is no camera" in visit.text("#alert-text")
@@ -418,7 +418,7 @@ SLOW_TO_ALLOW = """
 def test_a_camera_that_is_allowed_too_late_stays_off(launch: Callable[..., Any], site: str) -> None:
     """Somebody opens a photo while the browser still asks about the camera."""
     with visiting(launch("one", seen_by_camera()), site, script=SLOW_TO_ALLOW) as visit:
-        begun(visit).page.check("#told")
+        begun(visit).page.check("#agreed")
         visit.page.click("#start")
         visit.wait("typeof window.allow === 'function'")
         drop(visit, ("astronaut.jpg", "image/jpeg", PHOTO.read_bytes()))
@@ -585,39 +585,39 @@ class TestModules:
     def test_a_frame_that_comes_too_early_is_let_go_and_the_next_is_the_newest(self, blank: Visit) -> None:
         result = blank.page.evaluate(
             """async () => {
-                const { Pump } = await import("/js/pump.js");
-                const asked = [];
+                const { FrameLoop } = await import("/js/frame-loop.js");
+                const sent = [];
                 let answer;
-                const answers = { ask: (_, timeS) => new Promise((resolve) => {
-                    asked.push(timeS); answer = resolve; }) };
-                const pump = new Pump(answers), told = [];
-                pump.onanswer = (value, frame, timeS) => told.push([value, frame.width, timeS]);
+                const api = { predict: (_, timeS) => new Promise((resolve) => {
+                    sent.push(timeS); answer = resolve; }) };
+                const loop = new FrameLoop(api), results = [];
+                loop.onprediction = (value, frame, timeS) => results.push([value, frame.width, timeS]);
                 const video = Object.assign(document.createElement("canvas"), { width: 1280, height: 720 });
                 Object.assign(video, { videoWidth: 1280, videoHeight: 720 });
-                for (let i = 0; i < 5; i += 1) pump.offer(video, i);
+                for (let i = 0; i < 5; i += 1) loop.submit(video, i);
                 answer("first");
                 await new Promise((resolve) => setTimeout(resolve));
-                pump.offer(video, 5);
-                pump.cancel();
+                loop.submit(video, 5);
+                loop.cancel();
                 answer("late");
                 await new Promise((resolve) => setTimeout(resolve));
-                return { asked, told, dropped: pump.dropped };
+                return { sent, results, dropped: loop.dropped };
             }"""
         )
-        assert result == {"asked": [0, 5], "told": [["first", 640, 0]], "dropped": 4}
+        assert result == {"sent": [0, 5], "results": [["first", 640, 0]], "dropped": 4}
 
     def test_the_table_quotes_names_and_leaves_empty_what_was_not_asked(self, blank: Visit) -> None:
         text = blank.page.evaluate(
             """async () => {
-                const { Recorder } = await import("/js/recorder.js");
-                const recorder = new Recorder();
+                const { CsvTable } = await import("/js/csv.js");
+                const table = new CsvTable();
                 const box = { x: 1, y: 2, width: 3, height: 4 };
                 const face = (emotions) => ({ id: 1, box, confidence: null, top: "happy", uncertain: false,
                     emotions, raw: emotions, abstentions: {} });
-                recorder.add('a "b", c', 0, 0.5, [face({ happy: 1, sad: 0 })]);
-                recorder.add("d", 1, null, [face({ happy: 0.75, contempt: 0.25 })]);
-                recorder.add("@e", null, null, []);
-                return recorder.csv();
+                table.add('a "b", c', 0, 0.5, [face({ happy: 1, sad: 0 })]);
+                table.add("d", 1, null, [face({ happy: 0.75, contempt: 0.25 })]);
+                table.add("@e", null, null, []);
+                return table.csv();
             }"""
         )
         rows = list(csv.reader(io.StringIO(text)))
@@ -635,7 +635,7 @@ class TestModules:
                 const announcer = new Announcer(node);
                 const faces = (top) => [{ id: 1, top, uncertain: false, emotions: { [top]: 0.8 } }];
                 for (const top of ["happy", "sad", "happy", "sad"]) {
-                    announcer.tell(faces(top));
+                    announcer.update(faces(top));
                     told.push(node.textContent);
                 }
                 return told;

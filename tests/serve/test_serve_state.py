@@ -135,7 +135,7 @@ def test_a_key_is_told_of_in_the_document(make_client: Callable[..., TestClient]
 
 def test_the_pages_files_have_types_that_browsers_run(client: TestClient) -> None:
     files = page_files()
-    assert {"", "style.css", "icon.svg", "js/main.js", "js/answers.js"} <= set(files)
+    assert {"", "style.css", "icon.svg", "js/main.js", "js/api.js"} <= set(files)
     for path, file in files.items():
         answer = client.get(f"/{path}")
         assert (answer.status_code, answer.content) == (200, file.body)

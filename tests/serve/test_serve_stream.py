@@ -64,7 +64,7 @@ def test_a_face_just_found_is_to_be_hidden_with_the_others(client: TestClient, p
         stream.receive_json()
         stream.send_bytes(frame(0, 0.0, photo))
         answer = stream.receive_json()
-    assert (answer["faces"], len(answer["unsure"])) == ([], 1)
+    assert (answer["faces"], len(answer["unconfirmed"])) == ([], 1)
 
 
 def test_the_expression_is_the_analyzers_and_smoothed(client: TestClient, model: Path, photo: bytes) -> None:
@@ -194,9 +194,9 @@ def answers(model: Path, times_s: list[float], away: set[int]) -> list[Any]:
 def test_a_face_that_is_missed_for_a_moment_keeps_its_number_and_is_hidden_meanwhile(model: Path) -> None:
     read = answers(model, [i / 15 for i in range(10)], away={5})
     assert {face.id for answer in read for face in answer.faces} == {1}
-    assert (read[5].faces, len(read[5].unsure)) == ((), 1)
+    assert (read[5].faces, len(read[5].unconfirmed)) == ((), 1)
     expected = 100.0  # 20 pixels further than in picture 4
-    assert read[5].unsure[0][0] == pytest.approx(expected, abs=15)
+    assert read[5].unconfirmed[0][0] == pytest.approx(expected, abs=15)
 
 
 def test_time_that_runs_backward_begins_a_new_scene(model: Path) -> None:

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import mien
 from mien.serve import errors as problems
 from mien.serve.docs_page import documentation_routes
+from mien.serve.images.routes import picture_routes, state_routes
 from mien.serve.metrics import Metrics
-from mien.serve.pictures.routes import picture_routes, state_routes
 from mien.serve.security import Guard
 from mien.serve.service import Service
 from mien.serve.settings import Settings

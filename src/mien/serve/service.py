@@ -16,8 +16,8 @@ from mien.inference.analyzer import LABELS, Analyzer
 from mien.models.card import Card
 from mien.models.registry import find_model
 from mien.serve.errors import Problem
+from mien.serve.images.batching import Readers
 from mien.serve.metrics import Metrics
-from mien.serve.pictures.batching import Readers
 from mien.serve.settings import Settings
 from mien.serve.video.queue import Jobs
 

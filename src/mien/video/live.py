@@ -13,7 +13,7 @@ from mien.images.crop import FER2013_FRAMING, crop_face
 from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.inference.face import read_face
-from mien.serve.pictures.uploads import Upload
+from mien.serve.images.uploads import Upload
 from mien.video.results import TrackedFace
 from mien.video.smoothing import Causal, Smoothing
 from mien.video.tracker import Track, Tracker, look_of
@@ -29,13 +29,13 @@ class LiveAnswer:
     Attributes:
         width, height: of the frame, in pixels.
         faces: those followed, by their number.
-        unsure: boxes where a face may be: just found, or lost a moment ago. To be blurred with the others.
+        unconfirmed: boxes where a face may be: just found, or lost a moment ago. They are blurred too.
     """
 
     width: int
     height: int
     faces: tuple[TrackedFace, ...]
-    unsure: tuple[Box, ...]
+    unconfirmed: tuple[Box, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain values for JSON."""
@@ -43,7 +43,7 @@ class LiveAnswer:
             "width": self.width,
             "height": self.height,
             "faces": [_plain(face) for face in self.faces],
-            "unsure": [[round(value, 1) for value in box] for box in self.unsure],
+            "unconfirmed": [[round(value, 1) for value in box] for box in self.unconfirmed],
         }
 
 
@@ -84,11 +84,11 @@ class LiveReader:
             time_s, [found.box for found in detections], [look_of(crop) for crop in crops]
         )
         rows = analyzer.classifier.predict(np.stack(crops)) if crops else ()
-        faces, unsure = [], list(self._tracker.unseen(time_s, _HIDE_UNSEEN_S).values())
+        faces, unconfirmed = [], list(self._tracker.unseen(time_s, _HIDE_UNSEEN_S).values())
         for track, found, row in zip(tracks, detections, rows, strict=True):
             smoothed = self._smooth(track, time_s, row)
             if track.face_id is None:
-                unsure.append(found.box)
+                unconfirmed.append(found.box)
                 continue
             face = read_face(
                 smoothed, head, box=found.box, confidence=found.confidence, keypoints=found.keypoints
@@ -96,7 +96,7 @@ class LiveReader:
             faces.append(TrackedFace(track.face_id, face, read_face(row, head, box=found.box)))
         self._prune()
         height, width = pixels.shape[:2]
-        return LiveAnswer(width, height, tuple(sorted(faces, key=lambda face: face.id)), tuple(unsure))
+        return LiveAnswer(width, height, tuple(sorted(faces, key=lambda face: face.id)), tuple(unconfirmed))
 
     def _forget(self) -> None:
         self._tracker, self._smoothed, self._last_s = Tracker(), {}, None

@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from mien.errors import MissingExtra
 from mien.serve.errors import Problem, documented
-from mien.serve.pictures.routes import Labels, client_of
+from mien.serve.images.routes import Labels, client_of
 from mien.serve.schemas import JobAnswer
 from mien.serve.service import Service
 from mien.serve.video.job import Form, Job, VideoOptions

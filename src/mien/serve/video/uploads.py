@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from mien.serve.errors import Problem
-from mien.serve.pictures.uploads import limited
+from mien.serve.images.uploads import limited
 from mien.serve.settings import Limits
 
 _START = 400  # bytes that tell the container

@@ -6,7 +6,7 @@ const EVERY_MS = 4000;
 
 export class Announcer {
   #node;
-  #told = "";
+  #last = "";
   #at = -EVERY_MS;
 
   /** @param {HTMLElement} node with role="status" */
@@ -15,17 +15,17 @@ export class Announcer {
   }
 
   /** At once; for what somebody has just done. */
-  say(text) {
+  announce(text) {
     this.#node.textContent = text;
   }
 
-  /** When something else is seen than was told last, and some time has passed. */
-  tell(faces) {
+  /** When something else is seen than was agreed last, and some time has passed. */
+  update(faces) {
     const gist = faces.map(({ id, top, uncertain }) => `${id} ${uncertain ? "uncertain" : top}`).join();
-    if (gist === this.#told || performance.now() - this.#at < EVERY_MS) return;
-    this.#told = gist;
+    if (gist === this.#last || performance.now() - this.#at < EVERY_MS) return;
+    this.#last = gist;
     this.#at = performance.now();
-    this.say(summary(faces));
+    this.announce(summary(faces));
   }
 }
 

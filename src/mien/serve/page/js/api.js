@@ -14,11 +14,11 @@
  * @property {Object<string, number>} abstentions grounds to abstain, to their share of the votes
  * @property {Object<string, number>} raw emotions and abstentions of this frame alone
  *
- * @typedef {object} Answer
+ * @typedef {object} Prediction
  * @property {number} width of the picture that was read
  * @property {number} height
  * @property {Face[]} faces
- * @property {Box[]} unsure where a face may be; to be hidden with the faces of others
+ * @property {Box[]} unconfirmed where a face may be; to be hidden with the faces of others
  *
  * @typedef {object} About
  * @property {string} model
@@ -26,17 +26,17 @@
  * @property {Object<string, string[]>} labelSets label set to its emotions
  * @property {number} pictures the most photos that can be asked about at once
  *
- * @typedef {object} Answers
+ * @typedef {object} Api
  * @property {() => Promise<About>} open
- * @property {(picture: HTMLCanvasElement, timeS: number) => Promise<Answer>} ask about the next frame
- * @property {(file: File) => Promise<Answer>} readPhoto
+ * @property {(picture: HTMLCanvasElement, timeS: number) => Promise<Prediction>}
+ * @property {(file: File) => Promise<Prediction>} analyzePhoto
  * @property {(labels: string) => void} setLabels from the next question on
  * @property {() => void} restart the next frame begins a new scene
  * @property {() => void} close
  */
 
 /** Something went wrong; `code` is for programs, `message` for people. */
-export class AnswerError extends Error {
+export class ApiError extends Error {
   constructor(code, message) {
     super(message);
     this.code = code;
@@ -47,8 +47,8 @@ const JPEG_QUALITY = 0.85;
 const HEADER_BYTES = 12; // number (uint32) and time (float64), as mien.serve.stream reads them
 const PATIENCE_MS = 10_000;
 
-/** Answers of the server that this page came from: frames over one WebSocket, photos over HTTP. */
-export class ServerAnswers {
+/** Api of the server that this page came from: frames over one WebSocket, photos over HTTP. */
+export class ServerApi {
   #key = "";
   #labels = "";
   #socket = null;
@@ -61,7 +61,7 @@ export class ServerAnswers {
     this.#key = key;
   }
 
-  /** What the server can do. Throws AnswerError "key_needed" where the key is missing or wrong. */
+  /** What the server can do. Throws ApiError "key_needed" where the key is missing or wrong. */
   async open() {
     const about = await this.#fetch("/v1/about");
     this.#labels ||= about.labels;
@@ -73,7 +73,7 @@ export class ServerAnswers {
     };
   }
 
-  async ask(picture, timeS) {
+  async predict(picture, timeS) {
     const [jpeg, socket] = await Promise.all([encode(picture), this.#connected()]);
     const number = this.#number++ >>> 0;
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
@@ -81,7 +81,7 @@ export class ServerAnswers {
     header.setFloat64(4, timeS);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#settle(number, "reject", new AnswerError("no_answer", "The server has not answered for 10 s."));
+        this.#settle(number, "reject", new ApiError("no_answer", "The server has not answered for 10 s."));
       }, PATIENCE_MS);
       this.#waiting.set(number, { resolve, reject, timer });
       if (socket.readyState === WebSocket.OPEN) socket.send(new Blob([header, jpeg]));
@@ -89,7 +89,7 @@ export class ServerAnswers {
     });
   }
 
-  async readPhoto(file) {
+  async analyzePhoto(file) {
     const form = new FormData();
     form.append("pictures", file, file.name);
     const labels = encodeURIComponent(this.#labels);
@@ -99,7 +99,7 @@ export class ServerAnswers {
       width: result.width,
       height: result.height,
       faces: result.faces.map((face, i) => ({ ...faceOf(face), id: i + 1, raw: { ...face.emotions, ...face.abstentions } })),
-      unsure: [],
+      unconfirmed: [],
     };
   }
 
@@ -127,7 +127,7 @@ export class ServerAnswers {
       throw lost();
     }
     const body = await response.json();
-    if (!response.ok) throw new AnswerError(body.code, body.message);
+    if (!response.ok) throw new ApiError(body.code, body.message);
     return body;
   }
 
@@ -145,9 +145,9 @@ export class ServerAnswers {
         socket.send(JSON.stringify({ labels: this.#labels }));
         resolve(socket);
       };
-      socket.onmessage = (event) => this.#hear(JSON.parse(event.data));
+      socket.onmessage = (event) => this.#onMessage(JSON.parse(event.data));
       socket.onclose = (event) => {
-        if (event.reason) why = new AnswerError("refused", event.reason);
+        if (event.reason) why = new ApiError("refused", event.reason);
         if (this.#socket === socket) this.#socket = null;
         this.#opening = null;
         reject(why);
@@ -159,7 +159,7 @@ export class ServerAnswers {
     });
   }
 
-  #hear(message) {
+  #onMessage(message) {
     if (message.type === "faces") {
       this.#settle(message.number, "resolve", {
         width: message.width,
@@ -169,10 +169,10 @@ export class ServerAnswers {
           id: face.face_id,
           raw: { ...face.raw.emotions, ...face.raw.abstentions },
         })),
-        unsure: message.unsure.map(boxOf),
+        unconfirmed: message.unconfirmed.map(boxOf),
       });
     } else if (message.type === "error" && message.number !== null) {
-      this.#settle(message.number, "reject", new AnswerError(message.code, message.message));
+      this.#settle(message.number, "reject", new ApiError(message.code, message.message));
     }
   }
 
@@ -195,13 +195,13 @@ function boxOf([x, y, width, height]) {
 
 function encode(canvas) {
   return new Promise((resolve, reject) => {
-    const done = (blob) => (blob ? resolve(blob) : reject(new AnswerError("no_picture", "The frame is empty.")));
+    const done = (blob) => (blob ? resolve(blob) : reject(new ApiError("no_picture", "The frame is empty.")));
     canvas.toBlob(done, "image/jpeg", JPEG_QUALITY);
   });
 }
 
 function lost() {
-  return new AnswerError(
+  return new ApiError(
     "lost",
     "The server does not answer. See whether mien still runs in its terminal; start it again if not.",
   );

@@ -11,7 +11,7 @@ export class Camera {
   #video;
   #stream = null;
   #watch = null;
-  #turn = 0; // counts starts and stops
+  #generation = 0; // counts starts and stops
 
   /** @param {HTMLVideoElement} video shows the camera's picture */
   constructor(video) {
@@ -34,7 +34,7 @@ export class Camera {
   /** Starts a camera, the system's choice unless its id is given. Throws CameraError. */
   async start(deviceId = "") {
     this.stop();
-    const turn = this.#turn;
+    const generation = this.#generation;
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new CameraError(
         "This browser gives a camera only to pages on this computer (http://127.0.0.1 or localhost) or over " +
@@ -49,7 +49,7 @@ export class Camera {
     } catch (error) {
       throw new CameraError(explain(error));
     }
-    if (turn !== this.#turn) {
+    if (generation !== this.#generation) {
       // It was stopped, or another one started, while the browser asked the person.
       for (const track of stream.getTracks()) track.stop();
       throw new CameraError("The camera was stopped before it had started.");
@@ -63,7 +63,7 @@ export class Camera {
 
   /** Turns the camera off. */
   stop() {
-    this.#turn += 1;
+    this.#generation += 1;
     clearInterval(this.#watch);
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = null;

@@ -6,19 +6,19 @@ const MOVING = ["live", "paused", "clip", "ended"];
 
 const $ = (id) => document.getElementById(id);
 
-export class Screen {
+export class Controls {
   #retry = null;
   #state = "consent";
 
   constructor() {
     $("where").textContent = LOCAL.includes(location.hostname) ? "on this computer" : `at ${location.host}`;
-    $("told").addEventListener("change", () => this.#allowStart());
+    $("agreed").addEventListener("change", () => this.#allowStart());
     $("alert-close").addEventListener("click", () => this.hideAlert());
     $("alert-retry").addEventListener("click", () => this.#retry?.());
   }
 
-  get told() {
-    return $("told").checked;
+  get agreed() {
+    return $("agreed").checked;
   }
 
   get mirror() {
@@ -58,12 +58,12 @@ export class Screen {
   }
 
   #allowStart() {
-    $("start").disabled = !this.told;
+    $("start").disabled = !this.agreed;
     $("again").disabled = false;
   }
 
-  askForTelling() {
-    $("told").focus();
+  focusConsent() {
+    $("agreed").focus();
   }
 
   focusWork() {
@@ -112,17 +112,17 @@ export class Screen {
     this.#retry = null;
   }
 
-  askForKey(needed) {
+  showKeyForm(needed) {
     show("key-form", needed);
   }
 
-  offerLabels(labelSets, chosen) {
+  setLabelSets(labelSets, chosen) {
     $("labels").replaceChildren(...Object.keys(labelSets).map((name) => new Option(LABEL_SETS[name] ?? name, name)));
     $("labels").value = chosen;
   }
 
   /** A choice only where there is one. */
-  offerCameras(cameras, chosen) {
+  setCameras(cameras, chosen) {
     $("cameras").replaceChildren(...cameras.map(({ id, name }) => new Option(name, id)));
     $("cameras").value = chosen;
     show("cameras-label", cameras.length > 1);

@@ -4,7 +4,7 @@ const MOST_ROWS = 500_000; // four hours of one face at 30 frames a second
 const PLACE = ["source", "frame", "time_s", "face_id", "x", "y", "box_width", "box_height"];
 const SAID = ["confidence", "detected", "top", "uncertain"];
 
-export class Recorder {
+export class CsvTable {
   #rows = [];
 
   get count() {

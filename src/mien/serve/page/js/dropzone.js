@@ -32,6 +32,6 @@ export function acceptFiles({ input, buttons, veil }, take) {
 
 const CLIP_SUFFIX = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp|ts|wmv|flv)$/i;
 
-export function isClip(file) {
+export function isVideo(file) {
   return file.type.startsWith("video/") || CLIP_SUFFIX.test(file.name);
 }

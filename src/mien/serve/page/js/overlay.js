@@ -6,7 +6,7 @@ const PANEL = "rgb(16 18 22 / 86%)";
 const HIDE_MARGIN = 0.25; // of a face's box, to each side: hair and chin lie outside it
 const HIDE_CELLS = 7; // a hidden face is this many blocks wide
 
-export class Stage {
+export class Overlay {
   #canvas;
   #context;
 
@@ -25,7 +25,7 @@ export class Stage {
    *
    * @param {CanvasImageSource} source a video, canvas or bitmap
    * @param {{width: number, height: number}} size of the source
-   * @param {import("./answers.js").Answer|null} answer
+   * @param {import("./api.js").Prediction|null} answer
    * @param {{mirror: boolean, hideAllBut: number|null|undefined}} options `hideAllBut`: undefined hides
    *   nobody, null everybody, a number all but that face
    */
@@ -41,7 +41,7 @@ export class Stage {
     if (!answer) return;
     const place = (box) => placed(box, answer, canvas, mirror);
     if (hideAllBut !== undefined) {
-      const hidden = [...answer.faces.filter(({ id }) => id !== hideAllBut).map(({ box }) => box), ...answer.unsure];
+      const hidden = [...answer.faces.filter(({ id }) => id !== hideAllBut).map(({ box }) => box), ...answer.unconfirmed];
       for (const box of hidden) hide(context, place(box));
     }
     for (const face of answer.faces) {

@@ -47,18 +47,18 @@ export class PhotoStrip {
 }
 
 /**
- * Several photos, one after the other; one that cannot be read is told and the others go on.
+ * Several photos, one after the other; one that cannot be read is agreed and the others go on.
  *
  * @param {File[]} files
- * @param {import("./answers.js").Answers} answers
+ * @param {import("./api.js").Api} answers
  * @param {(photo: {file: File, answer, picture: CanvasImageSource}) => void} take
  * @returns {Promise<string[]>} what went wrong
  */
-export async function readPhotos(files, answers, take) {
+export async function analyzePhotos(files, answers, take) {
   const failures = [];
   for (const file of files) {
     try {
-      const answer = await answers.readPhoto(file);
+      const answer = await answers.analyzePhoto(file);
       take({ file, answer, picture: await decode(file, answer) });
     } catch (error) {
       failures.push(error.message);

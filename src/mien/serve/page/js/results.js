@@ -1,8 +1,8 @@
 /** What is said of the faces, in every form: the list, the timeline, the table, and aloud. */
 
 import { Announcer, summary } from "./announcer.js";
-import { FaceList } from "./faces.js";
-import { Recorder } from "./recorder.js";
+import { FaceList } from "./face-list.js";
+import { CsvTable } from "./csv.js";
 import { Timeline } from "./timeline.js";
 
 const $ = (id) => document.getElementById(id);
@@ -10,20 +10,20 @@ const $ = (id) => document.getElementById(id);
 export class Results {
   #faces = new FaceList($("faces"), $("no-faces"));
   #timeline = new Timeline($("timeline"), $("legend"));
-  #recorder = new Recorder();
+  #table = new CsvTable();
   #announcer = new Announcer($("announcer"));
   #source = "";
   #frame = 0;
 
   constructor() {
     /** @type {(id: number) => void} called when somebody says "this is me" */
-    this.onmine = () => {};
-    this.#faces.onmine = (id) => this.onmine(id);
+    this.onown = () => {};
+    this.#faces.onown = (id) => this.onown(id);
   }
 
   /** How many rows the table has. */
   get count() {
-    return this.#recorder.count;
+    return this.#table.count;
   }
 
   setNames(names) {
@@ -39,14 +39,14 @@ export class Results {
 
   /** Takes the faces of the source's next frame. */
   add(timeS, faces) {
-    this.#recorder.add(this.#source, this.#frame, timeS, faces);
+    this.#table.add(this.#source, this.#frame, timeS, faces);
     this.#frame += 1;
     this.#timeline.add(timeS, faces);
-    this.#announcer.tell(faces);
+    this.#announcer.update(faces);
   }
 
   addPhoto(name, faces) {
-    this.#recorder.add(name, null, null, faces);
+    this.#table.add(name, null, null, faces);
   }
 
   /** Lists the faces; null where nothing has been answered. */
@@ -54,15 +54,15 @@ export class Results {
     this.#faces.show(faces, { mine, choose });
   }
 
-  say(text) {
-    this.#announcer.say(text);
+  announce(text) {
+    this.#announcer.announce(text);
   }
 
-  sayFaces(before, faces) {
-    this.#announcer.say(`${before} ${summary(faces)}`);
+  announceFaces(before, faces) {
+    this.#announcer.announce(`${before} ${summary(faces)}`);
   }
 
   table() {
-    return new Blob([this.#recorder.csv()], { type: "text/csv;charset=utf-8" });
+    return new Blob([this.#table.csv()], { type: "text/csv;charset=utf-8" });
   }
 }

@@ -122,7 +122,7 @@ export class Timeline {
     }
   }
 
-  /** What a screen reader is told of the picture. */
+  /** What a screen reader is agreed of the picture. */
   #describe(lanes) {
     const parts = lanes.map(([id, samples]) => {
       const [name, share] = commonest(samples);

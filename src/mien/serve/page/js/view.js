@@ -1,9 +1,9 @@
 /** The picture that is shown: the newest of the video, or the one that was answered last; whose faces are hidden. */
 
-import { Stage } from "./stage.js";
+import { Overlay } from "./overlay.js";
 
 export class View {
-  #stage;
+  #overlay;
   #video;
   #shown = null; // {answer, source, size} that was answered last
   #mine = null; // the face that is not to be hidden
@@ -13,7 +13,7 @@ export class View {
    * @param {HTMLVideoElement} video
    */
   constructor(canvas, video) {
-    this.#stage = new Stage(canvas);
+    this.#overlay = new Overlay(canvas);
     this.#video = video;
   }
 
@@ -27,19 +27,19 @@ export class View {
   }
 
   /** Takes an answer and the picture that it is about. */
-  take(answer, source, size = source) {
+  update(answer, source, size = source) {
     this.#shown = { answer, source, size };
   }
 
   /** Boxes of a moment ago would lie beside the faces. */
-  forgetAnswer() {
+  clearPrediction() {
     this.#shown = null;
   }
 
   clear() {
     this.#shown = null;
     this.#mine = null;
-    this.#stage.clear();
+    this.#overlay.clear();
   }
 
   choose(id) {
@@ -62,13 +62,13 @@ export class View {
     const { videoWidth: width, videoHeight: height } = this.#video;
     // Where faces are to be hidden, no picture is shown before it is known where they are in it.
     if (ahead && width && !blur) {
-      this.#stage.draw(this.#video, { width, height }, this.#shown?.answer ?? null, options);
+      this.#overlay.draw(this.#video, { width, height }, this.#shown?.answer ?? null, options);
     } else if (this.#shown) {
-      this.#stage.draw(this.#shown.source, this.#shown.size, this.#shown.answer, options);
+      this.#overlay.draw(this.#shown.source, this.#shown.size, this.#shown.answer, options);
     }
   }
 
   snapshot() {
-    return this.#stage.snapshot();
+    return this.#overlay.snapshot();
   }
 }

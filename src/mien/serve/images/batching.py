@@ -21,7 +21,7 @@ from mien.images.decode import DecodedImage, read_image
 from mien.inference.face import Face
 from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem
-from mien.serve.pictures.uploads import Upload
+from mien.serve.images.uploads import Upload
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from fastapi.responses import JSONResponse, Response
 
 from mien.inference.sinks import ImageFailure, ImageResult
 from mien.serve.errors import Problem, documented
+from mien.serve.images.batching import Outcome
+from mien.serve.images.uploads import read_uploads
 from mien.serve.metrics import CONTENT_TYPE
-from mien.serve.pictures.batching import Outcome
-from mien.serve.pictures.uploads import read_uploads
 from mien.serve.schemas import AboutAnswer, AliveAnswer, AnalyzeAnswer, ReadyAnswer
 from mien.serve.service import Service
 

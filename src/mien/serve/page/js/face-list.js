@@ -15,11 +15,11 @@ export class FaceList {
     this.#list = list;
     this.#empty = empty;
     /** @type {(id: number) => void} called when somebody says "this is me" */
-    this.onmine = () => {};
+    this.onown = () => {};
   }
 
   /**
-   * @param {import("./answers.js").Face[]|null} answered null where nothing has been answered
+   * @param {import("./api.js").Face[]|null} answered null where nothing has been answered
    * @param {{mine: number|null, choose: boolean}} options `choose`: offer to say which face is one's own
    */
   show(answered, { mine, choose }) {
@@ -54,7 +54,7 @@ export class FaceList {
     const me = element("button", "face-me", "This is me");
     me.type = "button";
     me.setAttribute("aria-label", `Face ${id}: this is me`);
-    me.addEventListener("click", () => this.onmine(id));
+    me.addEventListener("click", () => this.onown(id));
     head.append(element("h3", "face-name", `Face ${id}`), me);
     const top = element("p", "face-top");
     const word = element("span", "face-word");

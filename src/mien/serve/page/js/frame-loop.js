@@ -6,25 +6,25 @@
 const LONGEST_SIDE = 640; // faces are found at 256 pixels and read at 48: more is only slower
 const RECENT_MS = 2000;
 
-export class Pump {
-  #answers;
+export class FrameLoop {
+  #api;
   #busy = false;
   #generation = 0;
   #spare = document.createElement("canvas");
   #latencies = []; // of the answers of the last two seconds, as {at, ms}
 
-  /** @param {import("./answers.js").Answers} answers */
+  /** @param {import("./api.js").Api} answers */
   constructor(answers) {
-    this.#answers = answers;
+    this.#api = answers;
     this.dropped = 0;
     /** @type {(answer, frame: HTMLCanvasElement, timeS: number) => void} */
-    this.onanswer = () => {};
+    this.onprediction = () => {};
     /** @type {(error: Error) => void} */
     this.onerror = () => {};
   }
 
   /** Ask about a video's current frame, unless an answer is still awaited. */
-  offer(video, timeS) {
+  submit(video, timeS) {
     if (!video.videoWidth) return;
     if (this.#busy) {
       this.dropped += 1;
@@ -36,13 +36,13 @@ export class Pump {
     });
   }
 
-  /** Forget what is awaited: an answer to it will not be told. */
+  /** Forget what is awaited: an answer to it will not be agreed. */
   cancel() {
     this.#generation += 1;
     this.#latencies = [];
   }
 
-  /** Answers a second, and the median time from frame to answer in milliseconds; over the last two seconds. */
+  /** Api a second, and the median time from frame to answer in milliseconds; over the last two seconds. */
   figures() {
     const now = performance.now();
     this.#latencies = this.#latencies.filter(({ at }) => now - at < RECENT_MS);
@@ -62,10 +62,10 @@ export class Pump {
     if (frame.width !== width || frame.height !== height) Object.assign(frame, { width, height });
     frame.getContext("2d", { alpha: false }).drawImage(video, 0, 0, width, height);
     try {
-      const answer = await this.#answers.ask(frame, timeS);
+      const answer = await this.#api.predict(frame, timeS);
       if (generation !== this.#generation) return;
       this.#spare = document.createElement("canvas"); // `frame` now belongs to whoever shows it
-      this.onanswer(answer, frame, timeS);
+      this.onprediction(answer, frame, timeS);
       this.#latencies.push({ at: performance.now(), ms: performance.now() - start });
     } catch (error) {
       if (generation === this.#generation) this.onerror(error);

@@ -1,8 +1,8 @@
 /** A clip, played in the video element without leaving the browser; its frames are read as a camera's are. */
 
-export class ClipError extends Error {}
+export class VideoFileError extends Error {}
 
-export class Clip {
+export class VideoFile {
   #video;
   #address = "";
 
@@ -19,7 +19,7 @@ export class Clip {
     return this.#address !== "";
   }
 
-  /** Opens a clip and plays it. Throws ClipError where the browser cannot. */
+  /** Opens a clip and plays it. Throws VideoFileError where the browser cannot. */
   async play(file) {
     this.stop();
     this.name = file.name;
@@ -29,7 +29,7 @@ export class Clip {
       await this.#video.play();
     } catch {
       this.stop();
-      throw new ClipError(
+      throw new VideoFileError(
         `This browser cannot play ${file.name}. Read it in a terminal with: mien predict "${file.name}"`,
       );
     }
