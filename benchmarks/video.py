@@ -34,13 +34,13 @@ from mien.images.crop import FER2013_FRAMING, crop_face
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.testing.clips import Actor, play, write_clip
-from mien.video.analysis import DETAIL, VideoAnalysis, open_source
+from mien.video.analysis import DETECTOR_SIZE, VideoAnalysis, open_source
 from mien.video.opening import open_video
-from mien.video.output.encoder import Part
+from mien.video.output.encoder import VideoSegment
 from mien.video.output.painter import ClipPainter
 from mien.video.output.writer import AnnotatedClip
 from mien.video.results import FrameResult
-from mien.video.tracker import Tracker, look_of
+from mien.video.tracker import Tracker, appearance_of
 
 HERE = Path(__file__).parent
 PHOTO = HERE.parent / "examples" / "astronaut.jpg"
@@ -87,8 +87,8 @@ def stages(clip: Path, analyzer: Analyzer, frames: int) -> dict[str, Cost]:
     with open_video(clip) as video:
         costs = {"decode": cost(lambda: sum(1 for _ in video.frames()))}
     costs["luma"] = cost(lambda: len([picture.gray() for picture in pictures]))
-    costs[f"RGB, reduced to {DETAIL}"] = cost(lambda: len([picture.rgb(DETAIL) for picture in pictures]))
-    small = [picture.rgb(DETAIL) for picture in pictures]
+    costs[f"RGB, reduced to {DETECTOR_SIZE}"] = cost(lambda: len([it.rgb(DETECTOR_SIZE) for it in pictures]))
+    small = [picture.rgb(DETECTOR_SIZE) for picture in pictures]
     found = []
     costs["find faces"] = cost(lambda: len([found.append(analyzer.detector.detect(it)) for it in small]))
     whole = analyzer.detector.detect(pictures[0].rgb())
@@ -107,9 +107,9 @@ def stages(clip: Path, analyzer: Analyzer, frames: int) -> dict[str, Cost]:
         return len(pictures)
 
     def follow() -> int:
-        tracker, looks = Tracker(), [look_of(crop) for crop in crops]
+        tracker, appearances = Tracker(), [appearance_of(crop) for crop in crops]
         for picture in pictures:
-            tracker.update(picture.time_s, [it.box for it in whole], looks)
+            tracker.update(picture.time_s, [it.box for it in whole], appearances)
         return len(pictures)
 
     costs["crop"] = cost(crop)
@@ -120,7 +120,7 @@ def stages(clip: Path, analyzer: Analyzer, frames: int) -> dict[str, Cost]:
     painter, colour = ClipPainter(), pictures[0].rgb()
     costs["draw"] = cost(lambda: len([painter.paint(colour, results[-1].faces) for _ in pictures]))
     with tempfile.TemporaryDirectory() as folder:
-        part = Part(Path(folder) / "p.mp4", pictures[0].size, RATE)
+        part = VideoSegment(Path(folder) / "p.mp4", pictures[0].size, RATE)
         rgb = [picture.rgb() for picture in pictures[:30]]
         costs["encode"] = cost(lambda: len([part.write(it, i / RATE) for i, it in enumerate(rgb)]))
         part.close()
@@ -128,17 +128,17 @@ def stages(clip: Path, analyzer: Analyzer, frames: int) -> dict[str, Cost]:
 
 
 def end_to_end(
-    clip: Path, analyzer: Analyzer, out: Path | None = None, *, detect_every_s: float = 0.1
+    clip: Path, analyzer: Analyzer, out: Path | None = None, *, detect_interval_s: float = 0.1
 ) -> Cost:
     """A whole clip, without drawing or with."""
 
     def work() -> int:
-        analysis = VideoAnalysis(open_source(clip), analyzer, detect_every_s=detect_every_s)
+        analysis = VideoAnalysis(open_source(clip), analyzer, detect_interval_s=detect_interval_s)
         saving = AnnotatedClip(analysis.video, out) if out else None
         count = 0
-        for analysed in analysis.details():
+        for analyzed in analysis.details():
             if saving:
-                saving.write(analysed)
+                saving.write(analyzed)
             count += 1
         if saving:
             saving.close()
@@ -162,7 +162,7 @@ def one_by_one(clip: Path, analyzer: Analyzer, frames: int) -> Cost:
 def skipping(clip: Path, analyzer: Analyzer) -> dict[str, float]:
     """How boxes and identities hold when the detector is not asked about every picture."""
     every, some = (
-        list(VideoAnalysis(open_source(clip), analyzer, detect_every_s=span)) for span in (0.0, 0.1)
+        list(VideoAnalysis(open_source(clip), analyzer, detect_interval_s=span)) for span in (0.0, 0.1)
     )
     overlaps = list(_overlaps(every, some))
     changed = [np.abs(a - b).sum() / 2 for a, b in _expressions(every, some)]
@@ -271,7 +271,7 @@ def main() -> None:
             end_to_end(clip, analyzer)  # does not count
             whole = [
                 ("all, end to end", end_to_end(clip, analyzer)),
-                ("the same, detector in every picture", end_to_end(clip, analyzer, detect_every_s=0.0)),
+                ("the same, detector in every picture", end_to_end(clip, analyzer, detect_interval_s=0.0)),
                 ("the same models, picture by picture", one_by_one(clip, analyzer, 60)),
                 ("with the annotated video", end_to_end(clip, analyzer, folder / "out.mp4")),
             ]

@@ -21,7 +21,7 @@ from mien.errors import UsageError
 from mien.models.card import Head
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
-from mien.video.results import Analysed
+from mien.video.results import AnalyzedFrame
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -86,7 +86,7 @@ def test_a_clip_becomes_a_table_a_timeline_and_an_annotated_video(
 
 
 def test_rows_for_programs_go_to_stdout_alone(predict: Predict, clip: Path) -> None:
-    done = predict(clip, "--csv", "--every", "0.5s", "--labels", "fer2013")
+    done = predict(clip, "--csv", "--interval", "0.5s", "--labels", "fer2013")
     rows = list(csv.DictReader(done.out.splitlines()))
     assert [float(row["time_s"]) for row in rows] == pytest.approx([0, 0.52, 1.0, 1.52])
     assert "happy" in rows[0]
@@ -104,7 +104,7 @@ def test_parquet_is_written_by_its_suffix(predict: Predict, clip: Path, tmp_path
 def test_an_interrupted_run_goes_on_to_the_same_files(
     predict: Predict, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_video, "_STATE_EVERY", 12)
+    monkeypatch.setattr(predict_video, "_STATE_INTERVAL", 12)
     wanted = ("--save", tmp_path / "whole", "--out", tmp_path / "whole.csv")
     assert predict(clip, *wanted).code == 0
     wanted = ("--save", tmp_path / "broken", "--out", tmp_path / "broken.csv")
@@ -161,7 +161,7 @@ def test_a_folder_of_clips_is_one_table_and_a_broken_one_does_not_stop_it(
     (folder / "a.mp4").write_bytes(clip.read_bytes())
     (folder / "b.mp4").write_bytes(b"no video at all")
     (folder / "c.mp4").write_bytes(clip.read_bytes())
-    done = predict(folder, "--out", tmp_path / "t.json", "--every", "0.5")
+    done = predict(folder, "--out", tmp_path / "t.json", "--interval", "0.5")
     assert done.code == 5
     assert "b.mp4" in done.err
     document = json.loads((tmp_path / "t.json").read_text())
@@ -196,7 +196,7 @@ def test_nothing_is_overwritten_unasked(predict: Predict, clip: Path, tmp_path: 
         (["--resume"], "--out"),
         (["--json", "--csv"], "exclude each other"),
         (["--out", "x.txt"], "suffix"),
-        (["--every", "often"], "is no time"),
+        (["--interval", "often"], "is no time"),
         (["--start", "99"], "nothing is left"),
         (["--no-detect"], "for photos"),
     ],
@@ -216,7 +216,7 @@ def test_options_that_make_no_sense_are_said(
 
 
 def test_photos_have_no_use_for_the_options_of_clips(predict: Predict) -> None:
-    assert "are for clips" in predict(PHOTO, "--every", "1s").err
+    assert "are for clips" in predict(PHOTO, "--interval", "1s").err
 
 
 def test_photos_and_clips_are_not_mixed(clip: Path) -> None:
@@ -267,9 +267,9 @@ def test_show_opens_a_window_and_says_where_there_is_none(
         def __init__(self, *, blur_others: bool) -> None:
             assert not blur_others
 
-        def show(self, analysed: Analysed) -> bool:
-            assert analysed.picture is not None
-            shown.append(analysed.result.frame)
+        def show(self, analyzed: AnalyzedFrame) -> bool:
+            assert analyzed.picture is not None
+            shown.append(analyzed.result.frame)
             return True
 
         def close(self) -> None:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from mien.emotions import FER2013, FERPLUS
 from mien.geometry import Detection
 from mien.inference.analyzer import Analyzer
-from mien.video.live import LiveReader
+from mien.video.live import LivePipeline
 
 STREAM = "ws://127.0.0.1:8000/v1/stream"
 
@@ -126,14 +126,14 @@ def test_of_frames_that_come_too_fast_the_newest_is_read(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, gate = threading.Event(), threading.Event()
-    read = LiveReader.read
+    read = LivePipeline.read
 
-    def slowly(self: LiveReader, *args: Any) -> Any:
+    def slowly(self: LivePipeline, *args: Any) -> Any:
         begun.set()
         assert gate.wait(30)
         return read(self, *args)
 
-    monkeypatch.setattr(LiveReader, "read", slowly)
+    monkeypatch.setattr(LivePipeline, "read", slowly)
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         stream.send_bytes(frame(0, 0.0, photo))
@@ -161,10 +161,10 @@ def test_one_stream_too_many_is_told_to_come_later(make_client: Callable[..., Te
 def test_a_failure_of_the_model_ends_the_stream_with_a_reason(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: LiveReader, *args: Any) -> Any:
+    def fails(self: LivePipeline, *args: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LiveReader, "read", fails)
+    monkeypatch.setattr(LivePipeline, "read", fails)
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         stream.send_bytes(frame(0, 0.0, photo))
@@ -185,7 +185,7 @@ class Walk:
 
 
 def answers(model: Path, times_s: list[float], away: set[int]) -> list[Any]:
-    reader, analyzer = LiveReader(max_pixels=10**6), Analyzer(model, Walk(away))
+    reader, analyzer = LivePipeline(max_pixels=10**6), Analyzer(model, Walk(away))
     buffer = io.BytesIO()
     Image.new("RGB", (640, 200), (90, 90, 90)).save(buffer, "PNG")
     return [reader.read(buffer.getvalue(), time_s, analyzer) for time_s in times_s]
@@ -205,7 +205,7 @@ def test_time_that_runs_backward_begins_a_new_scene(model: Path) -> None:
 
 
 def test_a_stream_that_lasts_remembers_no_more_than_it_follows(model: Path) -> None:
-    reader, walk = LiveReader(max_pixels=10**6), Walk()
+    reader, walk = LivePipeline(max_pixels=10**6), Walk()
     analyzer = Analyzer(model, walk)
     buffer = io.BytesIO()
     Image.new("RGB", (640, 200)).save(buffer, "PNG")

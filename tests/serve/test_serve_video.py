@@ -93,7 +93,7 @@ def test_a_clip_becomes_the_table_that_the_analyzer_gives(
 def test_the_table_comes_in_the_form_that_was_asked_for(
     client: TestClient, clip: Path, form: str, kind: str
 ) -> None:
-    query = f"/v1/video?format={form}&every=0.5&faces=biggest"
+    query = f"/v1/video?format={form}&interval=0.5&faces=biggest"
     job = client.post(query, content=clip.read_bytes(), headers=MP4).json()
     answer = client.get(finished(client, job)["result"])
     assert answer.headers["content-type"].startswith(kind)
@@ -167,7 +167,9 @@ def test_a_file_that_only_begins_like_a_clip_fails_with_its_name_and_no_path(cli
     client.delete(f"/v1/video/{done['id']}")
 
 
-@pytest.mark.parametrize("query", ["format=exe", "every=0", "every=nan", "every=x", "faces=mine", "labels=x"])
+@pytest.mark.parametrize(
+    "query", ["format=exe", "interval=0", "interval=nan", "interval=x", "faces=mine", "labels=x"]
+)
 def test_arguments_that_make_no_sense_are_named(client: TestClient, clip: Path, query: str) -> None:
     answer = client.post(f"/v1/video?{query}", content=clip.read_bytes(), headers=MP4)
     assert answer.status_code == 422

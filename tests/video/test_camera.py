@@ -14,7 +14,7 @@ from mien.errors import ImageError
 from mien.testing.clips import write_clip
 from mien.video.camera import open_camera, until_frozen
 from mien.video.opening import open_video
-from mien.video.threads import Dropped, ahead
+from mien.video.threads import Dropped, prefetch
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_frozen_camera_ends_after_three_seconds_and_says_so(tmp_path: Path) ->
     with open_video(path) as video:
         frames = list(until_frozen(video.frames(), video))
     assert frames[-1].time_s == pytest.approx(24 / 25 + 3, abs=0.05)
-    assert "frozen" in (video.ending.describe() or "")
+    assert "frozen" in (video.status.describe() or "")
 
 
 def _second(folder: Path) -> Path:
@@ -65,7 +65,7 @@ def test_a_camera_that_gives_no_more_pictures_was_unplugged(tmp_path: Path) -> N
         video.duration_s = None
         video.source = "camera 0"
         assert len(list(until_frozen(video.frames(), video))) == 25
-    said = video.ending.describe() or ""
+    said = video.status.describe() or ""
     assert said.startswith("ended at 0.96 s: camera 0 gives no more pictures; it was unplugged")
     assert "Plug it in again" in said
 
@@ -77,7 +77,7 @@ def test_a_camera_that_is_left_by_its_reader_was_not_unplugged(tmp_path: Path) -
     with open_video(path) as video:
         video.live = video.endless = True
         assert len(list(until_frozen(video.frames(end_s=0.4), video))) == 10
-    assert video.ending.describe() is None
+    assert video.status.describe() is None
 
 
 def test_an_unplugged_camera_is_said_with_what_the_system_said(
@@ -104,8 +104,8 @@ def test_an_unplugged_camera_is_said_with_what_the_system_said(
     with video:
         frames = list(until_frozen(video.frames(), video))
     assert 0 < len(frames) <= 10
-    assert "No such device" in (video.ending.describe() or "")
-    assert "Plug it in again" in (video.ending.describe() or "")
+    assert "No such device" in (video.status.describe() or "")
+    assert "Plug it in again" in (video.status.describe() or "")
 
 
 def test_a_camera_that_moves_is_not_frozen(tmp_path: Path) -> None:
@@ -114,11 +114,11 @@ def test_a_camera_that_moves_is_not_frozen(tmp_path: Path) -> None:
     )
     with open_video(path) as video:
         assert len(list(until_frozen(video.frames(), video))) == 125
-    assert video.ending.describe() is None
+    assert video.status.describe() is None
 
 
 def test_everything_made_ahead_arrives_in_order() -> None:
-    assert list(ahead(range(500), room=3)) == list(range(500))
+    assert list(prefetch(range(500), room=3)) == list(range(500))
 
 
 def test_no_more_is_made_ahead_than_there_is_room_for() -> None:
@@ -129,7 +129,7 @@ def test_no_more_is_made_ahead_than_there_is_room_for() -> None:
             made.append(i)
             yield i
 
-    items = ahead(source(), room=3)
+    items = prefetch(source(), room=3)
     next(items)
     items.close()
     assert len(made) <= 6
@@ -140,7 +140,7 @@ def test_an_error_comes_behind_what_was_made_before_it() -> None:
         yield from range(3)
         raise ImageError("gone")
 
-    items = ahead(source(), room=8)
+    items = prefetch(source(), room=8)
     assert [next(items) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ImageError, match="gone"):
         next(items)
@@ -154,7 +154,7 @@ def test_live_items_that_nobody_takes_give_way_to_newer_ones() -> None:
         finished.set()
 
     dropped = Dropped()
-    items = ahead(source(), room=2, dropped=dropped)
+    items = prefetch(source(), room=2, dropped=dropped)
     first = next(items)
     assert finished.wait(5)
     assert [first, *items][-2:] == [98, 99]
@@ -163,7 +163,7 @@ def test_live_items_that_nobody_takes_give_way_to_newer_ones() -> None:
 
 def test_a_source_that_falls_silent_is_said() -> None:
     silent = threading.Event()
-    items = ahead((silent.wait() for _ in itertools.count()), patience_s=0.05)
+    items = prefetch((silent.wait() for _ in itertools.count()), patience_s=0.05)
     with pytest.raises(ImageError, match=r"no picture came for 0\.05 s"):
         next(items)
     silent.set()

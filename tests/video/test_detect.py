@@ -9,7 +9,7 @@ import pytest
 
 from mien.geometry import Box, Detection
 from mien.video.frame import VideoFrame
-from mien.video.stages.detect import Finder, Found
+from mien.video.stages.detect import DetectedFrame, DetectStage
 
 RATE = 30
 Scene = Callable[[int], Sequence[Box]]
@@ -37,10 +37,10 @@ def frame(number: int, *, level: int = 100, rate: float = RATE) -> VideoFrame:
 
 
 def find(
-    scene: Scene, count: int, *, every_s: float = 0.1, level: Callable[[int], int] = lambda _: 100
-) -> tuple[list[Found], list[int]]:
+    scene: Scene, count: int, *, interval_s: float = 0.1, level: Callable[[int], int] = lambda _: 100
+) -> tuple[list[DetectedFrame], list[int]]:
     detector = Scripted(scene)
-    finder = Finder(detector, every_s=every_s, detail=64)
+    finder = DetectStage(detector, interval_s=interval_s, detector_size=64)
     found = [done for i in range(count) for done in finder.feed(frame(i, level=level(i)))]
     return found + finder.finish(), detector.asked
 
@@ -98,20 +98,20 @@ def test_a_slow_change_of_light_is_no_cut() -> None:
 
 
 def test_without_skipping_each_picture_is_given_back_at_once() -> None:
-    finder = Finder(Scripted(sliding), every_s=0.0)
+    finder = DetectStage(Scripted(sliding), interval_s=0.0)
     assert all(len(finder.feed(frame(i))) == 1 for i in range(10))
 
 
 def test_at_few_pictures_a_second_none_is_skipped() -> None:
     detector = Scripted(sliding)
-    finder = Finder(detector)
+    finder = DetectStage(detector)
     for i in range(10):
         finder.feed(frame(i, rate=5))
     assert detector.asked == list(range(10))
 
 
 def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_whole() -> None:
-    finder = Finder(Scripted(lambda _: [(20, 10, 12, 12)], scale=0.5), detail=32)
+    finder = DetectStage(Scripted(lambda _: [(20, 10, 12, 12)], scale=0.5), detector_size=32)
     (found,) = finder.feed(frame(0))
     assert found.detections[0].box == pytest.approx((20, 10, 12, 12))
     assert found.detections[0].keypoints == pytest.approx(2 * np.arange(12).reshape(6, 2))
@@ -119,7 +119,7 @@ def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_whole() -> None:
 
 def test_what_was_saved_goes_on_as_if_it_had_not_been() -> None:
     whole, _ = find(sliding, 31)
-    first, second = Finder(Scripted(sliding)), Finder(Scripted(sliding))
+    first, second = DetectStage(Scripted(sliding)), DetectStage(Scripted(sliding))
     begun = [done for i in range(16) for done in first.feed(frame(i))]
     assert first.idle
     second.restore(json.loads(json.dumps(first.state())))

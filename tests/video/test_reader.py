@@ -19,7 +19,7 @@ from mien.testing.clips import write_clip
 from mien.video.camera import open_camera
 from mien.video.frame import VideoFrame
 from mien.video.opening import open_video
-from mien.video.reader import Moment, Video
+from mien.video.reader import FramePosition, Video
 from mien.video.sources import find_clips, is_camera, is_clip
 
 NTSC = Fraction(30000, 1001)
@@ -49,7 +49,7 @@ def test_pictures_come_in_order_with_their_numbers(tmp_path: Path) -> None:
     frames, video = read(clip(tmp_path))
     assert [frame.index for frame in frames] == list(range(40))
     assert [number_of(frame) for frame in frames] == list(range(40))
-    assert video.ending.describe() is None
+    assert video.status.describe() is None
 
 
 def test_times_of_29_97_do_not_drift(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_variable_rate_keeps_its_times(tmp_path: Path) -> None:
     stamps = [0, 10, 500, 510, 2000]
     frames, video = read(clip(tmp_path, 5, name="clip.mkv", stamps=stamps))
     assert [frame.time_s for frame in frames] == pytest.approx([t / 1000 for t in stamps])
-    assert video.ending.describe() is None
+    assert video.status.describe() is None
 
 
 def test_time_starts_at_zero_where_the_container_does_not(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_start_is_found_in_other_containers(tmp_path: Path, name: str) -> None
 
 
 def test_every_takes_the_first_picture_of_each_span_without_drifting(tmp_path: Path) -> None:
-    frames, _ = read(clip(tmp_path, 60, rate=NTSC), every_s=0.1)
+    frames, _ = read(clip(tmp_path, 60, rate=NTSC), interval_s=0.1)
     assert [frame.index for frame in frames] == [0, 3, 6, 9, *range(12, 60, 3)]
     wanted = [k * 0.1 for k in range(20)]
     assert all(0 <= frame.time_s - t < 1 / 29.97 for frame, t in zip(frames, wanted, strict=True))
@@ -133,9 +133,9 @@ def test_every_takes_the_first_picture_of_each_span_without_drifting(tmp_path: P
 def test_going_on_behind_a_picture_gives_what_would_have_come(tmp_path: Path) -> None:
     path = clip(tmp_path, 60, rate=NTSC)
     for every in (None, 0.2):
-        whole, _ = read(path, start_s=0.3, every_s=every)
+        whole, _ = read(path, start_s=0.3, interval_s=every)
         at = whole[3]
-        rest, _ = read(path, start_s=0.3, every_s=every, after=Moment(at.index, at.time_s, at.pts))
+        rest, _ = read(path, start_s=0.3, interval_s=every, after=FramePosition(at.index, at.time_s, at.pts))
         assert [(f.index, f.time_s) for f in rest] == [(f.index, f.time_s) for f in whole[4:]]
 
 
@@ -145,7 +145,7 @@ def test_a_cut_file_gives_what_is_there_and_says_where_it_ended(tmp_path: Path) 
     frames, video = read(path)
     assert 10 < len(frames) < 50
     assert [number_of(frame) for frame in frames] == list(range(len(frames)))
-    said = video.ending.describe()
+    said = video.status.describe()
     assert said is not None
     assert f"ended at {frames[-1].time_s:.2f} s of 2.40 s" in said
     assert "cut short" in said
@@ -162,10 +162,10 @@ def test_a_broken_picture_is_left_out_and_counted(tmp_path: Path) -> None:
         raw[i] = random.Random(i).randrange(256)
     path.write_bytes(raw)
     frames, video = read(path)
-    assert video.ending.broken == 1
+    assert video.status.broken == 1
     assert 58 <= len(frames) <= 59
     assert frames[-1].time_s == pytest.approx(59 / 25)
-    assert "1 broken frame left out, the first behind 1.16 s" in (video.ending.describe() or "")
+    assert "1 broken frame left out, the first behind 1.16 s" in (video.status.describe() or "")
 
 
 def test_a_file_cut_before_its_index_says_so(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"start_s": -1.0}, {"start_s": 1.0, "end_s": 1.0}, {"every_s": 0.0}, {"start_s": 99.0}]
+    "options", [{"start_s": -1.0}, {"start_s": 1.0, "end_s": 1.0}, {"interval_s": 0.0}, {"start_s": 99.0}]
 )
 def test_times_that_make_no_sense_are_refused(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(UsageError):

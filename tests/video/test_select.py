@@ -5,7 +5,7 @@ import pytest
 from mien.errors import UsageError
 from mien.inference.face import Face
 from mien.video.results import TrackedFace
-from mien.video.stages.select import Chooser
+from mien.video.stages.select import FaceSelector
 
 
 def face(person: int, side: float) -> TrackedFace:
@@ -14,9 +14,9 @@ def face(person: int, side: float) -> TrackedFace:
 
 
 def chosen(
-    sides: list[dict[int, float]], *, rate: float = 10, chooser: Chooser | None = None
+    sides: list[dict[int, float]], *, rate: float = 10, chooser: FaceSelector | None = None
 ) -> list[list[int]]:
-    chooser = chooser or Chooser("biggest")
+    chooser = chooser or FaceSelector("biggest")
     ids = []
     for i, people in enumerate(sides):
         faces = sorted((face(*it) for it in people.items()), key=lambda it: -it.box[2])
@@ -25,7 +25,7 @@ def chosen(
 
 
 def test_all_are_all() -> None:
-    assert chosen([{1: 50, 2: 60}], chooser=Chooser("all")) == [[2, 1]]
+    assert chosen([{1: 50, 2: 60}], chooser=FaceSelector("all")) == [[2, 1]]
 
 
 def test_the_biggest_stays_it_while_sizes_waver() -> None:
@@ -48,4 +48,4 @@ def test_an_empty_picture_has_no_biggest() -> None:
 
 def test_another_choice_is_refused() -> None:
     with pytest.raises(UsageError, match="largest"):
-        Chooser("largest")  # type: ignore[arg-type]
+        FaceSelector("largest")  # type: ignore[arg-type]

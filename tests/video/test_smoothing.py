@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mien.video.smoothing import Causal, Smoothing, centred
+from mien.video.smoothing import CausalSmoother, Smoothing, centred
 
 HOW = Smoothing(tau_s=0.2, gap_s=0.5)
 
@@ -15,7 +15,7 @@ def all_centred(times: np.ndarray, rows: np.ndarray, how: Smoothing = HOW) -> np
 
 
 def all_causal(times: np.ndarray, rows: np.ndarray, how: Smoothing = HOW) -> np.ndarray:
-    smoother = Causal(how)
+    smoother = CausalSmoother(how)
     return np.stack(
         [smoother.step(float(t), row) for t, row in zip(times, rows.astype(np.float32), strict=True)]
     )

@@ -11,16 +11,16 @@ from mien.emotions import FERPLUS
 from mien.inference.annotate import COLOURS
 from mien.inference.face import Face
 from mien.video.output.timeline import Timeline
-from mien.video.results import Analysed, FrameResult, TrackedFace
+from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 
 
-def result(i: int, tops: dict[int, str], *, rate: float = 10, pictured: bool = False) -> Analysed:
+def result(i: int, tops: dict[int, str], *, rate: float = 10, pictured: bool = False) -> AnalyzedFrame:
     faces = []
     for person, top in tops.items():
         face = Face((0, 0, 9, 9), 0.9, {name: float(name == top) for name in FERPLUS})
         faces.append(TrackedFace(person, face, face))
     thumbnails = {person: np.full((72, 72, 3), (255, 0, 255), np.uint8) for person in tops if pictured}
-    return Analysed(FrameResult("a", i, i / rate, tuple(faces)), None, (), thumbnails)
+    return AnalyzedFrame(FrameResult("a", i, i / rate, tuple(faces)), None, (), thumbnails)
 
 
 def drawn(timeline: Timeline, path: Path) -> np.ndarray:

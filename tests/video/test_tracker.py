@@ -12,13 +12,13 @@ from scipy.optimize import linear_sum_assignment
 
 from mien.geometry import Box, iou
 from mien.video.assignment import assign
-from mien.video.tracker import Look, Track, Tracker, look_of
+from mien.video.tracker import Appearance, Track, Tracker, appearance_of
 
 RATE = 30
 
 
-def person(seed: int) -> Look:
-    return look_of(np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8))
+def person(seed: int) -> Appearance:
+    return appearance_of(np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8))
 
 
 ANNA, BERT = person(1), person(2)
@@ -35,18 +35,18 @@ def ids(
     scene: Scene,
     *,
     rate: float = RATE,
-    looks: dict[str, Look] | None = None,
+    appearances: dict[str, Appearance] | None = None,
     cuts: Iterable[int] = (),
     tracker: Tracker | None = None,
 ) -> dict[str, list[int | None]]:
     """The identities that each person of a scene was given, in order, once all is known."""
     tracker = tracker or Tracker()
-    looks = looks or {"anna": ANNA, "bert": BERT}
+    appearances = appearances or {"anna": ANNA, "bert": BERT}
     found: dict[str, list[Track]] = {}
     for i, seen in enumerate(scene):
         names = [name for name, _ in seen]
         tracks = tracker.update(
-            i / rate, [box for _, box in seen], [looks[name] for name in names], cut=i in set(cuts)
+            i / rate, [box for _, box in seen], [appearances[name] for name in names], cut=i in set(cuts)
         )
         for name, track in zip(names, tracks, strict=True):
             found.setdefault(name, []).append(track)
@@ -107,7 +107,7 @@ def test_two_who_cross_keep_their_identities_by_motion_alone() -> None:
     )
     assert min(len(seen) for seen in scene) == 1
     same = {"anna": ANNA, "bert": ANNA}
-    given = ids(scene, looks=same)
+    given = ids(scene, appearances=same)
     assert [set(given["anna"]), set(given["bert"])] == [{1}, {2}]
 
 
@@ -130,7 +130,7 @@ def test_who_was_hidden_for_a_second_is_the_same_again() -> None:
 def test_who_comes_out_from_behind_somebody_is_the_same_again() -> None:
     """Half hidden, a face looked like nobody known, and a tenth of a second later it had a new number, for
     good: two people who passed each other in a clip became three."""
-    half = look_of(np.random.default_rng(7).integers(0, 255, (48, 48), np.uint8))
+    half = appearance_of(np.random.default_rng(7).integers(0, 255, (48, 48), np.uint8))
     clear_of = [1.5, 2.7, 3.0]  # hidden from, seen in part from, seen whole from
 
     def where(t: float) -> dict[str, Box]:
@@ -140,7 +140,7 @@ def test_who_comes_out_from_behind_somebody_is_the_same_again() -> None:
         return seen
 
     scene = moving(5, where, jitter=0.02)
-    given = ids(scene, looks={"anna": ANNA, "bert": BERT, "bert in part": half})
+    given = ids(scene, appearances={"anna": ANNA, "bert": BERT, "bert in part": half})
     assert [set(given["anna"]), set(given["bert"]), set(given["bert in part"])] == [{1}, {2}, {2}]
 
 
@@ -216,9 +216,12 @@ def test_a_tracker_that_was_saved_goes_on_as_if_it_had_not_been() -> None:
             saved = json.dumps(first.state())
             first = Tracker()
             first.restore(json.loads(saved))
-        boxes, looks = [box for _, box in seen], [{"anna": ANNA, "bert": BERT}[name] for name, _ in seen]
+        boxes, appearances = (
+            [box for _, box in seen],
+            [{"anna": ANNA, "bert": BERT}[name] for name, _ in seen],
+        )
         for tracker in (whole, first):
-            tracker.update(i / RATE, boxes, looks)
+            tracker.update(i / RATE, boxes, appearances)
     assert first.state() == whole.state()
 
 
@@ -240,4 +243,4 @@ def test_iou_of_known_boxes() -> None:
 
 
 def test_a_look_of_one_grey_level_is_like_nothing() -> None:
-    assert look_of(np.full((48, 48), 77, np.uint8)) @ ANNA == 0
+    assert appearance_of(np.full((48, 48), 77, np.uint8)) @ ANNA == 0

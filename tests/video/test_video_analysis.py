@@ -21,7 +21,7 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import FakeDetector, write_band_model
 from mien.video.analysis import VideoAnalysis, analyze_video, live, open_source
 from mien.video.results import FrameResult
-from mien.video.smoothing import Causal, Smoothing
+from mien.video.smoothing import CausalSmoother, Smoothing
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 Where = Callable[[float], tuple[float, float, float] | None]
@@ -111,7 +111,7 @@ def test_detecting_in_every_other_picture_gives_the_boxes_of_detecting_in_all(
 ) -> None:
     path = clip(tmp_path, [(people[0], lambda t: (200 + 90 * t, 180, 180 * 1.3**t))], 1.4)
     every, other = (
-        list(VideoAnalysis(open_source(path), analyzer, detect_every_s=span)) for span in (0.0, 0.1)
+        list(VideoAnalysis(open_source(path), analyzer, detect_interval_s=span)) for span in (0.0, 0.1)
     )
     assert [len(result.faces) for result in other] == [len(result.faces) for result in every]
     overlaps = [iou(a.faces[0].box, b.faces[0].box) for a, b in zip(every, other, strict=True)]
@@ -127,7 +127,7 @@ def test_a_clip_without_faces_has_results_without_faces(tmp_path: Path, analyzer
 
 def test_every_start_and_end_choose_the_pictures(tmp_path: Path, analyzer: Analyzer) -> None:
     path = clip(tmp_path, [], 2.0)
-    results = analyze_video(path, analyzer=analyzer, start_s=0.4, end_s=1.2, every_s=0.2)
+    results = analyze_video(path, analyzer=analyzer, start_s=0.4, end_s=1.2, interval_s=0.2)
     assert [result.frame for result in results] == [10, 15, 20, 25]
 
 
@@ -153,7 +153,7 @@ def test_live_pictures_are_smoothed_from_the_past_alone_and_given_at_once(
     assert analysis.dropped.count + len(results) == 25
     seen = [result for result in results if result.faces]
     assert seen[0].time_s >= 0.1 - 1e-6  # confirmed only then
-    smoother = Causal(Smoothing(0.3))
+    smoother = CausalSmoother(Smoothing(0.3))
     follower = [np.array(list(r.faces[0].raw.emotions.values()), np.float32) for r in seen]
     smooth = [smoother.step(r.time_s, row) for r, row in zip(seen, follower, strict=True)]
     late = np.array(list(seen[-1].faces[0].face.emotions.values()))
@@ -182,7 +182,7 @@ def test_live_reads_a_camera_and_nothing_else(
     assert asked[0][0] == "/dev/video0"
     assert {face.id for result in seen for face in result.faces} == {1}
     assert seen[0].source == "camera 0"
-    assert "Plug it in again" in (results.ending.describe() or "")
+    assert "Plug it in again" in (results.status.describe() or "")
     with pytest.raises(UsageError, match="no camera"):
         live(str(path))
     with pytest.raises(UsageError, match="--stream"):
@@ -226,14 +226,14 @@ def test_an_analysis_that_was_saved_goes_on_as_if_it_had_not_been(
     ]
     path = clip(tmp_path, actors, 2.2)
     begun, state = [], None
-    analysis = VideoAnalysis(open_source(path), analyzer, state_every=25)
+    analysis = VideoAnalysis(open_source(path), analyzer, state_interval=25)
     whole = []
     for result in analysis:
         whole.append(result)
         if state is None and (state := analysis.state()) is not None:
             begun = list(whole)
     assert 0 < len(begun) < 40
-    other = VideoAnalysis(open_source(path), analyzer, state_every=25)
+    other = VideoAnalysis(open_source(path), analyzer, state_interval=25)
     other.restore(json.loads(json.dumps(state)))
     assert begun + list(other) == whole
 
@@ -272,7 +272,7 @@ def test_a_cut_file_says_where_it_ended(tmp_path: Path, analyzer: Analyzer) -> N
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     analysis = analyze_video(path, analyzer=analyzer)
     last = list(analysis)[-1]
-    assert f"ended at {last.time_s:.2f} s of 2.00 s" in (analysis.ending.describe() or "")
+    assert f"ended at {last.time_s:.2f} s of 2.00 s" in (analysis.status.describe() or "")
 
 
 def test_a_negative_smoothing_is_refused(tmp_path: Path) -> None:
@@ -285,6 +285,6 @@ def test_the_shipped_detector_finds_small_faces_with_more_detail(
 ) -> None:
     scene = play([Actor(people[0], lambda t: (300, 400, 110))], 0.2, size=(1280, 720))
     path = write_clip(tmp_path / "small.mp4", scene)
-    fine = list(analyze_video(path, analyzer=analyzer, detail=1280))
+    fine = list(analyze_video(path, analyzer=analyzer, detector_size=1280))
     assert all(len(result.faces) == 1 for result in fine)
     assert isinstance(analyzer.detector, BlazeFace)

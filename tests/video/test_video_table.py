@@ -17,7 +17,7 @@ from mien.models.card import Head
 from mien.video.output.table import CsvForm, JsonForm, JsonLinesForm, columns, rows, to_frame
 from mien.video.output.table_file import open_table
 from mien.video.results import FrameResult, TrackedFace
-from mien.video.summary import Tally, summary
+from mien.video.summary import ClipSummary, summary
 
 HEAD = Head("votes", VOTES, ABSTAIN)
 
@@ -185,7 +185,7 @@ def test_the_summary_of_the_file_is_that_of_the_results(tmp_path: Path) -> None:
 
 
 def test_a_tally_that_was_saved_goes_on_as_if_it_had_not_been() -> None:
-    whole, first, second = Tally("a.mp4"), Tally("a.mp4"), Tally("a.mp4")
+    whole, first, second = ClipSummary("a.mp4"), ClipSummary("a.mp4"), ClipSummary("a.mp4")
     for i, result in enumerate(results(STORY)):
         whole.write(result)
         (first if i < 13 else second).write(result)

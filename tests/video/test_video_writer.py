@@ -12,11 +12,11 @@ from mien.emotions import FERPLUS
 from mien.errors import ImageError, UsageError
 from mien.inference.face import Face
 from mien.testing.clips import write_clip
-from mien.video.aside import Aside
+from mien.video.aside import BackgroundWorker
 from mien.video.opening import open_video
 from mien.video.output.painter import ClipPainter
 from mien.video.output.writer import AnnotatedClip
-from mien.video.results import Analysed, FrameResult, TrackedFace
+from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 
 
 def face(box: tuple[float, float, float, float], person: int = 1) -> TrackedFace:
@@ -35,7 +35,7 @@ def save(path: Path, out: Path, faces: tuple[TrackedFace, ...] = (), **options: 
         clip = AnnotatedClip(video, out, **options)  # type: ignore[arg-type]
         for frame in open_video(path).frames(**span):  # type: ignore[arg-type]
             result = FrameResult(str(path), frame.index, frame.time_s, faces)
-            clip.write(Analysed(result, None, (), {}))
+            clip.write(AnalyzedFrame(result, None, (), {}))
         return clip.close()
 
 
@@ -144,21 +144,23 @@ def test_a_video_gone_on_with_is_the_video_in_one_go(tmp_path: Path) -> None:
     faces = (face((30, 30, 50, 50)),)
     with open_video(path) as video:
         frames = [(f.index, f.time_s) for f in video.frames()]
-    analysed = [Analysed(FrameResult("x", index, time_s, faces), None, (), {}) for index, time_s in frames]
+    analyzed = [
+        AnalyzedFrame(FrameResult("x", index, time_s, faces), None, (), {}) for index, time_s in frames
+    ]
     made = []
     for name, stop in (("whole", False), ("broken", True)):
         clip = AnnotatedClip(open_video(path), tmp_path / f"{name}.mp4")
-        for it in analysed[:15]:
+        for it in analyzed[:15]:
             clip.write(it)
         state = json.loads(json.dumps(clip.state()))
         if stop:
-            for it in analysed[15:20]:  # lost with the interruption
+            for it in analyzed[15:20]:  # lost with the interruption
                 clip.write(it)
             partial = clip.close(keep_parts=True)
             assert partial is not None
             assert len(read(partial)[0]) == 20  # what was done is kept
             clip = AnnotatedClip(open_video(path), tmp_path / f"{name}.mp4", state=state)
-        for it in analysed[15:]:
+        for it in analyzed[15:]:
             clip.write(it)
         out = clip.close()
         assert out is not None
@@ -220,7 +222,7 @@ def test_work_put_aside_is_done_in_order_and_its_error_comes_back() -> None:
             raise ImageError("no more room")
         done.append(item)
 
-    aside = Aside(work, room=2)
+    aside = BackgroundWorker(work, room=2)
 
     def put_all() -> None:
         for i in range(100):

@@ -19,10 +19,10 @@ from mien.inference.analyzer import Analyzer
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.analysis import VideoAnalysis, open_source
-from mien.video.job import ClipRun
+from mien.video.job import ClipJob
 from mien.video.output.painter import ClipPainter
 from mien.video.output.window import Window, as_ppm
-from mien.video.results import Analysed
+from mien.video.results import AnalyzedFrame
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -91,10 +91,10 @@ def test_each_result_is_shown_on_its_own_picture(
     tk: TkOfNothing, analyse: Callable[..., VideoAnalysis]
 ) -> None:
     window, painter, wanted = Window(), ClipPainter(), []
-    for analysed in analyse().details():
-        assert window.show(analysed)
-        assert analysed.picture is not None
-        wanted.append(painter.paint(analysed.picture.rgb(), analysed.result.faces, analysed.others))
+    for analyzed in analyse().details():
+        assert window.show(analyzed)
+        assert analyzed.picture is not None
+        wanted.append(painter.paint(analyzed.picture.rgb(), analyzed.result.faces, analyzed.others))
     assert len(tk.shown) == len(wanted) == 15
     assert all(np.array_equal(shown, drawn) for shown, drawn in zip(tk.shown, wanted, strict=True))
 
@@ -117,7 +117,7 @@ def test_leaving_the_window_ends_a_camera_as_if_it_were_its_end(
     tk: TkOfNothing, analyse: Callable[..., VideoAnalysis]
 ) -> None:
     tk.on_update = lambda: len(tk.shown) == 3 and tk.handlers["q"]()  # type: ignore[func-returns-value]
-    outcome = ClipRun(analyse(live=True), window=Window()).run()
+    outcome = ClipJob(analyse(live=True), window=Window()).run()
     assert outcome.pictures == 3
     assert outcome.complete
     assert outcome.problem is None
@@ -128,7 +128,7 @@ def test_leaving_the_window_stops_a_file_as_ctrl_c_does(
 ) -> None:
     tk.on_update = lambda: tk.handlers["q"]()
     with pytest.raises(KeyboardInterrupt):
-        ClipRun(analyse(), window=Window()).run()
+        ClipJob(analyse(), window=Window()).run()
 
 
 def test_a_picture_larger_than_the_screen_is_reduced_and_keeps_its_shape() -> None:
@@ -160,8 +160,8 @@ def test_the_real_tk_takes_the_pictures(analyse: Callable[..., VideoAnalysis]) -
         window = Window()
     except UsageError:
         pytest.skip("the screen cannot be used")
-    shown: list[Analysed] = list(analyse().details())
-    assert all(window.show(analysed) for analysed in shown)
+    shown: list[AnalyzedFrame] = list(analyse().details())
+    assert all(window.show(analyzed) for analyzed in shown)
     assert (window._picture.width(), window._picture.height()) == (640, 360)
     assert isinstance(window._picture, tkinter.PhotoImage)
     window.close()

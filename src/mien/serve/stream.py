@@ -28,7 +28,7 @@ from mien.errors import MienError, UsageError
 from mien.serve.errors import Problem, as_problem
 from mien.serve.security import SUBPROTOCOL
 from mien.serve.service import Service
-from mien.video.live import LiveAnswer, LiveReader
+from mien.video.live import LivePipeline, LiveResult
 
 log = logging.getLogger("mien.serve")
 
@@ -73,7 +73,7 @@ class _Stream:
         self._service = service
         self._socket = socket
         self._labels = service.labels
-        self._reader = LiveReader(max_pixels=service.settings.limits.pixels)
+        self._reader = LivePipeline(max_pixels=service.settings.limits.pixels)
         self._newest: _Frame | None = None
         self._arrived = asyncio.Event()
         self._dropped = 0
@@ -166,13 +166,13 @@ class _Stream:
                 }
             )
 
-    async def _read(self, frame: _Frame, labels: str) -> LiveAnswer:
+    async def _read(self, frame: _Frame, labels: str) -> LiveResult:
         analyzer = self._service.analyzers[labels]
         return await self._service.readers.run(
             lambda: self._reader.read(frame.picture, frame.time_s, analyzer)
         )
 
-    def _note(self, answer: LiveAnswer, seconds: float) -> None:
+    def _note(self, answer: LiveResult, seconds: float) -> None:
         metrics = self._service.metrics
         metrics.frames.inc()
         metrics.faces.inc(len(answer.faces))

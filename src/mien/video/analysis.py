@@ -14,22 +14,22 @@ from mien.inference.analyzer import Analyzer
 from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
 from mien.video.opening import open_video
-from mien.video.reader import Ending, Moment, Video
-from mien.video.results import Analysed, FrameResult, TrackedFace
+from mien.video.reader import FramePosition, ReadStatus, Video
+from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import Smoothing
 from mien.video.sources import is_address, is_camera
-from mien.video.stages.classify import Teller
-from mien.video.stages.detect import Finder
-from mien.video.stages.select import Chooser, Which
-from mien.video.stages.track import Followed, Follower
-from mien.video.threads import Dropped, ahead
+from mien.video.stages.classify import ClassifyStage
+from mien.video.stages.detect import DetectStage
+from mien.video.stages.select import FaceSelection, FaceSelector
+from mien.video.stages.track import TrackedFrame, TrackStage
+from mien.video.threads import Dropped, prefetch
 
 __all__ = ["FrameResult", "TrackedFace", "VideoAnalysis", "analyze_video", "live"]
 
 # The longest side of the picture that the detector is given.
-DETAIL = 640
-# In a file the detector is asked once in so long, see `Finder`.
-DETECT_EVERY_S = 0.1
+DETECTOR_SIZE = 640
+# In a file the detector is asked once in so long, see `DetectStage`.
+DETECT_INTERVAL_S = 0.1
 
 
 class VideoAnalysis(Iterator[FrameResult]):
@@ -51,38 +51,42 @@ class VideoAnalysis(Iterator[FrameResult]):
         *,
         start_s: float = 0.0,
         end_s: float | None = None,
-        every_s: float | None = None,
-        faces: Which = "all",
+        interval_s: float | None = None,
+        faces: FaceSelection = "all",
         smoothing: Smoothing | None = None,
-        detail: int = DETAIL,
-        detect_every_s: float = DETECT_EVERY_S,
+        detector_size: int = DETECTOR_SIZE,
+        detect_interval_s: float = DETECT_INTERVAL_S,
         pictures: bool = False,
         thumbnails: bool = False,
-        state_every: int | None = None,
+        state_interval: int | None = None,
     ) -> None:
         self.video, self.analyzer, self.dropped = video, analyzer, Dropped()
-        self._range = {"start_s": start_s, "end_s": end_s, "every_s": every_s}
-        self._after: Moment | None = None
+        self._range = {"start_s": start_s, "end_s": end_s, "interval_s": interval_s}
+        self._after: FramePosition | None = None
         card, classifier = analyzer.classifier.card, analyzer.classifier
-        self._follower = Follower(
-            Finder(analyzer.detector, every_s=0.0 if video.live else detect_every_s, detail=detail),
+        self._follower = TrackStage(
+            DetectStage(
+                analyzer.detector,
+                interval_s=0.0 if video.live else detect_interval_s,
+                detector_size=detector_size,
+            ),
             card.framing or FER2013_FRAMING,
             card.input_size,
             align=analyzer.align,
             keep_pictures=video.live or pictures,
             thumbnails=thumbnails,
-            state_every=state_every,
+            state_interval=state_interval,
         )
-        self._teller = Teller(
+        self._teller = ClassifyStage(
             video.source,
             classifier,
             classifier.head,
             smoothing or Smoothing(),
             live=video.live,
-            chooser=Chooser(faces),
+            chooser=FaceSelector(faces),
         )
         self._state: dict[str, Any] | None = None
-        self._details: Generator[Analysed, None, None] | None = None
+        self._details: Generator[AnalyzedFrame, None, None] | None = None
         self._started = False
 
     def __enter__(self) -> Self:
@@ -97,9 +101,9 @@ class VideoAnalysis(Iterator[FrameResult]):
         return next(self.details()).result
 
     @property
-    def ending(self) -> Ending:
-        """How reading went; `ending.describe()` says what went wrong, once the results have been taken."""
-        return self.video.ending
+    def status(self) -> ReadStatus:
+        """How reading went; `status.describe()` says what went wrong, once the results have been taken."""
+        return self.video.status
 
     def close(self) -> None:
         """Stop, and let go of the file or the camera."""
@@ -108,7 +112,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         if not self._started:
             self.video.close()
 
-    def details(self) -> Generator[Analysed, None, None]:
+    def details(self) -> Generator[AnalyzedFrame, None, None]:
         """The results with what those who draw need besides; the same run that iterating goes through."""
         if self._details is None:
             self._details = self._run()
@@ -117,23 +121,23 @@ class VideoAnalysis(Iterator[FrameResult]):
     def state(self) -> dict[str, Any] | None:
         """All that is needed to go on behind the result that was yielded last, as plain values for JSON.
 
-        None where no state fell due, which it does every `state_every` pictures; see `restore`.
+        None where no state fell due, which it does every `state_interval` pictures; see `restore`.
         """
         return self._state
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave, in a new analysis of the same source with the same options."""
-        self._after = Moment(*state["after"])
+        self._after = FramePosition(*state["after"])
         self._follower.restore(state["follower"])
         self._teller.restore(state["teller"])
 
-    def _run(self) -> Generator[Analysed, None, None]:
+    def _run(self) -> Generator[AnalyzedFrame, None, None]:
         """Decoding, following and telling at the same time, each in a thread of its own."""
         self._started = True
         live = self.video.live
         dropped, patience_s = (self.dropped, FROZEN_S) if live else (None, None)
-        pictures = ahead(self._pictures(), room=2 if live else 8, dropped=dropped, patience_s=patience_s)
-        followed = ahead(self._follow(pictures), room=1 if live else 8)
+        pictures = prefetch(self._pictures(), room=2 if live else 8, dropped=dropped, patience_s=patience_s)
+        followed = prefetch(self._follow(pictures), room=1 if live else 8)
         try:
             for it in followed:
                 done = self._teller.feed(it)
@@ -159,7 +163,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         finally:
             self.video.close()  # in the thread that reads it: PyAV's containers are not to be shared
 
-    def _follow(self, pictures: Iterator[VideoFrame]) -> Iterator[Followed]:
+    def _follow(self, pictures: Iterator[VideoFrame]) -> Iterator[TrackedFrame]:
         for picture in pictures:
             yield from self._follower.feed(picture)
         yield from self._follower.finish()
@@ -171,11 +175,11 @@ def analyze_video(
     analyzer: Analyzer | None = None,
     start_s: float = 0.0,
     end_s: float | None = None,
-    every_s: float | None = None,
-    faces: Which = "all",
+    interval_s: float | None = None,
+    faces: FaceSelection = "all",
     smooth_s: float = 0.2,
     stream: bool = False,
-    detail: int = DETAIL,
+    detector_size: int = DETECTOR_SIZE,
 ) -> VideoAnalysis:
     """The faces of a clip's pictures, one result a picture, worked out as they are asked for.
 
@@ -187,11 +191,11 @@ def analyze_video(
         source: a clip's path; a camera's number; with `stream`, an address.
         analyzer: the model, the detector and what they run on; the defaults for None.
         start_s, end_s: from when to when, in seconds since the clip's beginning.
-        every_s: look at one picture in so long; at all for None.
+        interval_s: analyze one frame per interval; None analyzes every frame.
         faces: ``"all"``, or ``"biggest"`` for one person at a time.
         smooth_s: over about how long expressions are averaged, in files to both sides; 0 for not at all.
         stream: let `source` be an address (``rtsp://``, ``http://``, ...) and connect to it.
-        detail: the longest side of the picture that the detector is given; more finds smaller faces.
+        detector_size: the longest side of the picture that the detector is given; more finds smaller faces.
 
     Raises:
         MissingExtra: PyAV is not installed.
@@ -205,10 +209,10 @@ def analyze_video(
         analyzer or _analyzer(),
         start_s=start_s,
         end_s=end_s,
-        every_s=every_s,
+        interval_s=interval_s,
         faces=faces,
         smoothing=Smoothing(smooth_s),
-        detail=detail,
+        detector_size=detector_size,
     )
 
 
@@ -216,10 +220,10 @@ def live(
     camera: str | int = 0,
     *,
     analyzer: Analyzer | None = None,
-    faces: Which = "all",
+    faces: FaceSelection = "all",
     smooth_s: float = 0.2,
     stream: bool = False,
-    detail: int = DETAIL,
+    detector_size: int = DETECTOR_SIZE,
 ) -> VideoAnalysis:
     """The faces before a camera now, one result a picture, until it is closed or the camera falls silent.
 
@@ -228,11 +232,11 @@ def live(
         ...         print([(face.id, face.top) for face in result.faces])
 
     Pictures that come while one is read are dropped, the oldest first, and counted in `dropped`. Expressions
-    are smoothed from the past alone. `ending.describe()` says afterwards why it ended: unplugged, or frozen.
+    are smoothed from the past alone. `status.describe()` says afterwards why it ended: unplugged, or frozen.
 
     Args:
         camera: its number, or its device's path; with `stream`, an address.
-        analyzer, faces, smooth_s, stream, detail: as `analyze_video` takes them.
+        analyzer, faces, smooth_s, stream, detector_size: as `analyze_video` takes them.
 
     Raises:
         MissingExtra: PyAV is not installed.
@@ -242,7 +246,7 @@ def live(
     if not (isinstance(camera, int) or is_camera(camera) or is_address(camera)):
         raise UsageError(f"{camera} is no camera. Give its number, such as 0, or use mien.analyze_video.")
     return analyze_video(
-        camera, analyzer=analyzer, faces=faces, smooth_s=smooth_s, stream=stream, detail=detail
+        camera, analyzer=analyzer, faces=faces, smooth_s=smooth_s, stream=stream, detector_size=detector_size
     )
 
 

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Aside(Generic[T]):
+class BackgroundWorker(Generic[T]):
     """Hands items to `work` in another thread, at most `room` ahead of it.
 
     An error of `work` is raised at the next `put`, `wait` or `close`; items behind it are let go.

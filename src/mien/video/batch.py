@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mien.inference.analyzer import Analyzer
-    from mien.video.job import ClipOutcome, ClipRun
-    from mien.video.output.table_file import TableFile
+    from mien.video.job import ClipJob, ClipResult
+    from mien.video.output.table_file import TableWriter
     from mien.video.output.window import Window
     from mien.video.reader import Video
     from mien.video.resume import Progress
-    from mien.video.stages.select import Which
+    from mien.video.stages.select import FaceSelection
 
 # A run can go on behind every so many pictures.
-_STATE_EVERY = 600
+_STATE_INTERVAL = 600
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class ClipOptions:
     overwrite: bool = False
     resume: bool = False
     stream: bool = False
-    every_s: float | None = None
+    interval_s: float | None = None
     start_s: float = 0.0
     end_s: float | None = None
-    faces: Which = "all"
+    faces: FaceSelection = "all"
     blur_others: bool = False
     show: bool = False
     smooth_s: float = 0.2
-    detail: int = 640
+    detector_size: int = 640
 
 
 def predict_clips(sources: list[str], analyzer: Analyzer, options: ClipOptions) -> int:
@@ -79,7 +79,7 @@ class _Job:
         self._clips, self._analyzer, self._options, self._notes = clips, analyzer, options, notes
         self._names = file_names(clips)
         self._failures = 0
-        self._table: TableFile | None = None
+        self._table: TableWriter | None = None
         self._window: Window | None = None
         decisive = self._decisive()
         self._progress_file = options.out and options.out.with_name(f"{options.out.name}.resume.json")
@@ -118,7 +118,7 @@ class _Job:
         self._progress.clip = self._progress.state = None
         self._save_progress()
 
-    def _run_clip(self, clip: str) -> ClipOutcome:
+    def _run_clip(self, clip: str) -> ClipResult:
         from rich.console import Console
 
         from mien.cli.predict.video_table import ClipProgress, print_people
@@ -142,16 +142,16 @@ class _Job:
             print_people(Console(highlight=False), video.source, outcome.people)
         return outcome
 
-    def _prepare(self, clip: str, video: Video) -> ClipRun:
+    def _prepare(self, clip: str, video: Video) -> ClipJob:
         """The clip's run, at its beginning or where an interrupted one goes on."""
         from mien.video.analysis import VideoAnalysis
-        from mien.video.job import ClipRun
+        from mien.video.job import ClipJob
         from mien.video.output.timeline import Timeline
         from mien.video.output.writer import AnnotatedClip
         from mien.video.smoothing import Smoothing
 
         options, state, head = self._options, self._state_of(clip), self._analyzer.classifier.head
-        span: dict[str, Any] = {name: getattr(options, name) for name in ("start_s", "end_s", "every_s")}
+        span: dict[str, Any] = {name: getattr(options, name) for name in ("start_s", "end_s", "interval_s")}
         timeline_path, annotated_path = self._paths(clip)
         analysis = VideoAnalysis(
             video,
@@ -159,10 +159,10 @@ class _Job:
             **span,
             faces=options.faces,
             smoothing=Smoothing(options.smooth_s),
-            detail=options.detail,
+            detector_size=options.detector_size,
             pictures=self._window is not None,
             thumbnails=timeline_path is not None,
-            state_every=_STATE_EVERY if self._progress_file and not video.live else None,
+            state_interval=_STATE_INTERVAL if self._progress_file and not video.live else None,
         )
         timeline = annotated = None
         if timeline_path:
@@ -173,7 +173,7 @@ class _Job:
             annotated = AnnotatedClip(
                 video, annotated_path, **span, blur_others=options.blur_others, state=drawn
             )
-        run = ClipRun(
+        run = ClipJob(
             analysis, table=self._table, timeline=timeline, annotated=annotated, window=self._window
         )
         if state is not None:
@@ -225,7 +225,7 @@ class _Job:
         options = self._options
         return closing(Window(blur_others=options.blur_others)) if options.show else nullcontext()
 
-    def _open_table(self) -> AbstractContextManager[TableFile | None]:
+    def _open_table(self) -> AbstractContextManager[TableWriter | None]:
         from mien.video.output.table_file import open_table
 
         options, classifier = self._options, self._analyzer.classifier

@@ -46,14 +46,14 @@ def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) ->
 def until_frozen(
     frames: Iterator[VideoFrame], video: Video, *, limit_s: float = FROZEN_S
 ) -> Iterator[VideoFrame]:
-    """Yields a camera's pictures until the same one has come for so long; `video.ending` then says so."""
+    """Yields a camera's pictures until the same one has come for so long; `video.status` then says so."""
     before, since_s = b"", 0.0
     for frame in frames:
         now = _fingerprint(frame)
         if now != before:
             before, since_s = now, frame.time_s
         elif frame.time_s - since_s >= limit_s:
-            video.ending.reason = (
+            video.status.reason = (
                 f"{video.source} has given the same picture for {limit_s:g} s; it is frozen or covered. "
                 "Unplug it and plug it in again, or close the program that holds it"
             )

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mien.video.analysis import VideoAnalysis
-from mien.video.output.table_file import TableFile
+from mien.video.output.table_file import TableWriter
 from mien.video.output.timeline import Timeline
 from mien.video.output.window import Window
 from mien.video.output.writer import AnnotatedClip
 from mien.video.results import FrameResult
-from mien.video.summary import Person, Tally
+from mien.video.summary import ClipSummary, Person
 
 
 @dataclass(frozen=True)
-class ClipOutcome:
+class ClipResult:
     """What became of a clip.
 
     Attributes:
@@ -35,7 +35,7 @@ class ClipOutcome:
     complete: bool
 
 
-class ClipRun:
+class ClipJob:
     """Reads one clip.
 
     Args:
@@ -50,14 +50,14 @@ class ClipRun:
         self,
         analysis: VideoAnalysis,
         *,
-        table: TableFile | None = None,
+        table: TableWriter | None = None,
         timeline: tuple[Timeline, Path] | None = None,
         annotated: AnnotatedClip | None = None,
         window: Window | None = None,
     ) -> None:
         self._analysis, self._table = analysis, table
         self._timeline, self._annotated, self._window = timeline, annotated, window
-        self._tally = Tally(analysis.video.source)
+        self._tally = ClipSummary(analysis.video.source)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that `run` handed out; `annotated` takes its own part when it is made."""
@@ -71,7 +71,7 @@ class ClipRun:
         *,
         on_result: Callable[[FrameResult], None] = lambda _: None,
         on_state: Callable[[dict[str, Any]], None] = lambda _: None,
-    ) -> ClipOutcome:
+    ) -> ClipResult:
         """Reads the clip to its end, or until it is interrupted; what was read is then kept all the same.
 
         `on_result` is told of each result, `on_state` of each state that the run could go on from.
@@ -81,20 +81,20 @@ class ClipRun:
         """
         count, complete = 0, False
         try:
-            for analysed in self._analysis.details():
-                result = analysed.result
+            for analyzed in self._analysis.details():
+                result = analyzed.result
                 if self._table:
                     self._table.write(result)
                 if self._annotated:
-                    self._annotated.write(analysed)
+                    self._annotated.write(analyzed)
                 if self._timeline:
-                    self._timeline[0].write(analysed)
+                    self._timeline[0].write(analyzed)
                 self._tally.write(result)
                 count += 1
                 on_result(result)
                 if (state := self._analysis.state()) is not None:
                     on_state(self._state(state))
-                if self._window and not self._window.show(analysed):
+                if self._window and not self._window.show(analyzed):
                     if not self._analysis.video.live:
                         raise KeyboardInterrupt
                     break
@@ -102,7 +102,7 @@ class ClipRun:
         finally:
             self._analysis.close()
             files = self._finish(keep_parts=not complete)
-        return ClipOutcome(self._tally.people(), count, files, self._analysis.ending.describe(), complete)
+        return ClipResult(self._tally.people(), count, files, self._analysis.status.describe(), complete)
 
     def _state(self, analysis: dict[str, Any]) -> dict[str, Any]:
         return {

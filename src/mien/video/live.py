@@ -15,15 +15,15 @@ from mien.inference.analyzer import Analyzer
 from mien.inference.face import read_face
 from mien.serve.images.uploads import Upload
 from mien.video.results import TrackedFace
-from mien.video.smoothing import Causal, Smoothing
-from mien.video.tracker import Track, Tracker, look_of
+from mien.video.smoothing import CausalSmoother, Smoothing
+from mien.video.tracker import Track, Tracker, appearance_of
 
 # So long the place of a face that is not seen any more stays hidden where others are to be blurred.
 _HIDE_UNSEEN_S = 1.0
 
 
 @dataclass(frozen=True)
-class LiveAnswer:
+class LiveResult:
     """What one frame shows.
 
     Attributes:
@@ -47,7 +47,7 @@ class LiveAnswer:
         }
 
 
-class LiveReader:
+class LivePipeline:
     """Reads the frames of one stream and remembers who was where.
 
     Args:
@@ -60,10 +60,10 @@ class LiveReader:
         self._smoothing = smoothing or Smoothing()
         self._head: str | None = None
         self._tracker = Tracker()
-        self._smoothed: dict[int, Causal] = {}
+        self._smoothed: dict[int, CausalSmoother] = {}
         self._last_s: float | None = None
 
-    def read(self, frame: bytes, time_s: float, analyzer: Analyzer) -> LiveAnswer:
+    def read(self, frame: bytes, time_s: float, analyzer: Analyzer) -> LiveResult:
         """The faces in a frame (JPEG or another format of pictures) taken at a time, in seconds.
 
         Time that runs backward, as when a clip is wound back, begins a new scene; so does another label set.
@@ -81,7 +81,7 @@ class LiveReader:
         detections = analyzer.detector.detect(pixels)
         crops = _crops(pixels, detections, analyzer)
         tracks = self._tracker.update(
-            time_s, [found.box for found in detections], [look_of(crop) for crop in crops]
+            time_s, [found.box for found in detections], [appearance_of(crop) for crop in crops]
         )
         rows = analyzer.classifier.predict(np.stack(crops)) if crops else ()
         faces, unconfirmed = [], list(self._tracker.unseen(time_s, _HIDE_UNSEEN_S).values())
@@ -96,13 +96,13 @@ class LiveReader:
             faces.append(TrackedFace(track.face_id, face, read_face(row, head, box=found.box)))
         self._prune()
         height, width = pixels.shape[:2]
-        return LiveAnswer(width, height, tuple(sorted(faces, key=lambda face: face.id)), tuple(unconfirmed))
+        return LiveResult(width, height, tuple(sorted(faces, key=lambda face: face.id)), tuple(unconfirmed))
 
     def _forget(self) -> None:
         self._tracker, self._smoothed, self._last_s = Tracker(), {}, None
 
     def _smooth(self, track: Track, time_s: float, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        causal = self._smoothed.setdefault(track.number, Causal(self._smoothing))
+        causal = self._smoothed.setdefault(track.number, CausalSmoother(self._smoothing))
         return causal.step(time_s, row)
 
     def _prune(self) -> None:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 # container's, which may be that of a longer sound track.
 _MISSING_OF_TRACK_S = 0.5
 _MISSING_OF_CONTAINER_S = 2.0
-# Pictures whose times are this close are one tick of `every` apart; of rounding, not of rate.
+# Frames whose times are this close to a tick of the sampling interval are on it: the difference is rounding.
 _TICK_TOLERANCE_S = 1e-4
 _REORDERED_S = 2.0
 
 
 @dataclass
-class Ending:
+class ReadStatus:
     """How reading a clip went; true once its pictures have been read.
 
     Attributes:
@@ -60,7 +60,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Moment:
+class FramePosition:
     """A picture that reading can go on behind: its number, its time and its time stamp."""
 
     index: int
@@ -68,7 +68,7 @@ class Moment:
     pts: int | None
 
 
-_BEFORE_ALL = Moment(-1, -math.inf, None)
+_BEFORE_ALL = FramePosition(-1, -math.inf, None)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Video:
         duration_s: its length as announced; None for streams and cameras.
         live: whether pictures come at their own pace, so that late ones are better dropped.
         endless: whether it has no end of its own, as a camera: if its pictures end, something happened to it.
-        ending: how reading went.
+        status: how reading went.
     """
 
     source: str
@@ -90,7 +90,7 @@ class Video:
     stream: VideoStream
     live: bool = False
     endless: bool = False
-    ending: Ending = field(default_factory=Ending)
+    status: ReadStatus = field(default_factory=ReadStatus)
 
     def __post_init__(self) -> None:
         context = self.stream.codec_context
@@ -117,40 +117,40 @@ class Video:
         *,
         start_s: float = 0.0,
         end_s: float | None = None,
-        every_s: float | None = None,
-        after: Moment | None = None,
+        interval_s: float | None = None,
+        after: FramePosition | None = None,
     ) -> Iterator[VideoFrame]:
         """Yields the pictures in order of time.
 
         Args:
             start_s: leave out what is shown before.
             end_s: leave out what is shown from then on.
-            every_s: of each such span of time only the first picture; all for None.
+            interval_s: of each such span of time only the first picture; all for None.
             after: go on behind this picture, as if it and all before it had been yielded.
 
-        Broken pictures are left out and counted in `ending`; where the file is cut or a stream breaks off,
-        the pictures end and `ending` says why.
+        Broken pictures are left out and counted in `status`; where the file is cut or a stream breaks off,
+        the pictures end and `status` says why.
 
         Raises:
             UsageError: times that make no sense, or a start behind the clip's end.
         """
-        self._check_range(start_s, end_s, every_s)
-        tick = -math.inf if after is None or every_s is None else _tick(after.time_s - start_s, every_s)
+        self._check_range(start_s, end_s, interval_s)
+        tick = -math.inf if after is None or interval_s is None else _tick(after.time_s - start_s, interval_s)
         for frame in self._decode(start_s, after):
             if end_s is not None and frame.time_s >= end_s:
                 return
-            if every_s is not None:
-                if (now := _tick(frame.time_s - start_s, every_s)) <= tick:
+            if interval_s is not None:
+                if (now := _tick(frame.time_s - start_s, interval_s)) <= tick:
                     continue
                 tick = now
             yield frame
         self._judge_the_end()
 
-    def _check_range(self, start_s: float, end_s: float | None, every_s: float | None) -> None:
+    def _check_range(self, start_s: float, end_s: float | None, interval_s: float | None) -> None:
         if start_s < 0 or (end_s is not None and end_s <= start_s):
             raise UsageError(f"start {start_s} must be 0 or more, and end {end_s} behind it.")
-        if every_s is not None and not every_s > 0:
-            raise UsageError(f"every must be a time above 0, not {every_s}.")
+        if interval_s is not None and not interval_s > 0:
+            raise UsageError(f"interval must be a time above 0, not {interval_s}.")
         if start_s and self.live:
             raise UsageError(f"{self.source} is live and has no earlier start to go to; leave the start out.")
         if start_s and self.duration_s is not None and start_s >= self.duration_s:
@@ -158,7 +158,7 @@ class Video:
                 f"{self.source} is {self.duration_s:.2f} s long; nothing is left from {start_s} s on."
             )
 
-    def _decode(self, start_s: float, after: Moment | None) -> Iterator[VideoFrame]:
+    def _decode(self, start_s: float, after: FramePosition | None) -> Iterator[VideoFrame]:
         """Every picture shown from the start, or behind `after`, on."""
         natives, whole = self._read_from(start_s if after is None else after.time_s)
         last = _BEFORE_ALL if whole or after is None else after
@@ -170,13 +170,13 @@ class Video:
                 continue
             index = last.index + 1 if counted else self._pictures_before(native.pts)
             counted = True
-            last = Moment(index, self._time(stamp_s, last), native.pts)
+            last = FramePosition(index, self._time(stamp_s, last), native.pts)
             if _is_wanted(last.time_s, start_s, after):
                 self._note(native, last.time_s)
                 yield VideoFrame(index, last.time_s, native.pts, native, quarter_turns(native.rotation))
 
     def _note(self, native: av.VideoFrame, time_s: float) -> None:
-        self.ending.time_s = time_s
+        self.status.time_s = time_s
         lasts = native.duration * native.time_base if native.duration and native.time_base else 0
         self._shown_until_s = time_s + float(lasts or (1 / self.rate if self.rate else 0))
         turned = quarter_turns(native.rotation) % 2
@@ -210,7 +210,7 @@ class Video:
             except StopIteration:
                 return
             except (av.FFmpegError, OSError) as error:
-                self.ending.reason = str(error.strerror or error)
+                self.status.reason = str(error.strerror or error)
                 return
             try:
                 natives = packet.decode()
@@ -224,9 +224,9 @@ class Video:
                     yield native
 
     def _count_broken(self) -> None:
-        self.ending.broken += 1
-        if self.ending.broken == 1:
-            self.ending.first_broken_s = self.ending.time_s
+        self.status.broken += 1
+        if self.status.broken == 1:
+            self.status.first_broken_s = self.status.time_s
 
     def _stamp_s(self, native: av.VideoFrame) -> float | None:
         """When the container says that a picture is shown, or None."""
@@ -237,7 +237,7 @@ class Video:
             self._origin_s = stamp_s  # a camera's clock started with the machine
         return stamp_s - self._origin_s
 
-    def _time(self, stamp_s: float | None, last: Moment) -> float:
+    def _time(self, stamp_s: float | None, last: FramePosition) -> float:
         """When a picture is shown. Never before the last: a clock that jumps back goes on from there."""
         if stamp_s is not None and stamp_s > last.time_s:
             return stamp_s
@@ -263,19 +263,19 @@ class Video:
 
     def _judge_the_end(self) -> None:
         """Whether all that was announced did come."""
-        self.ending.expected_s = self.duration_s
+        self.status.expected_s = self.duration_s
         if self.endless:
-            why = f" ({self.ending.reason})" if self.ending.reason else ""
-            self.ending.reason = (
+            why = f" ({self.status.reason})" if self.status.reason else ""
+            self.status.reason = (
                 f"{self.source} gives no more pictures{why}; it was unplugged, or another program took it. "
                 "Plug it in again, or close that program"
             )
-        if self.duration_s is None or self.ending.reason is not None:
+        if self.duration_s is None or self.status.reason is not None:
             return
         of_track = _announced_length(self.container, self.stream)[1]
         missing = _MISSING_OF_TRACK_S if of_track else _MISSING_OF_CONTAINER_S
         if self._shown_until_s < self.duration_s - missing:
-            self.ending.reason = "the file is cut short"
+            self.status.reason = "the file is cut short"
 
 
 def _announced_length(container: InputContainer, stream: VideoStream) -> tuple[float | None, bool]:
@@ -288,9 +288,9 @@ def _announced_length(container: InputContainer, stream: VideoStream) -> tuple[f
     return (container.duration / 1e6, False) if container.duration is not None else (None, False)
 
 
-def _is_wanted(time_s: float, start_s: float, after: Moment | None) -> bool:
+def _is_wanted(time_s: float, start_s: float, after: FramePosition | None) -> bool:
     return time_s >= start_s - _TICK_TOLERANCE_S and (after is None or time_s > after.time_s)
 
 
-def _tick(time_s: float, every_s: float) -> int:
-    return math.floor((time_s + _TICK_TOLERANCE_S) / every_s)
+def _tick(time_s: float, interval_s: float) -> int:
+    return math.floor((time_s + _TICK_TOLERANCE_S) / interval_s)

@@ -76,7 +76,7 @@ class FrameResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Analysed:
+class AnalyzedFrame:
     """A result with what those who draw need besides.
 
     Attributes:

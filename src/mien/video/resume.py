@@ -20,7 +20,7 @@ class Progress:
     Attributes:
         options: what decides the results; a run goes on only with the same.
         done: clips that were finished.
-        errors: what went wrong with clips, as `TableFile.errors`.
+        errors: what went wrong with clips, as `TableWriter.errors`.
         offset: size in bytes of the table at this point; None before the first.
         clip: the clip that was being read, with its size and time of change; None between clips.
         state: of the parts of that clip's run.

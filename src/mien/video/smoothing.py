@@ -70,7 +70,7 @@ def _run_around(times: NDArray[np.float64], at: int, how: Smoothing) -> tuple[in
 
 
 @dataclass
-class Causal:
+class CausalSmoother:
     """Smooths one face's rows as they come, from the past alone.
 
     A row's weight falls by exp(-dt / tau) whatever the steps of time; after a gap it starts anew.

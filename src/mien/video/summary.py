@@ -62,7 +62,7 @@ class Person:
         return name, seconds / self.seconds if self.seconds else 1.0
 
 
-class Tally:
+class ClipSummary:
     """Counts along a clip, a picture at a time; memory grows with the number of people alone.
 
     A picture counts for the time until the next one, the last for as long as the one before.
@@ -161,7 +161,7 @@ def summary(frame: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
-    tally = Tally(source)
+    tally = ClipSummary(source)
     named = part["face_id"].notna()
     values = zip(
         part["frame"], part["time_s"], named, part["face_id"], part["top"], part["uncertain"], strict=True

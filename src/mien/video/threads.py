@@ -60,9 +60,7 @@ class _Shelf(Generic[T]):
         while True:
             with self._turn:
                 if not self._turn.wait_for(lambda: self._items or self._done, patience_s):
-                    raise ImageError(
-                        f"no picture came for {patience_s:g} s. Look after its plug or its sender."
-                    )
+                    raise ImageError(f"no picture came for {patience_s:g} s. Check its plug or its sender.")
                 if not self._items:
                     break
                 item = self._items.popleft()
@@ -77,7 +75,7 @@ class _Shelf(Generic[T]):
             self._turn.notify_all()
 
 
-def ahead(
+def prefetch(
     source: Iterable[T], *, room: int = 4, dropped: Dropped | None = None, patience_s: float | None = None
 ) -> Generator[T, None, None]:
     """Yields what `source` yields, made ahead in another thread, at most `room` items.
@@ -90,7 +88,7 @@ def ahead(
         ImageError: nothing came for `patience_s`.
     """
     shelf: _Shelf[T] = _Shelf(room, dropped)
-    thread = threading.Thread(target=shelf.fill, args=(source,), name="mien-ahead", daemon=True)
+    thread = threading.Thread(target=shelf.fill, args=(source,), name="mien-prefetch", daemon=True)
     thread.start()
     try:
         yield from shelf.take(patience_s)

@@ -1,4 +1,4 @@
-"""Which face of this picture is which face of the last: stable identities through a clip.
+"""Stable identities through a clip: matches the faces of each frame to those of the frame before.
 
 A face is followed by where it is, how it moves and, where that leaves doubt, what it looks like: the
 correlation of 64 grey values. That tells two people in one scene apart for a moment. It recognises nobody:
@@ -19,11 +19,11 @@ from PIL import Image
 from mien.geometry import Box, iou
 from mien.video.assignment import assign
 
-Look = NDArray[np.float32]
+Appearance = NDArray[np.float32]
 
-_LOOK_SIDE = 8
-# Of 800 faces of FER2013, looks of two people correlate above 0.57 in 5 % of pairs and above 0.70 in 1 %;
-# those of one face, shifted, turned and scaled as a detector's boxes are, above 0.83 in 95 %.
+_APPEARANCE_SIDE = 8
+# Of 800 faces of FER2013, appearances of two people correlate above 0.57 in 5 % of pairs and above 0.70 in
+# 1 %; those of one face, shifted, turned and scaled as a detector's boxes are, above 0.83 in 95 %.
 _SAME_AFTER_LOSS = 0.6
 _SAME_AFTER_CUT = 0.7
 # How far a face may be from where it was expected, in widths of a face: at once, and more for each second
@@ -31,7 +31,7 @@ _SAME_AFTER_CUT = 0.7
 _REACH, _REACH_PER_S, _REACH_MOST = 0.6, 2.0, 1.5
 _REACH_AFTER_CUT = 0.35
 _GROWTH = math.log(1.6)  # and by how much larger or smaller it may be
-_LOOK_WEIGHT = 0.6  # a look that does not correlate costs as much as 0.6 widths
+_APPEARANCE_WEIGHT = 0.6  # an appearance that does not correlate costs as much as 0.6 widths
 # Above what a face that goes on costs; below what two costly pairs cost that part a cheap one.
 _ALONE_COST = 1.6
 _UNSEEN_S = 0.25  # longer unseen than that, a face must also look the same
@@ -40,8 +40,8 @@ _COASTING_S = 0.5  # and dies away so fast while a face is unseen
 # A new face where somebody known may come out of hiding is numbered so long after its first sighting at the
 # latest: half hidden it looks like nobody, and a number is for good.
 DOUBT_S = 0.45
-_NEW_LOOK = 0.2  # how much of a look is renewed at each sighting
-_ALONE = 0.1  # a look is renewed only while no other face overlaps it by more
+_NEW_APPEARANCE = 0.2  # how much of an appearance is renewed at each sighting
+_ALONE = 0.1  # an appearance is renewed only while no other face overlaps it by more
 
 
 @dataclass(eq=False)
@@ -53,7 +53,7 @@ class Track:
         face_id: the person's number for users, from 1 in the order of confirmation; None until confirmed.
         box: where it was seen last.
         velocity: of its centre, in pixels a second.
-        look: 64 grey values of mean 0 and length 1; None where no crop was given.
+        appearance: 64 grey values of mean 0 and length 1; None where no crop was given.
         born_s, seen_s: when it was first and last seen.
         born_box: where it was seen first.
         hits: in how many pictures it was seen.
@@ -64,7 +64,7 @@ class Track:
     box: Box
     born_s: float
     seen_s: float
-    look: Look | None = None
+    appearance: Appearance | None = None
     face_id: int | None = None
     velocity: tuple[float, float] = (0.0, 0.0)
     hits: int = 1
@@ -97,24 +97,29 @@ class Tracker:
     _updates: int = 0
 
     def update(
-        self, time_s: float, boxes: Sequence[Box], looks: Sequence[Look | None], *, cut: bool = False
+        self,
+        time_s: float,
+        boxes: Sequence[Box],
+        appearances: Sequence[Appearance | None],
+        *,
+        cut: bool = False,
     ) -> list[Track]:
         """The track of each box of the next picture, in the boxes' order.
 
-        `looks` are what `look_of` gives for each box. `cut` says that this picture begins a new scene.
+        `appearances` are those of `appearance_of`, one per box. `cut`: this frame begins a new scene.
         """
         for track in self.tracks:
             track.after_cut |= cut
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.lost_s]
-        pairs = {column: row for row, column in assign(self._costs(time_s, boxes, looks), _ALONE_COST)}
+        pairs = {column: row for row, column in assign(self._costs(time_s, boxes, appearances), _ALONE_COST)}
         found = []
-        for number, (box, look) in enumerate(zip(boxes, looks, strict=True)):
+        for number, (box, appearance) in enumerate(zip(boxes, appearances, strict=True)):
             if number in pairs:
                 track = self.tracks[pairs[number]]
-                self._see(track, time_s, box, look, boxes)
+                self._see(track, time_s, box, appearance, boxes)
             else:
                 self._numbers += 1
-                track = Track(self._numbers, box, time_s, time_s, look, born_box=box)
+                track = Track(self._numbers, box, time_s, time_s, appearance, born_box=box)
             found.append(track)
         # Behind a cut, those that are not there at once have left the scene.
         seen = {track.number for track in found}
@@ -142,7 +147,7 @@ class Tracker:
     def state(self) -> dict[str, Any]:
         """All that a tracker needs to go on in another process, as plain values for JSON."""
         tracks = [
-            {**asdict(track), "look": None if track.look is None else track.look.tolist()}
+            {**asdict(track), "appearance": None if track.appearance is None else track.appearance.tolist()}
             for track in self.tracks
         ]
         return {
@@ -158,15 +163,17 @@ class Tracker:
         self._numbers, self._faces, self._updates = state["counts"]
 
     def _costs(
-        self, time_s: float, boxes: Sequence[Box], looks: Sequence[Look | None]
+        self, time_s: float, boxes: Sequence[Box], appearances: Sequence[Appearance | None]
     ) -> NDArray[np.float64]:
         costs = np.full((len(self.tracks), len(boxes)), np.inf)
         for row, track in enumerate(self.tracks):
-            for column, (box, look) in enumerate(zip(boxes, looks, strict=True)):
-                costs[row, column] = _cost(track, time_s, box, look)
+            for column, (box, appearance) in enumerate(zip(boxes, appearances, strict=True)):
+                costs[row, column] = _cost(track, time_s, box, appearance)
         return costs
 
-    def _see(self, track: Track, time_s: float, box: Box, look: Look | None, boxes: Sequence[Box]) -> None:
+    def _see(
+        self, track: Track, time_s: float, box: Box, appearance: Appearance | None, boxes: Sequence[Box]
+    ) -> None:
         """Take a new sighting into a track."""
         gap_s = max(time_s - track.seen_s, 1e-3)
         weight = max(1 / (track.hits + 1), -math.expm1(-gap_s / _MOTION_S))
@@ -180,8 +187,11 @@ class Tracker:
                 vy + weight * ((new[1] - old[1]) / gap_s - vy),
             )
         alone = not any(other is not box and iou(box, other) > _ALONE for other in boxes)
-        if look is not None and (track.look is None or alone):
-            track.look = look if track.look is None else _unit(track.look + _NEW_LOOK * (look - track.look))
+        if appearance is not None and track.appearance is None:
+            track.appearance = appearance
+        elif appearance is not None and track.appearance is not None and alone:
+            change = appearance - track.appearance
+            track.appearance = _unit(track.appearance + _NEW_APPEARANCE * change)
         track.box, track.seen_s, track.after_cut = box, time_s, False
         track.hits += 1
 
@@ -193,21 +203,21 @@ class Tracker:
         ready = [track for track in candidates if sparse or time_s - track.born_s >= self.confirm_s]
         for track in sorted(ready, key=lambda track: -track.box[2] * track.box[3]):
             if track.face_id is None:
-                if (former := self._former(track, time_s, track.look)) is not None:
+                if (former := self._former(track, time_s, track.appearance)) is not None:
                     track.face_id = former.face_id
                     self.tracks.remove(former)
                 elif not sparse and time_s - track.born_s < DOUBT_S and self._former(track, time_s, None):
                     continue
             self._number(track)
 
-    def _former(self, track: Track, time_s: float, look: Look | None) -> Track | None:
+    def _former(self, track: Track, time_s: float, appearance: Appearance | None) -> Track | None:
         """The person, out of sight, whom a new face is: one half hidden at first looked like nobody known.
 
-        Without a look, the person whom it may be by place and size.
+        Without an appearance, the person whom it may be by place and size.
         """
         born = track.born_box or track.box
         costs = {
-            other.number: _cost(other, track.born_s, born, look)
+            other.number: _cost(other, track.born_s, born, appearance)
             for other in self.tracks
             if other.face_id is not None and other.seen_s < track.born_s and other.seen_s < time_s
         }
@@ -222,28 +232,28 @@ class Tracker:
             track.face_id = self._faces
 
 
-def look_of(crop: NDArray[np.uint8]) -> Look:
+def appearance_of(crop: NDArray[np.uint8]) -> Appearance:
     """What a gray crop, uint8 (S, S), looks like at a glance: 64 values of mean 0 and length 1.
 
-    Two looks' correlation is their dot product. A crop of one grey level gives zeros.
+    The correlation of two appearances is their dot product. A crop of one grey level gives zeros.
     """
-    small = Image.fromarray(crop).resize((_LOOK_SIDE, _LOOK_SIDE), Image.Resampling.BOX)
+    small = Image.fromarray(crop).resize((_APPEARANCE_SIDE, _APPEARANCE_SIDE), Image.Resampling.BOX)
     values = np.asarray(small, dtype=np.float32).ravel()
     return _unit(values - values.mean())
 
 
-def _cost(track: Track, time_s: float, box: Box, look: Look | None) -> float:
-    """What it costs to take a box for a track: widths away, log of the size's change, unlike looks."""
+def _cost(track: Track, time_s: float, box: Box, appearance: Appearance | None) -> float:
+    """What it costs to take a box for a track: widths away, log of the size's change, unlike appearances."""
     gap_s = time_s - track.seen_s
     away, growth = _apart(track.expected(time_s), box)
-    alike = 1.0 if track.look is None or look is None else float(track.look @ look)
+    alike = 1.0 if track.appearance is None or appearance is None else float(track.appearance @ appearance)
     reach = min(_REACH + _REACH_PER_S * gap_s, _REACH_MOST)
     least_alike = _SAME_AFTER_LOSS if gap_s > _UNSEEN_S else -1.0
     if track.after_cut:
         reach, least_alike = _REACH_AFTER_CUT, _SAME_AFTER_CUT
     if away > reach or growth > _GROWTH or alike < least_alike:
         return math.inf
-    return away + growth + _LOOK_WEIGHT * (1 - alike)
+    return away + growth + _APPEARANCE_WEIGHT * (1 - alike)
 
 
 def _apart(a: Box, b: Box) -> tuple[float, float]:
@@ -257,19 +267,19 @@ def _centre(box: Box) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
 
 
-def _unit(values: Look) -> Look:
+def _unit(values: Appearance) -> Appearance:
     length = float(np.linalg.norm(values))
     return values / np.float32(length) if length > 1e-6 else np.zeros_like(values)
 
 
 def _track(values: dict[str, Any]) -> Track:
-    look = values["look"]
+    appearance = values["appearance"]
     return Track(
         **{
             **values,
             "box": tuple(values["box"]),
             "born_box": values["born_box"] and tuple(values["born_box"]),
             "velocity": tuple(values["velocity"]),
-            "look": None if look is None else np.array(look, dtype=np.float32),
+            "appearance": None if appearance is None else np.array(appearance, dtype=np.float32),
         }
     )

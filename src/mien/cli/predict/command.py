@@ -45,8 +45,8 @@ class FaceChoice(StrEnum):
 
 # Those of `predict` that photos have no use for.
 CLIP_OPTIONS = (
-    "--timeline, --every, --start, --end, --faces, --blur-others, --show, --smooth, --detail, --stream "
-    "and --resume"
+    "--timeline, --interval, --start, --end, --faces, --blur-others, --show, --smooth, --detector-size, "
+    "--stream and --resume"
 )
 
 
@@ -97,8 +97,8 @@ def predict(
     timeline: Path | None = typer.Option(
         None, metavar="DIR", help="Clips: save a figure of each person's expressions over time here."
     ),
-    every: str | None = typer.Option(
-        None, metavar="TIME", help="Clips: look at one picture in so long, such as 0.2s; at all if not given."
+    interval: str | None = typer.Option(
+        None, metavar="TIME", help="Clips: analyze one frame per interval, e.g. 0.2s. Default: every frame."
     ),
     start: str = typer.Option("0s", metavar="TIME", help="Clips: begin here, such as 90s or 1:30."),
     end: str | None = typer.Option(None, metavar="TIME", help="Clips: end here."),
@@ -114,10 +114,10 @@ def predict(
     smooth: str = typer.Option(
         "0.2s", metavar="TIME", help="Clips: average expressions over about so long; 0 for not at all."
     ),
-    detail: int = typer.Option(
+    detector_size: int = typer.Option(
         640,
         min=64,
-        help="Clips: longest side of the picture in which faces are sought; more finds smaller ones.",
+        help="Clips: longest side of the detector's input in pixels; more finds smaller faces.",
     ),
     stream: bool = typer.Option(
         False, "--stream", help="Allow a source to be an address (rtsp://, http://, ...) and connect to it."
@@ -160,14 +160,14 @@ def predict(
         overwrite=overwrite,
         resume=resume,
         stream=stream,
-        every_s=None if every is None else seconds(every),
+        interval_s=None if interval is None else seconds(interval),
         start_s=seconds(start),
         end_s=None if end is None else seconds(end),
         faces=faces.value,
         blur_others=blur_others,
         show=show,
         smooth_s=seconds(smooth),
-        detail=detail,
+        detector_size=detector_size,
     )
     if clips:
         if no_detect:

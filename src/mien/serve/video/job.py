@@ -14,8 +14,8 @@ from mien.serve.settings import Limits
 from mien.video.analysis import VideoAnalysis
 from mien.video.opening import open_video
 from mien.video.output.table_file import open_table
-from mien.video.stages.select import Which
-from mien.video.summary import Person, Tally
+from mien.video.stages.select import FaceSelection
+from mien.video.summary import ClipSummary, Person
 
 State = Literal["waiting", "running", "done", "failed"]
 Form = Literal["csv", "jsonl", "json", "parquet"]
@@ -28,14 +28,14 @@ class VideoOptions:
     Attributes:
         labels: label set.
         form: how the result is written.
-        every_s: look at one picture in so long; at all for None.
+        interval_s: analyze one frame per interval; None analyzes every frame.
         faces: all, or the biggest alone.
     """
 
     labels: str
     form: Form = "csv"
-    every_s: float | None = None
-    faces: Which = "all"
+    interval_s: float | None = None
+    faces: FaceSelection = "all"
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,10 @@ def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> No
     analyzer, options = analyzers[job.options.labels], job.options
     video = open_video(job.clip)
     video.source = job.name
-    with VideoAnalysis(video, analyzer, every_s=options.every_s, faces=options.faces) as analysis:
+    with VideoAnalysis(video, analyzer, interval_s=options.interval_s, faces=options.faces) as analysis:
         _check_size(job, video.size, video.duration_s, limits)
         job.progress = Progress("running", duration_s=video.duration_s)
-        tally, classifier = Tally(job.name), analyzer.classifier
+        tally, classifier = ClipSummary(job.name), analyzer.classifier
         with open_table(job.result, options.form, model=classifier.name, head=classifier.head) as table:
             for result in analysis:
                 if job.stop.is_set():
@@ -128,7 +128,7 @@ def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> No
                 tally.write(result)
                 frames = job.progress.frames + 1
                 job.progress = replace(job.progress, frames=frames, time_s=result.time_s)
-            if problem := analysis.ending.describe():
+            if problem := analysis.status.describe():
                 table.fail(job.name, problem)
     job.progress = replace(job.progress, state="done", problem=problem, people=tuple(tally.people()))
 

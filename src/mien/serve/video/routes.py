@@ -16,7 +16,7 @@ from mien.serve.schemas import JobAnswer
 from mien.serve.service import Service
 from mien.serve.video.job import Form, Job, VideoOptions
 from mien.serve.video.uploads import write_clip
-from mien.video.stages.select import Which
+from mien.video.stages.select import FaceSelection
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _CLIP: dict[str, Any] = {
@@ -43,9 +43,14 @@ _TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 _Id = Annotated[str, Path(description="as the job's beginning answered", max_length=100)]
-_Every = Annotated[
+_Interval = Annotated[
     float | None,
-    Query(gt=0, le=3600, allow_inf_nan=False, description="Look at one picture in so many seconds."),
+    Query(
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds per sampled frame; default: every frame.",
+    ),
 ]
 
 
@@ -66,8 +71,8 @@ def video_routes(service: Service) -> APIRouter:
         request: Request,
         labels: Labels = None,
         form: Annotated[Form, Query(alias="format", description="How the result is to be written.")] = "csv",
-        every: _Every = None,
-        faces: Annotated[Which, Query(description="All faces, or one person at a time.")] = "all",
+        interval: _Interval = None,
+        faces: Annotated[FaceSelection, Query(description="All faces, or one person at a time.")] = "all",
     ) -> Response:
         """Takes the clip's bytes, never a path or an address. Ask for its progress, then fetch the result.
 
@@ -75,7 +80,7 @@ def video_routes(service: Service) -> APIRouter:
         or until it is deleted.
         """
         _check_installed(form)
-        options = VideoOptions(service.check_labels(labels), form, every, faces)
+        options = VideoOptions(service.check_labels(labels), form, interval, faces)
         with service.one_more(client_of(request)):
             job = jobs.reserve("clip", options)
             try:

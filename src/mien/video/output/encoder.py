@@ -24,7 +24,7 @@ _X264 = {"preset": "veryfast", "crf": "21"}
 _COPIED_SOUND = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 
 
-class Part:
+class VideoSegment:
     """A stretch of video being written, without sound. Time stamps count from its first picture."""
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float | None) -> None:

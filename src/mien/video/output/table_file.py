@@ -22,7 +22,7 @@ _PARQUET_ROWS = 20_000  # written at once
 @contextmanager
 def open_table(
     path: Path | None, form: str, *, model: str, head: Head, offset: int | None = None
-) -> Iterator[TableFile]:
+) -> Iterator[TableWriter]:
     """A table that takes results, and is a whole document at the end whatever happens meanwhile.
 
     Args:
@@ -40,7 +40,7 @@ def open_table(
     forms: dict[str, Form] = {"csv": CsvForm(columns(head)), "json": JsonForm(model)}
     gathered = path.with_name(f".{path.name}.rows.jsonl") if path and form == "parquet" else None
     with _stream(gathered or path, offset) as stream:
-        table = TableFile(stream, forms.get(form) or JsonLinesForm(), offset=offset)
+        table = TableWriter(stream, forms.get(form) or JsonLinesForm(), offset=offset)
         try:
             yield table
         except BaseException:
@@ -54,7 +54,7 @@ def open_table(
         gathered.unlink()
 
 
-class TableFile:
+class TableWriter:
     """Writes results to a stream as they come, and knows how far it got.
 
     Args:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien.errors import MissingExtra, UsageError
 from mien.inference.annotate import COLOURS
-from mien.video.results import Analysed, TrackedFace
+from mien.video.results import AnalyzedFrame, TrackedFace
 from mien.video.serialization import pixels_of, plain_pixels
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Timeline:
         self._strips: dict[int, _Strip] = {}
         self._left_out = 0
 
-    def write(self, analysed: Analysed) -> None:
+    def write(self, analyzed: AnalyzedFrame) -> None:
         """Take the next result."""
-        result = analysed.result
+        result = analyzed.result
         if self._origin_s is None:
             self._origin_s = result.time_s
         self._end_s = result.time_s
@@ -72,7 +72,7 @@ class Timeline:
         self._pictures[at] = self._pictures.get(at, 0) + 1
         for face in result.faces:
             self._add(at, face, result.time_s)
-        for person, pixels in analysed.thumbnails.items():
+        for person, pixels in analyzed.thumbnails.items():
             self._picture(self._strips[person], result.time_s, pixels)
         if len(self._strips) > _STRIPS:
             self._drop_one(result.time_s)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mien.errors import UsageError
 from mien.video.output.painter import ClipPainter
-from mien.video.results import Analysed
+from mien.video.results import AnalyzedFrame
 
 # Of the screen; the rest is left to the window's frame and the system's bars.
 _SHARE_OF_SCREEN = 0.9
@@ -53,11 +53,11 @@ class Window:
         for key in ("<Escape>", "q", "Q"):
             self._root.bind(key, self._leave)
 
-    def show(self, analysed: Analysed) -> bool:
+    def show(self, analyzed: AnalyzedFrame) -> bool:
         """Show a result on its picture; whether the window is still open."""
-        if self._open and analysed.picture is not None:
-            result = analysed.result
-            pixels = self._painter.paint(analysed.picture.rgb(), result.faces, analysed.others)
+        if self._open and analyzed.picture is not None:
+            result = analyzed.result
+            pixels = self._painter.paint(analyzed.picture.rgb(), result.faces, analyzed.others)
             screen = (self._root.winfo_screenwidth(), self._root.winfo_screenheight())
             self._picture = self._tk.PhotoImage(data=as_ppm(pixels, screen), format="ppm")
             self._place.configure(image=self._picture)

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ImageError, UsageError
-from mien.video.aside import Aside
+from mien.video.aside import BackgroundWorker
 from mien.video.frame import VideoFrame
 from mien.video.opening import open_video
-from mien.video.output.encoder import Part, join
+from mien.video.output.encoder import VideoSegment, join
 from mien.video.output.painter import ClipPainter
-from mien.video.reader import Moment, Video
-from mien.video.results import Analysed
-from mien.video.threads import ahead
+from mien.video.reader import FramePosition, Video
+from mien.video.results import AnalyzedFrame
+from mien.video.threads import prefetch
 
 
 class AnnotatedClip:
@@ -31,7 +31,7 @@ class AnnotatedClip:
     Args:
         video: the clip whose results are written.
         out: the file to write, an MP4.
-        start_s, end_s, every_s: as the results were asked for.
+        start_s, end_s, interval_s: as the results were asked for.
         blur_others: make faces unrecognisable that are not among the results.
         state: what `state` gave, to go on behind it.
 
@@ -46,18 +46,18 @@ class AnnotatedClip:
         *,
         start_s: float = 0.0,
         end_s: float | None = None,
-        every_s: float | None = None,
+        interval_s: float | None = None,
         blur_others: bool = False,
         state: dict[str, Any] | None = None,
     ) -> None:
         self._video, self._out = video, out
-        self._range = {"start_s": start_s, "end_s": end_s, "every_s": every_s}
+        self._range = {"start_s": start_s, "end_s": end_s, "interval_s": interval_s}
         self._painter = ClipPainter(blur_others=blur_others)
         self._folder = out.with_name(f".{out.name}.parts")
         self._parts: list[tuple[Path, float]] = []
-        self._after: Moment | None = None
+        self._after: FramePosition | None = None
         self._last_s = self._start_s = start_s
-        self._part: Part | None = None
+        self._part: VideoSegment | None = None
         self._own: Video | None = None
         self._pictures: Iterator[VideoFrame] | None = None
         if state is None:
@@ -68,11 +68,11 @@ class AnnotatedClip:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{out.parent} cannot be used as a folder to save to: {error}.") from error
-        self._aside: Aside[Analysed] = Aside(self._draw)
+        self._aside: BackgroundWorker[AnalyzedFrame] = BackgroundWorker(self._draw)
 
-    def write(self, analysed: Analysed) -> None:
+    def write(self, analyzed: AnalyzedFrame) -> None:
         """Take the next result."""
-        self._aside.put(analysed)
+        self._aside.put(analyzed)
 
     def state(self) -> dict[str, Any]:
         """What is needed to go on in another process; all that was written is on the disk then."""
@@ -114,26 +114,26 @@ class AnnotatedClip:
         missing = [path for path, _ in self._parts if not path.exists()]
         if missing:
             raise UsageError(f"{missing[0]} is gone, so the video cannot go on; start anew without --resume.")
-        self._after = state["after"] and Moment(*state["after"])
+        self._after = state["after"] and FramePosition(*state["after"])
         self._last_s = self._after.time_s if self._after else self._start_s
 
-    def _draw(self, analysed: Analysed) -> None:
-        result = analysed.result
-        frame = analysed.picture or self._picture(result.frame)
-        pixels = self._painter.paint(frame.rgb(), result.faces, analysed.others)
+    def _draw(self, analyzed: AnalyzedFrame) -> None:
+        result = analyzed.result
+        frame = analyzed.picture or self._picture(result.frame)
+        pixels = self._painter.paint(frame.rgb(), result.faces, analyzed.others)
         if self._part is None:
             path = self._folder / f"{len(self._parts):06d}.mp4"
-            self._part = Part(path, frame.size, self._video.rate)
+            self._part = VideoSegment(path, frame.size, self._video.rate)
             self._parts.append((path, result.time_s))
         self._part.write(pixels, result.time_s)
-        self._after = Moment(frame.index, frame.time_s, frame.pts)
+        self._after = FramePosition(frame.index, frame.time_s, frame.pts)
         self._last_s = result.time_s
 
     def _picture(self, index: int) -> VideoFrame:
         """The picture of a number, from a decoder of its own that goes along with the results."""
         if self._pictures is None:
             self._own = open_video(self._source, stream=True)
-            self._pictures = ahead(self._frames(self._own), room=4)
+            self._pictures = prefetch(self._frames(self._own), room=4)
         frame = next(self._pictures, None)
         if frame is None or frame.index != index:
             raise ImageError(f"{self._video.source} changed while it was read; run mien again.")

@@ -1,4 +1,4 @@
-"""Followed faces in, their apparent expression smoothed over time out."""
+"""TrackedFrame faces in, their apparent expression smoothed over time out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from mien.inference.face import Face, read_face
 from mien.models.card import Head
-from mien.video.results import Analysed, FrameResult, TrackedFace
-from mien.video.smoothing import Causal, Smoothing, centred
-from mien.video.stages.select import Chooser
-from mien.video.stages.track import Followed
+from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
+from mien.video.smoothing import CausalSmoother, Smoothing, centred
+from mien.video.stages.select import FaceSelector
+from mien.video.stages.track import TrackedFrame
 from mien.video.tracker import DOUBT_S
 
 # The model is asked about so many faces at once: a face in a batch of 8 costs a fifth less than alone.
@@ -37,7 +37,7 @@ class Predictor(Protocol):
 class _Waiting:
     """A picture whose faces the model was asked about, until those behind it are known."""
 
-    followed: Followed
+    followed: TrackedFrame
     rows: Rows
     ids: list[int | None]
 
@@ -50,7 +50,7 @@ class _History:
     rows: list[Rows] = field(default_factory=list)
 
 
-class Teller:
+class ClassifyStage:
     """Asks the model about followed faces, smooths its answers, and gives results in order.
 
     Args:
@@ -71,18 +71,18 @@ class Teller:
         smoothing: Smoothing,
         *,
         live: bool = False,
-        chooser: Chooser | None = None,
+        chooser: FaceSelector | None = None,
     ) -> None:
         self._source, self._predictor, self._head = source, predictor, head
         self._how, self._live = smoothing, live
         self._delay_s = 0.0 if live else max(smoothing.reach_s, _LEAST_DELAY_S)
-        self._chooser = chooser or Chooser("all")
-        self._unread: list[Followed] = []
+        self._chooser = chooser or FaceSelector("all")
+        self._unread: list[TrackedFrame] = []
         self._waiting: deque[_Waiting] = deque()
         self._history: dict[int, _History] = {}
-        self._causal: dict[int, Causal] = {}
+        self._causal: dict[int, CausalSmoother] = {}
 
-    def feed(self, followed: Followed) -> list[Analysed]:
+    def feed(self, followed: TrackedFrame) -> list[AnalyzedFrame]:
         """Take the next picture; gives the results that are complete by now, in order."""
         self._learn(followed.ids)
         self._unread.append(followed)
@@ -96,8 +96,8 @@ class Teller:
         self._forget()
         return done
 
-    def finish(self, ids: dict[int, int]) -> list[Analysed]:
-        """The results that were still waiting when the clip ended; `ids` are `Follower.last_ids`."""
+    def finish(self, ids: dict[int, int]) -> list[AnalyzedFrame]:
+        """The results that were still waiting when the clip ended; `ids` are `TrackStage.last_ids`."""
         self._ask()
         self._learn(ids)
         done = [self._tell(it) for it in self._waiting]
@@ -118,7 +118,7 @@ class Teller:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `state` gave."""
         self._waiting = deque(
-            _Waiting(Followed.of(it["followed"]), np.array(it["rows"], np.float32), it["ids"])
+            _Waiting(TrackedFrame.of(it["followed"]), np.array(it["rows"], np.float32), it["ids"])
             for it in state["waiting"]
         )
         self._history = {
@@ -158,7 +158,7 @@ class Teller:
             self._waiting.append(_Waiting(followed, own, [known.get(number) for number in followed.numbers]))
         self._unread = []
 
-    def _tell(self, it: _Waiting) -> Analysed:
+    def _tell(self, it: _Waiting) -> AnalyzedFrame:
         """The result of a picture, now that what is around it is known."""
         followed = it.followed
         faces = []
@@ -173,14 +173,14 @@ class Teller:
         others = [d.box for d, person in zip(followed.detections, it.ids, strict=True) if person not in mine]
         people = dict(zip(followed.numbers, it.ids, strict=True))
         pictured = ((people[number], pixels) for number, pixels in followed.thumbnails.items())
-        return Analysed(
+        return AnalyzedFrame(
             FrameResult(self._source, followed.moment.index, followed.moment.time_s, tuple(chosen)),
             followed.picture,
             (*others, *(box for person, box in followed.vanished.items() if person != self._chooser.person)),
             {person: pixels for person, pixels in pictured if person in mine and person is not None},
         )
 
-    def _face(self, followed: Followed, i: int, row: Rows) -> Face:
+    def _face(self, followed: TrackedFrame, i: int, row: Rows) -> Face:
         found = followed.detections[i]
         return read_face(
             row, self._head, box=found.box, confidence=found.confidence, keypoints=found.keypoints
@@ -193,7 +193,7 @@ class Teller:
                 for other, causal in self._causal.items()
                 if causal.time_s is not None and time_s - causal.time_s <= self._how.gap_s
             }
-            return self._causal.setdefault(number, Causal(self._how)).step(time_s, row)
+            return self._causal.setdefault(number, CausalSmoother(self._how)).step(time_s, row)
         past = self._history[number]
         return centred(past.times_s, np.stack(past.rows), past.times_s.index(time_s), self._how)
 

@@ -22,7 +22,7 @@ _GLANCE = (18, 32)
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class DetectedFrame:
     """A picture with its faces.
 
     Attributes:
@@ -40,29 +40,29 @@ class Found:
     cut: bool = False
 
 
-class Finder:
+class DetectStage:
     """Finds faces in a clip's pictures, fed one at a time.
 
-    The detector is asked about one picture in `every_s`, and about the last before a cut and the first
+    The detector is asked about one picture in `interval_s`, and about the last before a cut and the first
     behind it. If the faces of two such pictures correspond one to one, those between lie between them; if
     not (somebody came, left, moved fast or came near another), it is asked about each picture between.
 
     Args:
         detector: the detector.
-        every_s: 0 asks about every picture and gives each back at once.
-        detail: the longest side, in pixels, of the picture that the detector is given.
+        interval_s: 0 asks about every picture and gives each back at once.
+        detector_size: the longest side, in pixels, of the picture that the detector is given.
     """
 
-    def __init__(self, detector: Detector, *, every_s: float = 0.1, detail: int = 640) -> None:
+    def __init__(self, detector: Detector, *, interval_s: float = 0.1, detector_size: int = 640) -> None:
         self._detector = detector
-        self._every_s = every_s
-        self._detail = detail
+        self._interval_s = interval_s
+        self._detector_size = detector_size
         self._last: tuple[float, tuple[Detection, ...]] | None = None
-        self._waiting: list[Found] = []
+        self._waiting: list[DetectedFrame] = []
         self._glance: NDArray[np.int16] | None = None
         self._step_s = 0.0
 
-    def feed(self, frame: VideoFrame) -> list[Found]:
+    def feed(self, frame: VideoFrame) -> list[DetectedFrame]:
         """Take the next picture; gives those that are done, in order, which may be none."""
         gray = frame.gray()
         cut = self._is_cut(gray)
@@ -71,13 +71,13 @@ class Finder:
             self._last = None
         before_s = self._waiting[-1].frame.time_s if self._waiting else self._last and self._last[0]
         self._step_s = frame.time_s - before_s if before_s is not None else 0.0
-        self._waiting.append(Found(frame, gray, cut=cut))
+        self._waiting.append(DetectedFrame(frame, gray, cut=cut))
         # Due now if the next picture would come too late.
-        if self._last is None or frame.time_s + self._step_s / 2 >= self._last[0] + self._every_s:
+        if self._last is None or frame.time_s + self._step_s / 2 >= self._last[0] + self._interval_s:
             done += self._settle()
         return done
 
-    def finish(self) -> list[Found]:
+    def finish(self) -> list[DetectedFrame]:
         """The pictures that were still waiting when the clip ended."""
         return self._settle()
 
@@ -103,7 +103,7 @@ class Finder:
         before, self._glance = self._glance, glance
         return before is not None and float(np.abs(glance - before).mean()) > _CUT_LEVELS
 
-    def _settle(self) -> list[Found]:
+    def _settle(self) -> list[DetectedFrame]:
         """Ask about the last picture that is waiting, and work out the faces of the others."""
         if not self._waiting:
             return []
@@ -124,7 +124,7 @@ class Finder:
         return [*done, replace(end, detections=faces, detected=True)]
 
     def _detect(self, frame: VideoFrame) -> tuple[Detection, ...]:
-        small = frame.rgb(self._detail)
+        small = frame.rgb(self._detector_size)
         across, down = frame.size[0] / small.shape[1], frame.size[1] / small.shape[0]
         return tuple(_scaled(found, across, down) for found in self._detector.detect(small))
 

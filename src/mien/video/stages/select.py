@@ -1,4 +1,4 @@
-"""Which faces of a clip are reported: all, or the biggest, without hopping from one to another."""
+"""The faces of a clip that are reported: all, or the biggest, without hopping from one to another."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, Literal
 from mien.errors import UsageError
 from mien.video.results import TrackedFace
 
-Which = Literal["all", "biggest"]
+FaceSelection = Literal["all", "biggest"]
 
 # Somebody else becomes the biggest when their box has so many times the area, for so long, or at once when
 # the one who was it has been gone for that long.
 _BIGGER, _FOR_S, _GONE_S = 1.3, 0.5, 1.0
 
 
-class Chooser:
+class FaceSelector:
     """Chooses the faces to report, one picture after another.
 
     Raises:
         UsageError: `which` is neither ``"all"`` nor ``"biggest"``.
     """
 
-    def __init__(self, which: Which = "all") -> None:
+    def __init__(self, which: FaceSelection = "all") -> None:
         if which not in ("all", "biggest"):
             raise UsageError(f"faces must be all or biggest, not {which!r}.")
         self._all = which == "all"

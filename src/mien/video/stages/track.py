@@ -12,10 +12,10 @@ from mien.geometry import Box, Detection
 from mien.images.crop import crop_face, sample_square
 from mien.models.card import Framing
 from mien.video.frame import VideoFrame
-from mien.video.reader import Moment
+from mien.video.reader import FramePosition
 from mien.video.serialization import detection_of, pixels_of, plain_detection, plain_pixels
-from mien.video.stages.detect import Finder, Found
-from mien.video.tracker import Track, Tracker, look_of
+from mien.video.stages.detect import DetectedFrame, DetectStage
+from mien.video.tracker import Track, Tracker, appearance_of
 
 # A face that the picture does not show is still blurred where it should be for so long.
 _VANISHED_S = 0.5
@@ -24,14 +24,14 @@ _THUMBNAIL_S, _THUMBNAIL_AROUND, _THUMBNAIL_SIDE = 0.5, 1.25, 72
 
 
 @dataclass(frozen=True, eq=False)
-class Followed:
+class TrackedFrame:
     """A picture with its faces followed, before the model was asked.
 
     Attributes:
         moment: which picture it is.
         picture: the picture itself, where it is wanted later.
         numbers: of the tracks, one a face.
-        detections, detected: as in `Found`.
+        detections, detected: as in `DetectedFrame`.
         crops: the faces as the model takes them, one a face.
         ids: numbers of the tracks that are confirmed by now -> their person's number.
         vanished: person's number to where their face should be, which this picture does not show.
@@ -39,7 +39,7 @@ class Followed:
         state: all that is needed to go on behind this picture in another process, where asked for.
     """
 
-    moment: Moment
+    moment: FramePosition
     picture: VideoFrame | None
     numbers: tuple[int, ...]
     detections: tuple[Detection, ...]
@@ -51,7 +51,7 @@ class Followed:
     state: dict[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """What a `Teller` still needs once it has asked the model, as plain values for JSON."""
+        """What a `ClassifyStage` still needs once it has asked the model, as plain values for JSON."""
         return {
             "moment": [self.moment.index, self.moment.time_s, self.moment.pts],
             "numbers": self.numbers,
@@ -65,7 +65,7 @@ class Followed:
     def of(cls, plain: dict[str, Any]) -> Self:
         """The picture of `plain`, without what is no longer needed."""
         return cls(
-            moment=Moment(*plain["moment"]),
+            moment=FramePosition(*plain["moment"]),
             picture=None,
             numbers=tuple(plain["numbers"]),
             detections=tuple(map(detection_of, plain["detections"])),
@@ -77,7 +77,7 @@ class Followed:
         )
 
 
-class Follower:
+class TrackStage:
     """Finds, follows and crops the faces of a clip's pictures, fed one at a time.
 
     Args:
@@ -85,32 +85,32 @@ class Follower:
         framing, size, align: of the crops, as `crop_face` takes them.
         keep_pictures: hand the pictures on, for those who draw on them.
         thumbnails: make small pictures of the faces now and then.
-        state_every: hand on the state behind every so many pictures; never for None.
+        state_interval: hand on the state behind every so many pictures; never for None.
     """
 
     def __init__(
         self,
-        finder: Finder,
+        finder: DetectStage,
         framing: Framing,
         size: int,
         *,
         align: bool = False,
         keep_pictures: bool = False,
         thumbnails: bool = False,
-        state_every: int | None = None,
+        state_interval: int | None = None,
     ) -> None:
         self._finder = finder
         self._tracker = Tracker()
         self._framing, self._size, self._align = framing, size, align
         self._keep_pictures, self._thumbnails = keep_pictures, thumbnails
-        self._state_every, self._since_state = state_every, 0
+        self._state_interval, self._since_state = state_interval, 0
         self._pictured_s: dict[int, float] = {}
 
-    def feed(self, frame: VideoFrame) -> list[Followed]:
+    def feed(self, frame: VideoFrame) -> list[TrackedFrame]:
         """Take the next picture; gives those that are done, in order, which may be none."""
         return self._follow_all(self._finder.feed(frame))
 
-    def finish(self) -> list[Followed]:
+    def finish(self) -> list[TrackedFrame]:
         """The pictures that were still waiting when the clip ended; the last one's `ids` are final."""
         return self._follow_all(self._finder.finish())
 
@@ -120,17 +120,21 @@ class Follower:
         return _ids(self._tracker.tracks)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `Followed.state`."""
+        """Go on from a `TrackedFrame.state`."""
         self._finder.restore(state["finder"])
         self._tracker.restore(state["tracker"])
         self._pictured_s = {int(number): time_s for number, time_s in state["pictured_s"].items()}
 
-    def _follow_all(self, found: list[Found]) -> list[Followed]:
+    def _follow_all(self, found: list[DetectedFrame]) -> list[TrackedFrame]:
         self._since_state += len(found)
-        due = self._state_every is not None and self._since_state >= self._state_every and self._finder.idle
+        due = (
+            self._state_interval is not None
+            and self._since_state >= self._state_interval
+            and self._finder.idle
+        )
         return [self._follow(it, due and it is found[-1]) for it in found]
 
-    def _follow(self, found: Found, with_state: bool) -> Followed:
+    def _follow(self, found: DetectedFrame, with_state: bool) -> TrackedFrame:
         frame = found.frame
         crops = tuple(
             crop_face(found.gray, detection, self._framing, size=self._size, align=self._align)
@@ -139,11 +143,11 @@ class Follower:
         tracks = self._tracker.update(
             frame.time_s,
             [detection.box for detection in found.detections],
-            [look_of(crop) for crop in crops],
+            [appearance_of(crop) for crop in crops],
             cut=found.cut,
         )
-        return Followed(
-            moment=Moment(frame.index, frame.time_s, frame.pts),
+        return TrackedFrame(
+            moment=FramePosition(frame.index, frame.time_s, frame.pts),
             picture=frame if self._keep_pictures else None,
             numbers=tuple(track.number for track in tracks),
             detections=found.detections,
