@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data import cache, hashing, load, sources
+from mien.data import cache, load, sources
 from mien.data.table import FaceTable
 
 Rows = Callable[..., list[str]]
@@ -87,17 +87,17 @@ def test_a_settled_file_is_hashed_once(
     rows: Rows, write_csv: WriteCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_csv(rows(1))
-    digest = hashing.file_sha256(path, tmp_path / "memory")
+    digest = cache.file_sha256(path, tmp_path / "memory")
     assert not (tmp_path / "memory").exists()  # written a moment ago: not certain yet
     later = time.time_ns() + 10**10
-    monkeypatch.setattr(hashing.time, "time_ns", lambda: later)
-    assert hashing.file_sha256(path, tmp_path / "memory") == digest
-    monkeypatch.setattr(hashing.hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
-    assert hashing.file_sha256(path, tmp_path / "memory") == digest
+    monkeypatch.setattr(cache.time, "time_ns", lambda: later)
+    assert cache.file_sha256(path, tmp_path / "memory") == digest
+    monkeypatch.setattr(cache.hashlib, "file_digest", lambda *_: pytest.fail("hashed again"))
+    assert cache.file_sha256(path, tmp_path / "memory") == digest
     note = next((tmp_path / "memory").iterdir())
     note.write_text("{")
     with pytest.raises(pytest.fail.Exception, match="hashed again"):
-        hashing.file_sha256(path, tmp_path / "memory")
+        cache.file_sha256(path, tmp_path / "memory")
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "columns.npz", "table.json"])

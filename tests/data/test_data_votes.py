@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mien.data import load
-from mien.data.agreement import agreement
+from mien.data.votes import agreement
 from mien.emotions import VOTES
 from mien.errors import DataError, FormatError, SourceNotFound
 

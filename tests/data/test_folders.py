@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.data import cache, hashing, load
+from mien.data import cache, load
 from mien.emotions import FER2013, FERPLUS
 from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face, png
@@ -88,7 +88,7 @@ def test_a_tree_at_rest_is_kept_until_a_file_of_it_changes(
     load(tmp_path)
     assert not (cache.cache_dir() / "tables").exists()  # changed a moment ago: not certain yet
     later = time.time_ns() + 10**10
-    monkeypatch.setattr(hashing.time, "time_ns", lambda: later)
+    monkeypatch.setattr(cache.time, "time_ns", lambda: later)
     first = load(tmp_path)
     assert load(tmp_path).sha256 == first.sha256
     assert isinstance(load(tmp_path).pixels.base, np.memmap)

@@ -27,7 +27,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mien.cli.data.fetch import fetch as fetch_command
+from mien.cli.data.command import fetch as fetch_command
 from mien.data.kaggle import fetch as kaggle
 from mien.data.kaggle import manifest as kaggle_manifest
 from mien.data.kaggle.manifest import FER2013, MANIFEST, Release

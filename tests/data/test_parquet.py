@@ -14,7 +14,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 from mien.data import FaceTable, load  # noqa: E402
-from mien.data.parquet_write import write_parquet  # noqa: E402
+from mien.data.parquet import write_parquet  # noqa: E402
 from mien.data.table import BadRow  # noqa: E402
 from mien.emotions import FER2013, FERPLUS  # noqa: E402
 from mien.errors import DataError, FormatError  # noqa: E402

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from mien.data.table import FaceTable
+from mien.data.votes import vote_shares
 from mien.emotions import FER2013, VOTES, binary_task
 from mien.errors import ModelError, UsageError
 from mien.evaluation.extended import look_deeper
 from mien.evaluation.metrics.calibration import reliability
-from mien.evaluation.metrics.votes import shares, voters_calibration_error, voters_reliability
+from mien.evaluation.metrics.votes import voters_calibration_error, voters_reliability
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.voters import predict_votes, voted_answers
 from mien.models.classifier import Remembering, classify
@@ -129,7 +130,7 @@ def test_a_wrong_answer_is_still_named():
 def test_bins_against_the_voters_hold_their_shares(table):
     given = answers(10)[:30, :8]
     given = given / given.sum(axis=1, keepdims=True)
-    people = shares(table.votes[:30])
+    people = vote_shares(table.votes[:30])
     assert voters_reliability(given, people).error == pytest.approx(voters_calibration_error(given, people))
     # Where all ten agree, their share is right or wrong, and both kinds of bins are the same.
     agreed = reliability(given, people.argmax(axis=1))

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
+from mien.data.votes import NO_MAJORITY, majority, vote_shares
 from mien.emotions import FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.evaluation.metrics.calibration import calibration_error
 from mien.evaluation.metrics.votes import (
-    NO_MAJORITY,
     divergence,
-    majority,
     score_votes,
-    shares,
     smoothed_one_hot,
 )
 
@@ -57,10 +55,10 @@ def test_majority_of_no_faces_is_empty():
 
 
 def test_shares_count_every_vote_for_an_emotion():
-    row = shares(ballot(neutral=6, surprise=1, sad=1, unknown=2))[0]
+    row = vote_shares(ballot(neutral=6, surprise=1, sad=1, unknown=2))[0]
     assert dict(zip(FERPLUS, row, strict=True))["neutral"] == 0.75
     assert row.sum() == 1
-    assert shares(ballot(unknown=10)).sum() == 0
+    assert vote_shares(ballot(unknown=10)).sum() == 0
 
 
 def test_divergence_is_scipys(rng):
@@ -130,14 +128,14 @@ def test_probabilities_that_the_votes_came_from_beat_any_single_label(polled, rn
 def test_a_smoothed_label_gains_nothing_over_itself(polled, rng):
     probabilities, votes = polled
     clear = majority(votes) >= 0
-    smoothed, _ = smoothed_one_hot(probabilities[clear], shares(votes[clear]))
+    smoothed, _ = smoothed_one_hot(probabilities[clear], vote_shares(votes[clear]))
     assert score_votes(smoothed, votes[clear], rng).kl_reduction == pytest.approx(0)
 
 
 def test_a_model_that_knows_the_shares_is_calibrated_to_the_voters_and_not_to_the_majority(rng):
     """Confidence as a share of voters lies below the rate at which the majority agrees: two questions."""
     votes = np.tile(ballot(happy=7, neutral=3), (100, 1))
-    scores = score_votes(shares(votes), votes, rng)
+    scores = score_votes(vote_shares(votes), votes, rng)
     assert scores.ece_voters == pytest.approx(0)
     assert scores.ece == pytest.approx(0.3)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mien.auditing.findings import Finding
 from mien.data.table import UNLABELLED, FaceTable
+from mien.data.votes import NO_MAJORITY, majority
 from mien.emotions import VOTES
 from mien.errors import UsageError
-from mien.evaluation.metrics.votes import NO_MAJORITY, majority
 
 
 @dataclass(frozen=True)

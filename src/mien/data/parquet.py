@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
-from mien.data.folders.classes import DROPPED, UNKNOWN, Contempt, label_of
+from mien.data.folders.labels import DROPPED, UNKNOWN, Contempt, label_of
 from mien.data.folders.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable
 from mien.emotions import FER2013, FERPLUS, VOTES
-from mien.errors import FormatError, ImageError, MissingExtra
-from mien.images.gray import gray_face
+from mien.errors import DataError, FormatError, ImageError, MissingExtra
+from mien.images.gray import gray_face, png
 
 # What data sets on the hub call the two columns, most usual first.
 _IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes")
 _LABEL_COLUMNS = ("label", "labels", "emotion", "expression")
 _BATCH = 1024
+_WRITE_BATCH = 4096
 
 
 def parquet_files(folder: Path) -> list[Path]:
@@ -201,3 +203,73 @@ class _Faces:
             source=f"{source} ({self.dropped:,} faces of contempt left out)" if self.dropped else source,
             problems=tuple(self.problems),
         )
+
+
+def write_parquet(table: FaceTable, path: Path) -> None:
+    """Write the table so that `mien.data.load` gives it back, and `datasets.load_dataset` shows the faces.
+
+    Columns: image (struct of PNG bytes, without loss, and path), label (int64, names in the metadata, -1 for
+    none), split, row, and votes (10 of uint8, in the order of `mien.emotions.VOTES`) where there are any. The
+    file appears when it is complete, never half.
+
+    Raises:
+        MissingExtra: pyarrow is not installed.
+        DataError: the file cannot be written.
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtra("Writing Parquet", "data") from error
+    schema = _schema(pa, table)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with (
+            parquet.ParquetWriter(partial, schema, compression="zstd") as writer,
+            ThreadPoolExecutor(cores(), thread_name_prefix="mien-png") as pool,
+        ):
+            for start in range(0, len(table), _WRITE_BATCH):
+                part = slice(start, start + _WRITE_BATCH)
+                images = [
+                    {
+                        "bytes": encoded,
+                        "path": None if table.names is None else str(table.names[start + place]),
+                    }
+                    for place, encoded in enumerate(pool.map(png, table.pixels[part]))
+                ]
+                columns: dict[str, Any] = {
+                    "image": images,
+                    "label": table.labels[part],
+                    "split": table.splits[part].tolist(),
+                    "row": table.rows[part],
+                }
+                if table.votes is not None:
+                    columns["votes"] = table.votes[part].tolist()
+                writer.write_table(pa.table(columns, schema=schema))
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _schema(pa: Any, table: FaceTable) -> Any:
+    """The columns, and what Hugging Face's `datasets` wants to know of them."""
+    columns = {
+        "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+        "label": pa.int64(),
+        "split": pa.string(),
+        "row": pa.int64(),
+    }
+    features: dict[str, Any] = {
+        "image": {"_type": "Image"},
+        "label": {"names": list(table.classes), "_type": "ClassLabel"},
+        "split": {"dtype": "string", "_type": "Value"},
+        "row": {"dtype": "int64", "_type": "Value"},
+    }
+    if table.votes is not None:
+        columns["votes"] = pa.list_(pa.uint8(), len(VOTES))
+        votes = {"dtype": "uint8", "_type": "Value"}
+        features["votes"] = {"feature": votes, "length": len(VOTES), "_type": "Sequence"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema(list(columns.items()), metadata=metadata)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from mien.data import cache as tables
 from mien.data.archives import Member, find_csv, kind_of, readable
+from mien.data.cache import file_sha256, tree_sha256
 from mien.data.fer2013.header import read_header
 from mien.data.fer2013.reader import read_csv
-from mien.data.folders.classes import Contempt
-from mien.data.folders.labels import NO_MAP, LabelMap
+from mien.data.folders.labels import NO_MAP, Contempt, LabelMap
 from mien.data.folders.reader import pictures_in_folder, pictures_in_zip, read_tree
-from mien.data.hashing import file_sha256, tree_sha256
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.table import FaceTable
-from mien.emotions import FERPLUS_COLUMNS, VOTES
+from mien.data.table import UNLABELLED, FaceTable
+from mien.emotions import FERPLUS, FERPLUS_COLUMNS, VOTES
 from mien.errors import DataError, FormatError, SourceNotFound
 
 # A count of votes as text. A row of Python's int() for each would take three times as long.
+NO_MAJORITY = -1
+TOP_VOTES = 3
+
 _COUNTS = {str(count): count for count in range(256)}
 
 
@@ -87,3 +90,76 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
                 f"{path}, line {place + 2}: {','.join(row)[:80]!r} is not a Usage, a name and ten votes."
             ) from None
     return np.array(usages, dtype=np.str_), votes
+
+
+def majority(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The emotion that the majority chose, (N,), index into `FERPLUS`; -1 where there is none.
+
+    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. An answer given by a single person does not
+    count; of what is left, one answer must have more than half. Faces whose majority says "unknown" or "not
+    a face" have no majority emotion.
+
+    Source: Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced
+    Label Distribution", section 3; the single votes and the half as in `ferplus.py` of
+    github.com/microsoft/FERPlus.
+    """
+    counted = np.where(votes > 1, votes, 0).astype(np.int64)
+    winner = counted.argmax(axis=1)
+    clear = 2 * counted.max(axis=1, initial=0) > counted.sum(axis=1)
+    return np.where(clear & (winner < len(FERPLUS)), winner, NO_MAJORITY)
+
+
+def vote_shares(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The voters' distribution over the eight emotions, (N, 8): every vote counts, rows sum to 1.
+
+    Votes for "unknown" and "not a face" are left out; a face with no other vote gets a row of zeros.
+    """
+    emotions = votes[:, : len(FERPLUS)].astype(np.float64)
+    totals = emotions.sum(axis=1, keepdims=True)
+    scaled: NDArray[np.float64] = np.divide(emotions, totals, out=np.zeros_like(emotions), where=totals > 0)
+    return scaled
+
+
+def top_votes(votes: NDArray[np.uint8], most: int = TOP_VOTES) -> str:
+    """The answers of one face with most votes, as ``"sad 4, fear 3, neutral 2"``."""
+    order = np.argsort(-votes.astype(int), kind="stable")[:most]
+    return ", ".join(f"{VOTES[i]} {votes[i]}" for i in order if votes[i])
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `faces` with label and votes, on how many the label has more votes than any other answer.
+
+    Attributes:
+        faces: with a label.
+        agreeing: whose label is the one answer with most votes, of the ten that can be given.
+        tied: where two answers share most votes; they count as not agreeing.
+        by_class: faces and agreeing faces of each label.
+    """
+
+    faces: int
+    agreeing: int
+    tied: int
+    by_class: dict[str, tuple[int, int]]
+
+    @property
+    def share(self) -> float:
+        """Agreeing faces of all, 0-1; 0 where there are none."""
+        return self.agreeing / self.faces if self.faces else 0.0
+
+
+def agreement(table: FaceTable) -> Agreement | None:
+    """The agreement, None without votes."""
+    if table.votes is None:
+        return None
+    labelled = table.labels != UNLABELLED
+    votes, labels = table.votes[labelled], table.labels[labelled]
+    most = votes.max(axis=1, initial=0)
+    tied = (votes == most[:, None]).sum(axis=1) > 1
+    column = np.array([VOTES.index(name) for name in table.classes])[labels]
+    agreeing = (votes.argmax(axis=1) == column) & ~tied
+    by_class = {
+        name: (int((labels == label).sum()), int(agreeing[labels == label].sum()))
+        for label, name in enumerate(table.classes)
+    }
+    return Agreement(len(labels), int(agreeing.sum()), int(tied.sum()), by_class)

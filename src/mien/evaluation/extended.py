@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mien.data.votes import vote_shares
 from mien.emotions import BinaryTask
 from mien.evaluation.binary import FramingScores, score_framing
 from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.metrics.multilabel import THRESHOLD, MultiLabelScores, labels_of_votes, score_labels
 from mien.evaluation.metrics.ranking import Ranking, VoteRanking, rank, rank_votes
-from mien.evaluation.metrics.votes import shares
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import Robustness
 from mien.evaluation.voters import VotedAnswers
@@ -73,7 +73,7 @@ def look_deeper(
     """
     orders = labels = None
     if voted is not None:
-        orders = rank_votes(voted.probabilities, shares(voted.votes))
+        orders = rank_votes(voted.probabilities, vote_shares(voted.votes))
         if labels_of_votes(voted.votes, vote_threshold)[1].any():
             labels = score_labels(
                 voted.probabilities, voted.votes, vote_threshold=vote_threshold, threshold=vote_threshold

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import UNLABELLED, FaceTable, not_in
+from mien.data.votes import NO_MAJORITY, majority
 from mien.emotions import FERPLUS, canonical
 from mien.errors import UsageError
 from mien.evaluation.metrics.classification import Floats
-from mien.evaluation.metrics.votes import NO_MAJORITY, majority
 from mien.models.classifier import Classifier, classify
 
 TRAINING = "Training"

@@ -134,7 +134,7 @@ def find_voter(
 
 def ask_voter(voter: Classifier, options: Options) -> tuple[Predictions | None, VotedAnswers]:
     """Its answers for the faces with a majority, if there are any, and for all with votes."""
-    from mien.evaluation.metrics.votes import NO_MAJORITY, majority
+    from mien.data.votes import NO_MAJORITY, majority
     from mien.evaluation.predictions import predict_split
     from mien.evaluation.voters import predict_votes
 

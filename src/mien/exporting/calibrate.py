@@ -200,8 +200,8 @@ def _measure_head(predictions: Predictions, classifier: Classifier, table: FaceT
 def _judged(predictions: Predictions, classifier: Classifier, table: FaceTable) -> _Judged:
     """The faces to calibrate on; for votes also those with votes for emotions but no majority."""
     from mien.data.table import not_in
+    from mien.data.votes import NO_MAJORITY, majority, vote_shares
     from mien.emotions import FERPLUS
-    from mien.evaluation.metrics.votes import NO_MAJORITY, majority, shares
     from mien.evaluation.predictions import TRAINING, align
     from mien.models.classifier import classify
 
@@ -210,7 +210,7 @@ def _judged(predictions: Predictions, classifier: Classifier, table: FaceTable) 
     split = table.split(p.split)
     if p.labels != "ferplus" or faces.votes is None or split.votes is None:
         return _Judged(probabilities, truth, faces.pixel_keys, None)
-    divided = (majority(split.votes) == NO_MAJORITY) & (shares(split.votes).sum(axis=1) > 0)
+    divided = (majority(split.votes) == NO_MAJORITY) & (vote_shares(split.votes).sum(axis=1) > 0)
     if p.split != TRAINING:
         divided &= not_in(split, table.take(table.splits == TRAINING))
     others = split.take(divided)
@@ -220,7 +220,7 @@ def _judged(predictions: Predictions, classifier: Classifier, table: FaceTable) 
         ),
         np.concatenate([truth, np.full(len(others), NO_MAJORITY)]),
         np.concatenate([faces.pixel_keys, others.pixel_keys]),
-        shares(np.concatenate([faces.votes, split.votes[divided]])),
+        vote_shares(np.concatenate([faces.votes, split.votes[divided]])),
     )
 
 

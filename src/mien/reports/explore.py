@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.agreement import agreement
 from mien.data.table import UNLABELLED, FaceTable
+from mien.data.votes import agreement
 from mien.errors import DataError
 from mien.reports.document import Chapter, Document, Part
 from mien.reports.figures import counts

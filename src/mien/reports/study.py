@@ -11,9 +11,9 @@ import mien
 from mien.auditing import audit
 from mien.auditing.inputs import ask
 from mien.data.table import FaceTable
+from mien.data.votes import NO_MAJORITY, majority
 from mien.detection.single_face import SingleFaceDetector
 from mien.errors import DataError
-from mien.evaluation.metrics.votes import NO_MAJORITY, majority
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.robustness import measure_robustness
 from mien.models.classifier import Classifier

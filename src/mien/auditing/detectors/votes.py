@@ -8,9 +8,8 @@ import numpy as np
 
 from mien.auditing.findings import Finding, finding
 from mien.data.table import UNLABELLED, FaceTable
+from mien.data.votes import NO_MAJORITY, majority, top_votes
 from mien.emotions import VOTES
-from mien.evaluation.metrics.votes import NO_MAJORITY, majority
-from mien.reports.figures.votes import top_answers
 
 
 def by_votes(table: FaceTable) -> Iterator[Finding]:
@@ -28,7 +27,7 @@ def by_votes(table: FaceTable) -> Iterator[Finding]:
         if chosen[place] != label:
             score = (votes[chosen[place]] - votes[label]) / votes.sum()
             name = VOTES[chosen[place]]
-            said = f"votes: {top_answers(table.votes[place])}"
+            said = f"votes: {top_votes(table.votes[place])}"
             suggested = name if name in table.classes else ""
             yield finding(table, place, "label (votes)", score, said, suggested)
 
@@ -40,5 +39,5 @@ def not_a_face_by_votes(table: FaceTable) -> Iterator[Finding]:
     share = table.votes[:, VOTES.index("not a face")] / np.maximum(table.votes.sum(axis=1), 1)
     for place in np.flatnonzero(share >= 0.5):
         yield finding(
-            table, place, "not a face (votes)", share[place], f"votes: {top_answers(table.votes[place])}"
+            table, place, "not a face (votes)", share[place], f"votes: {top_votes(table.votes[place])}"
         )

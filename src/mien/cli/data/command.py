@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.cli.data.fetch import fetch
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
 
 app = typer.Typer(help="Look at, convert and download labelled faces.", no_args_is_help=True)
-app.command()(fetch)
 
 
 class Contempt(StrEnum):
@@ -78,7 +76,7 @@ def convert(
     ),
 ) -> None:
     """Write a source as Parquet in Hugging Face's layout: pixels without loss, split, row and votes too."""
-    from mien.data.parquet_write import write_parquet
+    from mien.data.parquet import write_parquet
 
     if out.suffix.lower() != ".parquet":
         raise UsageError(f"{out} does not end in .parquet, the one format that is written. Rename it.")
@@ -118,3 +116,27 @@ def _load(
     from mien.data import load
 
     return load(path, votes=votes, strict=strict, contempt=contempt.value, size=size, cache=cache)
+
+
+@app.command()
+def fetch(
+    out: Path = typer.Option(Path("fer2013"), "--out", "-o", help="Folder to put it into; made if need be."),
+    force: bool = typer.Option(False, "--force", help="Download even if the file is already there."),
+) -> None:
+    """Download FER2013 from Kaggle under your own account, and verify it.
+
+    Needs a Kaggle account; without credentials, it says how to get them.
+
+    A download that was cut goes on where it stopped; a file that is there is verified and kept.
+
+    Hashes and row counts go into manifest.json beside the file.
+    """
+    from mien.data.kaggle import fetch as kaggle
+
+    got = kaggle.fetch(out, force=force)
+    manifest = got.manifest
+    rows = ", ".join(f"{count:,} {split}" for split, count in manifest.rows.items())
+    typer.echo(f"{'fetched and verified' if got.downloaded else 'already there, verified'}: {got.path}")
+    typer.echo(f"  {manifest.bytes / 1e6:,.1f} MB, SHA-256 {manifest.sha256}")
+    typer.echo(f"  {sum(manifest.rows.values()):,} faces: {rows}")
+    typer.echo(f"next: mien data info {got.path}")

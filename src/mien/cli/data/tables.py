@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mien.data.agreement import Agreement, agreement
 from mien.data.table import UNLABELLED, FaceTable
+from mien.data.votes import Agreement, agreement
 
 _FIRST_ROWS = 5
 # As many as leave room for the other columns in 80 characters.

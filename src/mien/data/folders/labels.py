@@ -6,8 +6,9 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
-from mien.emotions import canonical
+from mien.emotions import FER2013, FERPLUS, canonical
 from mien.errors import FormatError, SourceNotFound, UnknownEmotion, UsageError
 
 # The emotion of each number from 0 on. Sources: the data sets' own documents. RAF-DB: "1: Surprise, 2: Fear,
@@ -20,7 +21,11 @@ _SHIPPED: dict[str, tuple[str, ...]] = {
     "ck+": ("neutral", "angry", "contempt", "disgust", "fear", "happy", "sad", "surprise"),
 }
 
-LabelMap = Mapping[str, str]
+Contempt: TypeAlias = Literal["drop", "keep"]
+DROPPED = -2
+UNKNOWN = -3
+
+LabelMap: TypeAlias = Mapping[str, str]
 NO_MAP: LabelMap = MappingProxyType({})
 
 
@@ -82,3 +87,21 @@ def _read(path: Path) -> LabelMap:
             f"{path} is empty: a label map needs the columns folder,emotion and a line at least."
         )
     return found
+
+
+def label_of(name: str, contempt: Contempt) -> int:
+    """The label of a class as its data set names it; DROPPED for contempt that is not kept, else UNKNOWN."""
+    try:
+        emotion = canonical(name)
+    except UnknownEmotion:
+        return UNKNOWN
+    if emotion not in FERPLUS:
+        return UNKNOWN
+    if emotion not in FER2013 and contempt == "drop":
+        return DROPPED
+    return FERPLUS.index(emotion)
+
+
+def classes_for(highest: int) -> tuple[str, ...]:
+    """FER2013's seven, or FER+'s eight where a label needs them."""
+    return FERPLUS if highest >= len(FER2013) else FER2013

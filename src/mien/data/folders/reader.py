@@ -15,8 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
-from mien.data.folders.classes import DROPPED, UNKNOWN, Contempt, classes_for, label_of
-from mien.data.folders.labels import NO_MAP, LabelMap, folder_key
+from mien.data.folders.labels import (
+    DROPPED,
+    NO_MAP,
+    UNKNOWN,
+    Contempt,
+    LabelMap,
+    classes_for,
+    folder_key,
+    label_of,
+)
 from mien.data.folders.splits import WHOLE, is_split, split_name
 from mien.data.table import BadRow, FaceTable
 from mien.errors import FormatError, ImageError

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.votes import NO_MAJORITY, majority, vote_shares
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluation.metrics.calibration import BINS, Reliability, calibration_error, equal_width, grouped
@@ -19,7 +20,6 @@ from mien.evaluation.metrics.classification import (
     macro_f1,
 )
 
-NO_MAJORITY = -1
 _EMOTIONS = len(FERPLUS)
 
 
@@ -52,34 +52,6 @@ class VoteScores:
     baseline_smoothing: float
     n: int
     head: str
-
-
-def majority(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The emotion that the majority chose, (N,), index into `FERPLUS`; -1 where there is none.
-
-    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. An answer given by a single person does not
-    count; of what is left, one answer must have more than half. Faces whose majority says "unknown" or "not
-    a face" have no majority emotion.
-
-    Source: Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced
-    Label Distribution", section 3; the single votes and the half as in `ferplus.py` of
-    github.com/microsoft/FERPlus.
-    """
-    counted = np.where(votes > 1, votes, 0).astype(np.int64)
-    winner = counted.argmax(axis=1)
-    clear = 2 * counted.max(axis=1, initial=0) > counted.sum(axis=1)
-    return np.where(clear & (winner < _EMOTIONS), winner, NO_MAJORITY)
-
-
-def shares(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The voters' distribution over the eight emotions, (N, 8): every vote counts, rows sum to 1.
-
-    Votes for "unknown" and "not a face" are left out; a face with no other vote gets a row of zeros.
-    """
-    emotions = votes[:, :_EMOTIONS].astype(np.float64)
-    totals = emotions.sum(axis=1, keepdims=True)
-    scaled: NDArray[np.float64] = np.divide(emotions, totals, out=np.zeros_like(emotions), where=totals > 0)
-    return scaled
 
 
 def divergence(voters: NDArray[np.float64], probabilities: Floats) -> NDArray[np.float64]:
@@ -127,7 +99,7 @@ def score_votes(
     clear = truth != NO_MAJORITY
     if not clear.any():
         raise UsageError(f"none of the {len(votes)} faces has a majority emotion among its votes.")
-    truth, predicted, voters = truth[clear], probabilities[clear], shares(votes[clear])
+    truth, predicted, voters = truth[clear], probabilities[clear], vote_shares(votes[clear])
     counts = confusion(predicted, truth)
     kl = float(divergence(voters, predicted).mean())
     baseline, smoothing = smoothed_one_hot(predicted, voters)

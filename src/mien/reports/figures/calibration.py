@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.votes import vote_shares
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluation.calibration.conformal import prediction_set
 from mien.evaluation.calibration.temperature import Calibration, calibrate, halves
 from mien.evaluation.metrics.calibration import CoverageCurve, Reliability, reliability
-from mien.evaluation.metrics.votes import shares, voters_reliability
+from mien.evaluation.metrics.votes import voters_reliability
 from mien.evaluation.predictions import Predictions, align
 from mien.probabilities import tempered
 from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
@@ -69,7 +70,7 @@ def measure_trust(
     raw, truth, keys = tempered(p.probabilities[kept], 1 / held), p.truth[kept], p.faces.pixel_keys[kept]
     voters = None
     if p.labels == "ferplus" and p.faces.votes is not None:
-        eight = shares(p.faces.votes[kept]).astype(np.float64)
+        eight = vote_shares(p.faces.votes[kept]).astype(np.float64)
         voters = align(eight, FERPLUS, p.classes).astype(np.float64)
     half = halves(keys)
     try:

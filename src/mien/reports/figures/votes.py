@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.table import UNLABELLED, FaceTable
+from mien.data.votes import TOP_VOTES, top_votes
 from mien.emotions import FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.reports.figures.style import COLOURS, draw_faces, draw_matrix, quiet
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # 0 to log2(10) bits in steps of a quarter.
 _BINS = np.arange(0, 3.51, 0.25)
-_TOP_VOTES = 3
 _VERDICT_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
 
 
@@ -114,12 +114,6 @@ def most_disputed(table: FaceTable, most: int = 24) -> NDArray[np.intp]:
     return order[:most]
 
 
-def top_answers(votes: NDArray[np.uint8], most: int = _TOP_VOTES) -> str:
-    """The answers of one face with most votes, as ``"sad 4, fear 3, neutral 2"``."""
-    order = np.argsort(-votes.astype(int), kind="stable")[:most]
-    return ", ".join(f"{VOTES[i]} {votes[i]}" for i in order if votes[i])
-
-
 def draw_labels_and_votes(axes: Axes, matrix: LabelsAndVotes) -> None:
     """The matrix, a row a label."""
     rows = [f"{name} ({n:,})" for name, n in zip(matrix.labels, matrix.faces, strict=True)]
@@ -186,8 +180,8 @@ def draw_disputed(axes: Axes, table: FaceTable, places: NDArray[np.intp]) -> Non
     for place in places:
         label = int(table.labels[place])
         name = "no label" if label == UNLABELLED else table.classes[label]
-        captions.append(f"label: {name}\n" + top_answers(votes[place]).replace(", ", "\n"))
-    draw_faces(axes, table.pixels[places], captions, columns=min(8, len(places)), lines=1 + _TOP_VOTES)
+        captions.append(f"label: {name}\n" + top_votes(votes[place]).replace(", ", "\n"))
+    draw_faces(axes, table.pixels[places], captions, columns=min(8, len(places)), lines=1 + TOP_VOTES)
     axes.set_title("The faces on which people disagreed most")
 
 
