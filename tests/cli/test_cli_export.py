@@ -26,12 +26,11 @@ from mien.files import sha256_file
 from mien.models.card import read_card
 from mien.models.onnx import OnnxClassifier
 from mien.models.tta_classifier import Augmented
+from mien.runs.environment import describe
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, to_toml
 from mien.training.checkpoint import Checkpoint, write_checkpoint
-from mien.training.distributed import World
 from mien.training.network.model import build_network
-from mien.training.run_folder import describe
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -74,7 +73,10 @@ def _write_run(folder: Path) -> None:
     run.mkdir()
     table = load(folder / "fer2013.csv", votes=folder / "votes.csv")
     asked = {"data": str(folder / "fer2013.csv"), "votes": str(folder / "votes.csv")}
-    facts = {**describe(recipe, table, torch.device("cpu"), World().size), "asked": asked}
+    facts = {
+        **describe(recipe, table, device="cpu", threads=1, processes=1, torch_version="2.0"),
+        "options": asked,
+    }
     (run / "run.json").write_text(json.dumps(facts))
     (run / "recipe.toml").write_text(to_toml(recipe))
     epoch = asdict(Epoch(1, 48, 1e-3, 2.0, 0.2, 2.0, 0.2, None, 0.0, 1.0, 10.0, 5.0, True))

@@ -15,11 +15,12 @@ from mien.cli.app import app
 from mien.emotions import FER2013, VOTES
 from mien.models import registry as weights
 from mien.models.card import Head, read_card
-from mien.runs import scaling
-from mien.runs.scaling import BACKBONES, Backbone, Cost
+from mien.runs.scaling import BACKBONES, Backbone
 from mien.testing.fakes import write_band_model
+from mien.training.network import cost
+from mien.training.network.cost import Cost
 
-REAL_MEASURE = scaling.measure
+REAL_MEASURE = cost.measure
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(backbone: Backbone) -> Cost:
         return REAL_MEASURE(backbone) if backbone.name == "tf_efficientnet_lite0" else costs[backbone]
 
-    monkeypatch.setattr(scaling, "measure", measure)
+    monkeypatch.setattr(cost, "measure", measure)
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -103,7 +104,7 @@ def test_compound_scaling_is_explained_with_its_numbers(shipped: Path) -> None:
 def test_without_torch_the_shipped_models_are_listed_and_the_rest_explained(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scaling, "measure", REAL_MEASURE.__wrapped__)
+    monkeypatch.setattr(cost, "measure", REAL_MEASURE.__wrapped__)
     monkeypatch.setitem(sys.modules, "torch", None)
     text = " ".join(_models().stdout.split())
     assert weights.DEFAULT in text

@@ -24,9 +24,8 @@ from mien.errors import MissingExtra, RecipeError, ResumeError, SourceNotFound, 
 from mien.runs.history import Epoch
 from mien.runs.recipe import load_recipe, recipe_names
 from mien.training import api as start
-from mien.training.checkpoint import read_checkpoint
+from mien.training.checkpoint import BEST, read_checkpoint
 from mien.training.reporter import Progress
-from mien.training.run_folder import BEST
 
 Run = Callable[..., Result]
 
@@ -70,7 +69,7 @@ def test_quick_trains_on_synthetic_faces_on_a_fresh_machine(mien_train: Run, tmp
     assert "epoch   1/1  48 px  train" in result.stderr
     assert load_recipe(out / "recipe.toml").network.init == "package"
     assert (out / "batches.png").exists()
-    asked = json.loads((out / "run.json").read_text())["asked"]
+    asked = json.loads((out / "run.json").read_text())["options"]
     assert asked == {
         "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
     }  # fmt: skip

@@ -15,7 +15,7 @@ from mien.data.table import FaceTable
 from mien.exporting.onnx import Exported, export_run
 from mien.runs.recipe import from_dict
 from mien.training.distributed import World
-from mien.training.interrupt import Interrupt
+from mien.training.process import Interrupt
 from mien.training.trainer import Trainer
 
 

@@ -17,8 +17,8 @@ from mien.exporting.onnx import Exported, export_run
 from mien.files import sha256_file
 from mien.models.card import Framing, read_card
 from mien.models.onnx import OnnxClassifier
-from mien.runs.scaling import count_parameters
 from mien.training.classifier import TorchClassifier, load_run
+from mien.training.network.cost import count_parameters
 
 
 def test_the_exported_model_says_what_the_run_says(exported: Exported, run: Path, table: FaceTable) -> None:

@@ -14,8 +14,9 @@ from mien.reports.figures.style import new_figure
 from mien.reports.html import picture
 from mien.reports.network import Network, network_of_card, network_of_run, parts
 from mien.runs.recipe import Recipe, load_recipe, to_toml
-from mien.runs.scaling import BACKBONES, measure
+from mien.runs.scaling import BACKBONES
 from mien.testing.fakes import overhang
+from mien.training.network.cost import measure
 
 SCALED = [backbone for backbone in BACKBONES if backbone.family != "V2"]
 # Two heads, of 7 and 10 answers, each with its bias.

@@ -14,7 +14,7 @@ from mien.reports.figures.style import new_figure
 from mien.reports.figures.training import draw_gaps, draw_losses, running_median
 from mien.reports.numbers import plain
 from mien.reports.training import Learning, overview, parts, read_run, read_runs
-from mien.runs.sheet import SHEET, Sheet, read_sheet, write_sheet
+from mien.runs.preview import PREVIEW, Preview, read_preview, write_preview
 from mien.testing.fakes import overhang
 
 COLUMNS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,votes_loss,gap,seconds,best"
@@ -91,30 +91,30 @@ def test_a_running_median_is_that_of_its_window() -> None:
     assert running_median(np.array([4.0, 5]), 1).tolist() == [4, 5]
 
 
-def sheet(count: int = 5, columns: int = 3) -> Sheet:
+def preview(count: int = 5, columns: int = 3) -> Preview:
     generator = np.random.default_rng(0)
     before, after = generator.integers(0, 256, (2, count, 48, 48), dtype=np.uint8)
-    return Sheet(before, after, tuple(f"face {i}" for i in range(count)), columns)
+    return Preview(before, after, tuple(f"face {i}" for i in range(count)), columns)
 
 
 def test_a_sheet_of_augmented_faces_survives_the_disk(tmp_path: Path) -> None:
-    made = sheet()
-    write_sheet(made, tmp_path / SHEET)
-    read = read_sheet(tmp_path / SHEET)
+    made = preview()
+    write_preview(made, tmp_path / PREVIEW)
+    read = read_preview(tmp_path / PREVIEW)
     np.testing.assert_array_equal(read.before, made.before)
     np.testing.assert_array_equal(read.after, made.after)
     assert (read.captions, read.columns, read.rows) == (made.captions, 3, 2)
-    with Image.open(tmp_path / SHEET) as png:
+    with Image.open(tmp_path / PREVIEW) as png:
         assert png.size == (3 * 96, 4 * 96)
     Image.new("L", (9, 9)).save(tmp_path / "other.png")
-    with pytest.raises(DataError, match="no sheet"):
-        read_sheet(tmp_path / "other.png")
+    with pytest.raises(DataError, match="no preview"):
+        read_preview(tmp_path / "other.png")
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_every_part_is_drawn_without_clipping_and_told_in_numbers(tmp_path: Path, count: int) -> None:
     folders = [write_run(tmp_path / f"run number {i}", 4 - 3 * i) for i in range(count)]
-    write_sheet(sheet(), folders[0] / SHEET)
+    write_preview(preview(), folders[0] / PREVIEW)
     found = list(parts(read_runs(folders)))
     names = [part.name for part in found]
     assert len(set(names)) == len(names)

@@ -29,7 +29,7 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         return st.integers(int(least or 0), int(most or 0))
     if key.kind is float:
         return st.floats(least, most, allow_subnormal=False)
-    if key.path == "data.framing":
+    if key.path == "data.binary":
         return st.sampled_from(["", "negative", *FER2013])
     if key.kind is str:
         return TEXT

@@ -19,13 +19,12 @@ import torch
 from mien.data import load
 from mien.evaluation.metrics.classification import accuracy, confusion
 from mien.models.tta_classifier import Augmented
+from mien.runs.environment import describe
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, load_recipe, to_toml
 from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mien.training.classifier import TorchClassifier
-from mien.training.distributed import World
 from mien.training.network.model import build_network
-from mien.training.run_folder import describe
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -77,7 +76,7 @@ def _fill(folder: Path, seed: int) -> None:
     facts = {"epoch": row, "size": 48, "heads": ("fer2013", "votes"), "ema": False}
     write_checkpoint(folder / "best.safetensors", Checkpoint(network.state_dict(), facts))
     (folder / "recipe.toml").write_text(to_toml(recipe))
-    described = describe(recipe, table, torch.device("cpu"), World().size)
+    described = describe(recipe, table, device="cpu", threads=1, processes=1, torch_version="2.0")
     (folder / "run.json").write_text(json.dumps(described))
     (folder / "summary.json").write_text(json.dumps({"seconds": 12.0}))
     for name in ("metrics.csv", "summary.txt"):

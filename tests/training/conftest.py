@@ -16,10 +16,9 @@ from mien.data.table import FaceTable
 from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, from_dict, to_toml
 from mien.training.distributed import World
-from mien.training.interrupt import Interrupt
-from mien.training.process import settings_put_back
+from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import Progress
-from mien.training.trainer import Result, Trainer
+from mien.training.trainer import Trainer, TrainResult
 
 # The smallest EfficientNet in timm: 0.8 million parameters without its classifier.
 TINY = {
@@ -47,7 +46,7 @@ def one_thread() -> Iterator[None]:
     A module's, not the session's, and put back: the processor's setting is the whole process's, and
     hypothesis, in another folder's tests, refuses to draw floats where there are no subnormal ones.
     """
-    with settings_put_back():
+    with settings_restored():
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         yield
@@ -99,7 +98,7 @@ def tiny() -> Callable[..., Recipe]:
 
 
 @pytest.fixture
-def train(few_faces: FaceTable) -> Callable[..., tuple[Result, Trainer]]:
+def train(few_faces: FaceTable) -> Callable[..., tuple[TrainResult, Trainer]]:
     """Trains a recipe on the few faces in a folder."""
 
     def run(
@@ -109,7 +108,7 @@ def train(few_faces: FaceTable) -> Callable[..., tuple[Result, Trainer]]:
         *,
         resume: bool = False,
         faces: FaceTable = few_faces,
-    ) -> tuple[Result, Trainer]:
+    ) -> tuple[TrainResult, Trainer]:
         trainer = Trainer(
             recipe,
             faces,
@@ -131,7 +130,7 @@ def _whole_runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def whole(
-    train: Callable[..., tuple[Result, Trainer]],
+    train: Callable[..., tuple[TrainResult, Trainer]],
     _whole_runs: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Recipe], Path]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomAffine, RandomCrop
 from torchvision.transforms import functional as TF
 
-from mien.runs.recipe import Augment
+from mien.runs.recipe import AugmentRecipe
 from mien.training.data.augment import (
     Draw,
     apply,
@@ -25,7 +25,7 @@ from mien.training.data.augment import (
     resample,
 )
 
-REPORT = Augment()
+REPORT = AugmentRecipe()
 N, S = 64, 48
 
 
@@ -58,7 +58,7 @@ def still(n: int = N, crop: int = 0) -> Draw:
     )
 
 
-def drawn(spec: Augment, seed: int = 0) -> Draw:
+def drawn(spec: AugmentRecipe, seed: int = 0) -> Draw:
     return draw(spec, N, S, torch.Generator().manual_seed(seed))
 
 
@@ -66,7 +66,7 @@ def drawn(spec: Augment, seed: int = 0) -> Draw:
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
 @pytest.mark.parametrize("padding", [0, 2])
 def test_nothing_asked_for_changes_nothing(x: Tensor, fill: str, interpolation: str, padding: int) -> None:
-    spec = Augment(crop_padding=padding, fill=fill, interpolation=interpolation)  # type: ignore[arg-type]
+    spec = AugmentRecipe(crop_padding=padding, fill=fill, interpolation=interpolation)  # type: ignore[arg-type]
     torch.testing.assert_close(resample(x, still(crop=padding), spec), x, atol=2e-5, rtol=0)
 
 
@@ -204,7 +204,7 @@ def test_half_of_the_faces_are_blurred(noise: Tensor) -> None:
 
 def test_small_faces_can_be_blurred_as_much_as_a_recipe_allows() -> None:
     faces = torch.randint(0, 256, (8, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(4))
-    spec = Augment(blur=8.0)
+    spec = AugmentRecipe(blur=8.0)
     assert augment(faces, spec, torch.Generator().manual_seed(0)).shape == (8, 1, 16, 16)
 
 

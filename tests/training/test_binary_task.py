@@ -15,7 +15,7 @@ from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import DataError, RecipeError
-from mien.runs.recipe import Data, Recipe, from_dict
+from mien.runs.recipe import DataRecipe, Recipe, from_dict
 from mien.training.classifier import TorchClassifier, load_run
 from mien.training.data.splits import rows_of
 from mien.training.data.targets import heads_of, targets_of
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def test_one_emotion_against_the_rest_is_a_head_of_two(few_faces: FaceTable) -> None:
-    spec = Data(framing="joy")
+    spec = DataRecipe(framing="joy")
     assert heads_of(few_faces, spec) == ("happy",)
     assert head_labels("happy") == ("not happy", "happy")
     (target,) = targets_of(few_faces, ("happy",), CPU).values()
@@ -35,7 +35,7 @@ def test_one_emotion_against_the_rest_is_a_head_of_two(few_faces: FaceTable) -> 
 
 def test_negative_against_positive_leaves_out_what_is_neither(few_faces: FaceTable) -> None:
     notes: list[str] = []
-    train, validation = rows_of(few_faces, Data(framing="negative"), notes.append)
+    train, validation = rows_of(few_faces, DataRecipe(framing="negative"), notes.append)
     names = {FER2013[label] for part in (train, validation) for label in part.labels}
     assert names <= {"angry", "disgust", "fear", "sad", "happy"}
     neither = np.isin(
@@ -51,17 +51,17 @@ def test_negative_against_positive_leaves_out_what_is_neither(few_faces: FaceTab
 
 def test_a_question_that_the_faces_cannot_answer_is_refused(few_faces: FaceTable) -> None:
     with pytest.raises(DataError, match="no face to learn from is contempt"):
-        rows_of(few_faces, Data(framing="contempt"), lambda text: None)
+        rows_of(few_faces, DataRecipe(framing="contempt"), lambda text: None)
     with pytest.raises(RecipeError, match=r"data\.framing: there is no framing 'bored'"):
-        from_dict({"data": {"framing": "bored"}})
+        from_dict({"data": {"binary": "bored"}})
 
 
 def test_a_framed_run_is_trained_and_answers_its_question(
     tiny: Callable[..., Recipe], train: Callable[..., object], tmp_path: Path, few_faces: FaceTable
 ) -> None:
     """Mixed batches and all: what is measured is the accuracy of two answers, and so is what can be asked."""
-    result, trainer = train(tiny(data={"framing": "happy"}, schedule={"epochs": 1}), tmp_path)  # type: ignore[misc]
-    assert trainer.feed.heads == ("happy",)
+    result, trainer = train(tiny(data={"binary": "happy"}, schedule={"epochs": 1}), tmp_path)  # type: ignore[misc]
+    assert trainer.loader.heads == ("happy",)
     classifier = TorchClassifier(tmp_path, head="happy")
     assert classifier.labels == binary_task("happy").classes
     held = few_faces.split("PublicTest")
@@ -79,7 +79,7 @@ def test_a_framed_run_begins_from_one_that_knows_all_emotions(
 ) -> None:
     first = whole(tiny(schedule={"epochs": 1}))
     recipe = tiny(
-        data={"framing": "negative"},
+        data={"binary": "negative"},
         schedule={"epochs": 1},
         network={"init": str(first)},
         optimizer={"lr": 0.0},
@@ -95,4 +95,4 @@ def test_all_faces_on_one_side_are_refused() -> None:
     only = table.take(table.labels == FER2013.index("happy"))
     only = replace(only, splits=np.array(["Training"] * len(only)))
     with pytest.raises(DataError, match="no face to learn from is not happy"):
-        rows_of(only, Data(framing="happy", validation="Training"), lambda text: None)
+        rows_of(only, DataRecipe(framing="happy", validation="Training"), lambda text: None)

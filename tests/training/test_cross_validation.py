@@ -18,11 +18,10 @@ from mien.data.folders.subjects import subjects_of
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, RecipeError, ResumeError, UsageError
-from mien.runs.recipe import Data, Recipe, from_dict, load_recipe, to_toml
+from mien.runs.recipe import DataRecipe, Recipe, from_dict, load_recipe, to_toml
 from mien.training import api as start
-from mien.training import cross_validation as rounds
-from mien.training.data.folds import fold_numbers, fold_of
-from mien.training.data.splits import rows_of
+from mien.training import cross_validation
+from mien.training.data.splits import fold_numbers, fold_of, rows_of
 
 # As CK+'s folders are called in the release of cropped faces.
 FOLDERS = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral")
@@ -52,7 +51,7 @@ def table(ck: Path) -> FaceTable:
     return load(ck)
 
 
-SPEC = Data(folds=4)
+SPEC = DataRecipe(folds=4)
 
 
 def test_no_person_is_both_learned_from_and_measured_on(table: FaceTable) -> None:
@@ -75,7 +74,7 @@ def test_the_folds_are_the_same_in_whatever_order_the_faces_come(table: FaceTabl
 
 def test_too_few_people_or_names_without_people_are_refused(table: FaceTable) -> None:
     with pytest.raises(DataError, match="12 subjects, too few for 13 folds"):
-        fold_numbers(table, Data(folds=13))
+        fold_numbers(table, DataRecipe(folds=13))
     with pytest.raises(DataError, match="no names of files"):
         fold_of(faces(20), SPEC)
 
@@ -85,13 +84,13 @@ def test_a_held_out_fold_takes_the_place_of_the_validation_split(table: FaceTabl
     train, validation = rows_of(table, replace(SPEC, fold=2), notes.append)
     assert (len(train), len(validation)) == tuple(map(len, fold_of(table, replace(SPEC, fold=2))))
     assert notes == [
-        f"fold 2 of 4: {len(train)} faces to learn from, and {len(validation)} of other people held out."
+        f"fold 2 of 4: {len(train)} faces to train on, and {len(validation)} of other people held out."
     ]
 
 
 def test_without_folds_a_folder_without_splits_says_that_there_are_some(table: FaceTable) -> None:
     with pytest.raises(DataError, match=r"no split .Training.*--folds 5"):
-        rows_of(table, Data(), lambda text: None)
+        rows_of(table, DataRecipe(), lambda text: None)
 
 
 @pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 3, "fold": 4}])
@@ -117,37 +116,37 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_a_fold_and_their_mean_and_spread(ck: Path, plan: Path, tmp_path: Path, recorder) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
     asked = {"data": str(ck), "recipe": plan, "changes": (), "out": out, "threads": 1, "device": "cpu"}
-    folded = rounds.start_folds(**asked, reporter=recorder)
+    result = cross_validation.cross_validate(**asked, reporter=recorder)
     last, best = [], []
-    for number, each in enumerate(folded.folds, 1):
+    for number, each in enumerate(result.folds, 1):
         with (out / f"fold-{number}" / "metrics.csv").open() as file:
             accuracies = [float(row["validation_accuracy"]) for row in csv.DictReader(file)]
         last.append(accuracies[-1])
         best.append(max(accuracies))
         assert load_recipe(out / f"fold-{number}" / "recipe.toml").data.fold == each.fold == number
         assert f"on fold {number} of 2 (n = {each.faces}" in recorder.summaries[number - 1]
-    assert folded.mean == pytest.approx(statistics.fmean(last))
-    assert folded.sd == pytest.approx(statistics.stdev(last))
-    assert folded.best_mean == pytest.approx(statistics.fmean(best))
-    right = [a * each.faces for a, each in zip(last, folded.folds, strict=True)]
-    assert folded.pooled == pytest.approx(sum(right) / 72)
-    assert (folded.subjects, folded.faces) == (12, 72)
-    assert json.loads((out / "folds.json").read_text())["mean"] == folded.mean
-    assert recorder.summaries[-1] == folded.summary
-    assert "2 folds, 12 subjects, 72 faces" in folded.summary
+    assert result.mean == pytest.approx(statistics.fmean(last))
+    assert result.sd == pytest.approx(statistics.stdev(last))
+    assert result.best_mean == pytest.approx(statistics.fmean(best))
+    right = [a * each.faces for a, each in zip(last, result.folds, strict=True)]
+    assert result.pooled == pytest.approx(sum(right) / 72)
+    assert (result.subjects, result.faces) == (12, 72)
+    assert json.loads((out / "folds.json").read_text())["mean"] == result.mean
+    assert recorder.summaries[-1] == result.summary
+    assert "2 folds, 12 subjects, 72 faces" in result.summary
 
     # Going on trains nothing again; starting anew in the same folder is refused.
     before = (out / "fold-1" / "last.safetensors").stat().st_mtime_ns
-    assert rounds.resume_folds(out, reporter=recorder) == folded
+    assert cross_validation.resume_cross_validation(out, reporter=recorder) == result
     assert (out / "fold-1" / "last.safetensors").stat().st_mtime_ns == before
     with pytest.raises(UsageError, match="--resume"):
-        rounds.start_folds(**asked, reporter=recorder)
+        cross_validation.cross_validate(**asked, reporter=recorder)
 
 
 def test_nothing_is_trained_where_the_people_are_not_told(plan: Path, tmp_path: Path, recorder) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
     with pytest.raises(DataError, match="subject-independent"):
-        rounds.start_folds(data="synthetic", recipe=plan, changes=(), out=out, reporter=recorder)
+        cross_validation.cross_validate(data="synthetic", recipe=plan, changes=(), out=out, reporter=recorder)
     assert not out.exists()
     with pytest.raises(ResumeError, match="no folds"):
-        rounds.resume_folds(tmp_path, reporter=recorder)
+        cross_validation.resume_cross_validation(tmp_path, reporter=recorder)

@@ -14,10 +14,10 @@ import torch
 from mien.data.table import FaceTable
 from mien.errors import ModelError, RecipeError, UnknownModel
 from mien.models.tta import Views
-from mien.runs.recipe import Distil, Recipe
+from mien.runs.recipe import DistilRecipe, Recipe
 from mien.training.classifier import load_run
 from mien.training.data.distillation import Teachers
-from mien.training.data.loader import Feed
+from mien.training.data.loader import BatchLoader
 from mien.training.data.targets import targets_of
 from mien.training.distributed import World
 from mien.training.validation import as_input
@@ -33,7 +33,7 @@ def runs(whole: Callable[[Recipe], Path], tiny: Callable[..., Recipe]) -> list[P
 
 
 def teachers(runs: list[Path], **changes: Any) -> Teachers:
-    return Teachers(Distil(teachers=tuple(map(str, runs)), **changes), BOTH, CPU)
+    return Teachers(DistilRecipe(teachers=tuple(map(str, runs)), **changes), BOTH, CPU)
 
 
 def test_teachers_answer_with_the_mean_of_their_probabilities(runs: list[Path], few_faces: FaceTable) -> None:
@@ -41,22 +41,22 @@ def test_teachers_answer_with_the_mean_of_their_probabilities(runs: list[Path], 
     with torch.no_grad():
         each = [load_run(run).network(pixels)["votes"].softmax(1) for run in runs]
     assert not torch.allclose(each[0], each[1])
-    torch.testing.assert_close(teachers(runs).answers(pixels)["votes"], (each[0] + each[1]) / 2)
+    torch.testing.assert_close(teachers(runs).predict(pixels)["votes"], (each[0] + each[1]) / 2)
 
 
 def test_a_higher_temperature_makes_softer_answers(runs: list[Path], few_faces: FaceTable) -> None:
     pixels = as_input(torch.from_numpy(few_faces.pixels[:8].copy()))
-    sharp, soft = (teachers(runs[:1], temperature=t).answers(pixels)["fer2013"] for t in (0.5, 4.0))
+    sharp, soft = (teachers(runs[:1], temperature=t).predict(pixels)["fer2013"] for t in (0.5, 4.0))
     assert (soft.amax(1) < sharp.amax(1)).all()
 
 
-@pytest.mark.parametrize("views", ["once", "crops"])
-def test_asked_at_leisure_a_mirrored_face_gets_the_same_answer(
-    runs: list[Path], few_faces: FaceTable, views: str
+@pytest.mark.parametrize("source", ["faces", "crops"])
+def test_teacher_at_leisure_a_mirrored_face_gets_the_same_answer(
+    runs: list[Path], few_faces: FaceTable, source: str
 ) -> None:
     faces = torch.from_numpy(few_faces.pixels[:5].copy())
-    asked = teachers(runs, views=views)
-    plain, mirrored = (asked.at_leisure(x, batch=2)["fer2013"] for x in (faces, faces.flip(-1)))
+    teacher = teachers(runs, input=source)
+    plain, mirrored = (teacher.predict_faces(x, batch=2)["fer2013"] for x in (faces, faces.flip(-1)))
     torch.testing.assert_close(plain, mirrored)
     assert plain.shape == (5, 7)
 
@@ -64,41 +64,41 @@ def test_asked_at_leisure_a_mirrored_face_gets_the_same_answer(
 def test_the_crops_are_those_of_test_time_augmentation(
     runs: list[Path], few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked by what depends on the very pixels; networks of a few steps hardly do."""
+    """TrainOptions by what depends on the very pixels; networks of a few steps hardly do."""
     faces = few_faces.pixels[:5]
-    asked = teachers(runs, views="crops")
-    monkeypatch.setattr(asked, "answers", lambda pixels: dict.fromkeys(BOTH, pixels[:, 0, 0]))
+    teacher = teachers(runs, input="crops")
+    monkeypatch.setattr(teacher, "predict", lambda pixels: dict.fromkeys(BOTH, pixels[:, 0, 0]))
     expected = torch.from_numpy(np.mean([view[:, 0] / np.float32(255) for view in Views().of(faces)], axis=0))
-    found = asked.at_leisure(torch.from_numpy(faces.copy()), batch=2)["votes"]
+    found = teacher.predict_faces(torch.from_numpy(faces.copy()), batch=2)["votes"]
     torch.testing.assert_close(found, expected)
 
 
 def test_targets_are_blended_and_faces_without_votes_take_the_answer() -> None:
-    blend = Teachers(Distil(weight=0.25), BOTH, CPU).blend
+    blend = Teachers(DistilRecipe(weight=0.25), BOTH, CPU).blend
     target = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     answer = torch.tensor([[0.6, 0.4], [0.2, 0.8]])
     blended = blend({"votes": target}, {"votes": answer})["votes"]
     torch.testing.assert_close(blended, torch.tensor([[0.9, 0.1], [0.2, 0.8]]))
 
 
-@pytest.mark.parametrize("views", ["same", "once", "crops"])
+@pytest.mark.parametrize("source", ["batch", "faces", "crops"])
 def test_batches_hold_blended_targets_and_the_labels_as_they_are(
-    runs: list[Path], tiny: Callable[..., Recipe], few_faces: FaceTable, views: str
+    runs: list[Path], tiny: Callable[..., Recipe], few_faces: FaceTable, source: str
 ) -> None:
     plain = replace(
         tiny(augment={"mixup": 0.0, "cutmix": 0.0}),
-        distil=Distil(teachers=(str(runs[0]),), weight=0.5, views=views),  # type: ignore[arg-type]
+        distil=DistilRecipe(teachers=(str(runs[0]),), weight=0.5, input=source),  # type: ignore[arg-type]
     )
-    feed = Feed(plain, few_faces, device=CPU, world=World(), note=lambda text: None)
-    order = feed.order(0)
-    batch = feed.batch_at(order, 0, 1)
+    loader = BatchLoader(plain, few_faces, device=CPU, world=World(), note=lambda text: None)
+    order = loader.order(0)
+    batch = loader.batch_at(order, 0, 1)
     train = few_faces.split("Training")
     index = order[8:16]
     truth = {name: target[index] for name, target in targets_of(train, BOTH, CPU).items()}
     assert torch.equal(batch.labels, truth["fer2013"])
     faces = torch.from_numpy(train.pixels.copy())[index]
-    asked = teachers(runs[:1], views=views)
-    answer = asked.answers(batch.pixels) if views == "same" else asked.at_leisure(faces)
+    teacher = teachers(runs[:1], input=source)
+    answer = teacher.predict(batch.pixels) if source == "batch" else teacher.predict_faces(faces)
     for name in BOTH:
         torch.testing.assert_close(batch.targets[name], (truth[name] + answer[name]) / 2)
 

@@ -17,11 +17,10 @@ from torch import nn
 
 from mien.data.table import FaceTable
 from mien.runs.recipe import Recipe, load_recipe, to_toml
-from mien.training.checkpoint import read_checkpoint
+from mien.training.checkpoint import BEST, LAST, read_checkpoint
 from mien.training.data.loader import Batch
 from mien.training.distributed import World, world_of
 from mien.training.learner import Learner
-from mien.training.run_folder import BEST, LAST
 
 # Runs in each process: `mien train` itself, whose last weights are kept; and before it, in the same world,
 # two updates on half of a batch, normalised by running statistics, so that two halves must give what the

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mien.data.synthetic.faces import faces
 from mien.errors import CardError, UsageError
-from mien.runs.recipe import Network
+from mien.runs.recipe import NetworkRecipe
 from mien.training.gradcam import GradCam, layers_of
 from mien.training.network.model import ExpressionNet, build_network
 from mien.training.validation import as_input
@@ -21,7 +21,7 @@ TARGETS = np.array([0, 1, 2, 3, 4, 5, 6])
 @pytest.fixture(scope="module")
 def network() -> ExpressionNet:
     """Random weights, but running statistics of real inputs, so that maps are not all alike."""
-    spec = Network(backbone="tinynet_e", init="random", size=64)
+    spec = NetworkRecipe(backbone="tinynet_e", init="random", size=64)
     network = build_network(spec, ("fer2013", "votes"), seed=5)
     network.train()
     for _ in range(30):

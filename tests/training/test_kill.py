@@ -20,8 +20,7 @@ from mien.data.table import FaceTable
 from mien.errors import TrainError
 from mien.runs.recipe import Recipe, to_toml
 from mien.training import api as start
-from mien.training.checkpoint import read_checkpoint
-from mien.training.run_folder import BEST, LAST
+from mien.training.checkpoint import BEST, LAST, read_checkpoint
 
 # Long enough for a process to import torch on a busy machine.
 PATIENCE_S = 240

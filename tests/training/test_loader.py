@@ -12,8 +12,8 @@ import torch
 from mien.data.synthetic.faces import faces
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import DataError, TrainError
-from mien.runs.recipe import Data, Recipe
-from mien.training.data.loader import Feed, on_one_thread, seed_of
+from mien.runs.recipe import DataRecipe, Recipe
+from mien.training.data.loader import BatchLoader, on_one_thread, seed_of
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.distributed import World
 
@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 
 def feed(
     recipe: Recipe, table: FaceTable, world: World | None = None, notes: list[str] | None = None
-) -> Feed:
+) -> BatchLoader:
     note = ([] if notes is None else notes).append
-    return Feed(recipe, table, device=CPU, world=world or World(), note=note)
+    return BatchLoader(recipe, table, device=CPU, world=world or World(), note=note)
 
 
 def test_each_epoch_shows_each_face_once_in_an_order_of_its_own(
@@ -102,7 +102,7 @@ def test_processes_augment_differently(tiny: Callable[..., Recipe], few_faces: F
 
 
 def test_mixing_ends_with_the_last_epochs(tiny: Callable[..., Recipe], few_faces: FaceTable) -> None:
-    one = feed(tiny(schedule={"epochs": 3}, augment={"mix_off_epochs": 1}), few_faces)
+    one = feed(tiny(schedule={"epochs": 3}, augment={"mixup_off_epochs": 1}), few_faces)
     pure = [bool((one.batch_at(one.order(e), e, 0).targets["fer2013"].amax(1) == 1).all()) for e in range(3)]
     assert pure == [False, False, True]
 
@@ -131,7 +131,7 @@ def test_faces_without_a_label_are_left_out_and_counted(few_faces: FaceTable) ->
     labels = few_faces.labels.copy()
     labels[:5] = UNLABELLED
     notes: list[str] = []
-    train, validation = rows_of(replace(few_faces, labels=labels), Data(), notes.append)
+    train, validation = rows_of(replace(few_faces, labels=labels), DataRecipe(), notes.append)
     assert (len(train), len(validation)) == (27, 12)
     assert notes == ["5 faces of Training have no label and are left out."]
 
@@ -140,7 +140,7 @@ def test_duplicates_of_another_split_are_left_out_and_counted(few_faces: FaceTab
     pixels = few_faces.pixels.copy()
     pixels[[3, 9]] = pixels[35]  # row 35 is of PublicTest
     notes: list[str] = []
-    spec = Data(without_duplicates_of=("PublicTest", "PrivateTest", "NoSuchSplit"))
+    spec = DataRecipe(without_duplicates_of=("PublicTest", "PrivateTest", "NoSuchSplit"))
     train, _ = rows_of(replace(few_faces, pixels=pixels), spec, notes.append)
     assert len(train) == 30
     assert not {3, 9} & set(train.rows.tolist())
@@ -149,18 +149,18 @@ def test_duplicates_of_another_split_are_left_out_and_counted(few_faces: FaceTab
 
 def test_a_missing_split_names_those_there_are_and_the_key(few_faces: FaceTable) -> None:
     with pytest.raises(DataError, match=r"no split 'test'; it has: Training \(32\).*--set data\.train=NAME"):
-        rows_of(few_faces, Data(validation="test"), pytest.fail)
+        rows_of(few_faces, DataRecipe(validation="test"), pytest.fail)
 
 
 def test_a_split_without_any_label_is_refused(few_faces: FaceTable) -> None:
     blank = replace(few_faces, labels=np.full(len(few_faces), UNLABELLED))
     with pytest.raises(DataError, match="no face of Training has a label"):
-        rows_of(blank, Data(), pytest.fail)
+        rows_of(blank, DataRecipe(), pytest.fail)
 
 
 def test_faces_that_are_not_square_are_refused(few_faces: FaceTable) -> None:
     with pytest.raises(DataError, match="48 x 40 pixels, and training needs them square"):
-        rows_of(replace(few_faces, pixels=few_faces.pixels[:, :40].copy()), Data(), pytest.fail)
+        rows_of(replace(few_faces, pixels=few_faces.pixels[:, :40].copy()), DataRecipe(), pytest.fail)
 
 
 def test_a_process_gets_its_part_of_a_batch_and_two_faces_at_least() -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mien.runs.recipe import Augment
-from mien.training.data.mixup import mix
+from mien.runs.recipe import AugmentRecipe
+from mien.training.data.mixup import mixup
 
 N, S = 12, 16
 
@@ -31,7 +31,7 @@ def targets() -> dict[str, Tensor]:
 def test_cutmixs_targets_have_the_shares_of_the_area(
     faces: Tensor, targets: dict[str, Tensor], seed: int
 ) -> None:
-    mixed, answers = mix(faces, targets, Augment(cutmix=1.0), np.random.default_rng(seed))
+    mixed, answers = mixup(faces, targets, AugmentRecipe(cutmix=1.0), np.random.default_rng(seed))
     for i in range(N):
         owner = (mixed[i] * N).round().long().flatten()
         area = torch.bincount(owner, minlength=N) / S**2
@@ -42,7 +42,7 @@ def test_cutmixs_targets_have_the_shares_of_the_area(
 def test_mixups_targets_have_the_shares_of_the_pixels(
     faces: Tensor, targets: dict[str, Tensor], seed: int
 ) -> None:
-    mixed, answers = mix(faces, targets, Augment(mixup=0.4), np.random.default_rng(seed))
+    mixed, answers = mixup(faces, targets, AugmentRecipe(mixup=0.4), np.random.default_rng(seed))
     expected = answers["fer2013"] @ faces[:, 0, 0, 0]  # the shares' own blend of the grays
     torch.testing.assert_close(mixed[:, 0, 0, 0], expected)
     assert torch.equal(mixed.amin((1, 2, 3)), mixed.amax((1, 2, 3)))
@@ -50,23 +50,23 @@ def test_mixups_targets_have_the_shares_of_the_pixels(
 
 
 def test_all_heads_are_mixed_in_the_same_shares(faces: Tensor, targets: dict[str, Tensor]) -> None:
-    _, answers = mix(faces, targets, Augment(mixup=1.0), np.random.default_rng(3))
+    _, answers = mixup(faces, targets, AugmentRecipe(mixup=1.0), np.random.default_rng(3))
     # Row i of the labels says how much of each face is in face i.
     torch.testing.assert_close(answers["votes"], answers["fer2013"] @ targets["votes"])
 
 
 def test_nothing_is_mixed_where_both_are_off(faces: Tensor, targets: dict[str, Tensor]) -> None:
-    mixed, answers = mix(faces, targets, Augment(), np.random.default_rng(0))
+    mixed, answers = mixup(faces, targets, AugmentRecipe(), np.random.default_rng(0))
     assert mixed is faces
     assert answers is targets
 
 
 def test_with_both_on_each_gets_about_half_of_the_batches(faces: Tensor, targets: dict[str, Tensor]) -> None:
     generator = np.random.default_rng(0)
-    spec = Augment(mixup=1.0, cutmix=1.0)
+    spec = AugmentRecipe(mixup=1.0, cutmix=1.0)
     flat = 0
     for _ in range(400):
-        mixed, _ = mix(faces, targets, spec, generator)
+        mixed, _ = mixup(faces, targets, spec, generator)
         flat += int(torch.equal(mixed.amin((1, 2, 3)), mixed.amax((1, 2, 3))))
     # A cutmix whose box is empty is flat too, so a little over a half.
     assert 160 < flat < 260
@@ -77,7 +77,7 @@ def test_the_share_is_betas(faces: Tensor, targets: dict[str, Tensor]) -> None:
     generator = np.random.default_rng(0)
     shares = []
     for _ in range(1500):
-        _, answers = mix(faces, targets, Augment(mixup=0.5), generator)
+        _, answers = mixup(faces, targets, AugmentRecipe(mixup=0.5), generator)
         own = answers["fer2013"].diagonal()
         shares.append(own[own < 1][0].item() if (own < 1).any() else 1.0)
     assert np.mean(shares) == pytest.approx(0.5, abs=0.03)
@@ -86,6 +86,6 @@ def test_the_share_is_betas(faces: Tensor, targets: dict[str, Tensor]) -> None:
 
 def test_the_batch_given_stays_as_it_is(faces: Tensor, targets: dict[str, Tensor]) -> None:
     before = faces.clone()
-    mix(faces, targets, Augment(cutmix=1.0), np.random.default_rng(0))
+    mixup(faces, targets, AugmentRecipe(cutmix=1.0), np.random.default_rng(0))
     assert torch.equal(faces, before)
     assert torch.equal(targets["fer2013"], torch.eye(N))

@@ -16,13 +16,12 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from mien.errors import ModelError, RecipeError
-from mien.runs.recipe import Network
-from mien.training.checkpoint import Checkpoint, write_checkpoint
+from mien.runs.recipe import NetworkRecipe
+from mien.training.checkpoint import BEST, Checkpoint, write_checkpoint
 from mien.training.network.model import ExpressionNet, StaticSameConv2d, build_network
-from mien.training.run_folder import BEST
 
-TINY = Network(backbone="tinynet_e", init="random", size=32)
-LITE = Network(backbone="tf_efficientnet_lite0", init="random", size=48)
+TINY = NetworkRecipe(backbone="tinynet_e", init="random", size=32)
+LITE = NetworkRecipe(backbone="tf_efficientnet_lite0", init="random", size=48)
 BOTH = ("fer2013", "votes")
 
 
@@ -281,8 +280,8 @@ def test_a_backbone_of_another_family_is_refused() -> None:
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_b0", "tf_efficientnet_lite0"])
 def test_at_multipliers_of_one_a_scaled_network_is_timms_own(backbone: str) -> None:
     """Only nearly one, so that it goes the scaled way."""
-    nearly = build_network(Network(backbone=backbone, init="random", width=1.0 + 1e-9), BOTH, seed=0)
-    timms = build_network(Network(backbone=backbone, init="random"), BOTH, seed=0)
+    nearly = build_network(NetworkRecipe(backbone=backbone, init="random", width=1.0 + 1e-9), BOTH, seed=0)
+    timms = build_network(NetworkRecipe(backbone=backbone, init="random"), BOTH, seed=0)
     for (name, ours), (same, theirs) in zip(
         nearly.state_dict().items(), timms.state_dict().items(), strict=True
     ):

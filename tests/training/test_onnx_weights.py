@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mien.errors import ModelError
 from mien.exporting.graph import write_onnx
-from mien.runs.recipe import Network
+from mien.runs.recipe import NetworkRecipe
 from mien.training.network.model import ExpressionNet, build_network
 from mien.training.network.onnx_weights import settle
 
@@ -24,9 +24,9 @@ BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_b0")
 @pytest.fixture(scope="module", params=BACKBONES)
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Network, Path]:
+) -> tuple[NetworkRecipe, Path]:
     """A network with statistics of its own, as a file."""
-    spec = Network(backbone=request.param, init="random", size=48, width=0.25, depth=0.3)
+    spec = NetworkRecipe(backbone=request.param, init="random", size=48, width=0.25, depth=0.3)
     network = build_network(spec, HEADS, seed=5)
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
@@ -45,10 +45,10 @@ def faces(n: int) -> Tensor:
     return torch.rand(n, 1, 48, 48, generator=torch.Generator().manual_seed(2))
 
 
-def begun_with(exported: tuple[Network, Path]) -> ExpressionNet:
+def begun_with(exported: tuple[NetworkRecipe, Path]) -> ExpressionNet:
     spec, path = exported
     fields = {name: getattr(spec, name) for name in ("backbone", "size", "width", "depth")}
-    return build_network(Network(init=str(path), drop_rate=0.0, **fields), HEADS, seed=9).eval()
+    return build_network(NetworkRecipe(init=str(path), drop_rate=0.0, **fields), HEADS, seed=9).eval()
 
 
 def answers(path: Path, n: int) -> list[np.ndarray]:
@@ -62,13 +62,13 @@ def asked(network: ExpressionNet, n: int) -> list[np.ndarray]:
         return [logits.numpy() for logits in network(pixels).values()]
 
 
-def test_a_network_of_exported_weights_answers_as_the_file(exported: tuple[Network, Path]) -> None:
+def test_a_network_of_exported_weights_answers_as_the_file(exported: tuple[NetworkRecipe, Path]) -> None:
     for ours, theirs in zip(asked(begun_with(exported), 7), answers(exported[1], 7), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
 def test_settled_it_answers_the_same_by_its_own_statistics_and_by_the_batchs(
-    exported: tuple[Network, Path],
+    exported: tuple[NetworkRecipe, Path],
 ) -> None:
     network = begun_with(exported)
     settle(network, (faces(16) * 255).round() / 255)
@@ -79,7 +79,7 @@ def test_settled_it_answers_the_same_by_its_own_statistics_and_by_the_batchs(
         np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
-def test_settled_filters_put_out_a_variance_of_one(exported: tuple[Network, Path]) -> None:
+def test_settled_filters_put_out_a_variance_of_one(exported: tuple[NetworkRecipe, Path]) -> None:
     """So that what was folded in does not decide how fast a filter learns."""
     network = begun_with(exported)
     settle(network, faces(16))
@@ -94,11 +94,11 @@ def test_a_file_without_miens_names_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "other.onnx"
     broken.write_bytes(b"no graph")
     with pytest.raises(ModelError, match="other"):
-        build_network(Network(backbone="tf_efficientnet_lite0", init=str(broken)), HEADS, seed=0)
+        build_network(NetworkRecipe(backbone="tf_efficientnet_lite0", init=str(broken)), HEADS, seed=0)
 
 
 def test_the_shipped_model_can_be_begun_with() -> None:
-    spec = Network(backbone="tf_efficientnet_lite0", init="mien-lite0", size=96)
+    spec = NetworkRecipe(backbone="tf_efficientnet_lite0", init="mien-lite0", size=96)
     network = build_network(spec, HEADS, seed=0).eval()
     from mien.models.registry import find_model
 

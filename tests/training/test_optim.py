@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from mien.errors import TrainError
-from mien.runs.recipe import Optimizer, Schedule
+from mien.runs.recipe import OptimizerRecipe, ScheduleRecipe
 from mien.training.optim import (
     Ema,
     build_optimizer,
@@ -35,7 +35,7 @@ def backward(network: nn.Module) -> Tensor:
 
 
 def test_adam_decays_everything_as_the_reports_did() -> None:
-    optimizer = build_optimizer(Optimizer(name="adam", weight_decay=0.1), net())
+    optimizer = build_optimizer(OptimizerRecipe(name="adam", weight_decay=0.1), net())
     assert type(optimizer) is torch.optim.Adam
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1]
 
@@ -43,7 +43,7 @@ def test_adam_decays_everything_as_the_reports_did() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
 def test_the_others_decay_weights_and_leave_biases_and_normalisation(name: str, kind: type) -> None:
     network = net()
-    optimizer = build_optimizer(Optimizer(name=name, weight_decay=0.1), network)  # type: ignore[arg-type]
+    optimizer = build_optimizer(OptimizerRecipe(name=name, weight_decay=0.1), network)  # type: ignore[arg-type]
     assert type(optimizer) is kind
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decay) == len(list(network.parameters()))
@@ -54,11 +54,11 @@ def test_the_others_decay_weights_and_leave_biases_and_normalisation(name: str, 
 
 
 def test_sgd_is_nesterovs() -> None:
-    assert build_optimizer(Optimizer(name="sgd", momentum=0.8), net()).param_groups[0]["nesterov"]
-    assert not build_optimizer(Optimizer(name="sgd", momentum=0.0), net()).param_groups[0]["nesterov"]
+    assert build_optimizer(OptimizerRecipe(name="sgd", momentum=0.8), net()).param_groups[0]["nesterov"]
+    assert not build_optimizer(OptimizerRecipe(name="sgd", momentum=0.0), net()).param_groups[0]["nesterov"]
 
 
-def rates(spec: Schedule, lr: float, steps: int) -> list[float]:
+def rates(spec: ScheduleRecipe, lr: float, steps: int) -> list[float]:
     optimizer = torch.optim.SGD(net().parameters(), lr)
     scheduler = build_scheduler(spec, optimizer, lr, steps)
     found = []
@@ -77,7 +77,7 @@ def test_onecycle_is_torchs_over_the_whole_run() -> None:
         expected.append(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
-    ours = build_scheduler(Schedule(name="onecycle", epochs=4), optimizer, 0.3, 10)
+    ours = build_scheduler(ScheduleRecipe(name="onecycle", epochs=4), optimizer, 0.3, 10)
     found = []
     for _ in range(40):
         found.append(ours.get_last_lr()[0])
@@ -87,7 +87,7 @@ def test_onecycle_is_torchs_over_the_whole_run() -> None:
 
 
 def test_cosine_warms_up_in_a_line_and_falls_to_zero() -> None:
-    found = rates(Schedule(name="cosine", epochs=4, warmup_epochs=0.5), 0.2, 10)
+    found = rates(ScheduleRecipe(name="cosine", epochs=4, warmup_epochs=0.5), 0.2, 10)
     assert found[:5] == pytest.approx([0.04, 0.08, 0.12, 0.16, 0.2])
     expected = [0.1 * (1 + math.cos(math.pi * (step - 5) / 35)) for step in range(5, 40)]
     assert found[5:] == pytest.approx(expected)
@@ -97,7 +97,7 @@ def test_clip_by_value_cuts_each_number_and_tells_the_norm_before() -> None:
     network = net()
     backward(network)
     gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
-    norm = clip(Optimizer(clip_value=0.01), list(network.parameters()))
+    norm = clip(OptimizerRecipe(clip_value=0.01), list(network.parameters()))
     expected = torch.cat([g.flatten() for g in gradients]).norm()
     torch.testing.assert_close(norm, expected)
     for p, before in zip(network.parameters(), gradients, strict=True):
@@ -109,7 +109,7 @@ def test_clip_by_norm_is_torchs() -> None:
     ours, theirs = net(), net()
     backward(ours)
     backward(theirs)
-    norm = clip(Optimizer(clip_norm=0.5), list(ours.parameters()))
+    norm = clip(OptimizerRecipe(clip_norm=0.5), list(ours.parameters()))
     torch.testing.assert_close(norm, clip_grad_norm_(theirs.parameters(), 0.5))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert a.grad is not None
@@ -122,7 +122,7 @@ def test_without_clipping_gradients_stay_as_they_are() -> None:
     network = net()
     backward(network)
     before = [p.grad.clone() for p in network.parameters() if p.grad is not None]
-    clip(Optimizer(), list(network.parameters()))
+    clip(OptimizerRecipe(), list(network.parameters()))
     after = [p.grad for p in network.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 

@@ -9,35 +9,35 @@ import torch
 
 from mien.data.table import FaceTable
 from mien.runs.recipe import Recipe
-from mien.training.data.loader import Feed
+from mien.training.data.loader import BatchLoader
 from mien.training.distributed import World
-from mien.training.preview import preview
+from mien.training.preview import preview_of
 
 
-def feed(recipe: Recipe, faces: FaceTable) -> Feed:
-    return Feed(recipe, faces, device=torch.device("cpu"), world=World(), note=lambda text: None)
+def feed(recipe: Recipe, faces: FaceTable) -> BatchLoader:
+    return BatchLoader(recipe, faces, device=torch.device("cpu"), world=World(), note=lambda text: None)
 
 
 def test_it_shows_the_first_faces_of_the_first_batches(
     tiny: Callable[..., Recipe], few_faces: FaceTable
 ) -> None:
     made = feed(tiny(augment={"mixup": 0.0, "cutmix": 0.0}), few_faces)
-    sheet = preview(made, columns=5)
-    assert (sheet.rows, sheet.columns) == (2, 5)
+    preview = preview_of(made, columns=5)
+    assert (preview.rows, preview.columns) == (2, 5)
     training = few_faces.split("Training")
     for epoch in (0, 1):
         order = made.order(epoch)
         batch = made.batch_at(order, epoch, 0)
         part = slice(5 * epoch, 5 * epoch + 5)
-        np.testing.assert_array_equal(sheet.before[part], training.pixels[order[:5].numpy()])
+        np.testing.assert_array_equal(preview.before[part], training.pixels[order[:5].numpy()])
         seen = (batch.pixels[:5, 0].numpy() * 255).round()
-        np.testing.assert_array_equal(sheet.after[part], seen)
+        np.testing.assert_array_equal(preview.after[part], seen)
         names = [training.classes[label] for label in training.labels[order[:5].numpy()]]
-        assert sheet.captions[part] == tuple(names)
+        assert preview.captions[part] == tuple(names)
 
 
 def test_mixed_faces_are_named_with_their_shares(tiny: Callable[..., Recipe], few_faces: FaceTable) -> None:
-    mixed = preview(feed(tiny(augment={"mixup": 8.0, "cutmix": 0.0}), few_faces)).captions
+    mixed = preview_of(feed(tiny(augment={"mixup": 8.0, "cutmix": 0.0}), few_faces)).captions
     shared = [caption for caption in mixed if "%" in caption]
     assert shared
     for caption in shared:
@@ -47,12 +47,12 @@ def test_mixed_faces_are_named_with_their_shares(tiny: Callable[..., Recipe], fe
 def test_an_only_epoch_has_one_row_and_a_small_batch_no_more_faces(
     tiny: Callable[..., Recipe], few_faces: FaceTable
 ) -> None:
-    sheet = preview(feed(tiny(schedule={"epochs": 1}, loop={"batch_size": 4}), few_faces))
-    assert (sheet.rows, len(sheet.captions)) == (1, 4)
+    preview = preview_of(feed(tiny(schedule={"epochs": 1}, loop={"batch_size": 4}), few_faces))
+    assert (preview.rows, len(preview.captions)) == (1, 4)
 
 
 def test_looking_leaves_the_random_numbers_alone(tiny: Callable[..., Recipe], few_faces: FaceTable) -> None:
     made = feed(tiny(), few_faces)
     before = torch.get_rng_state()
-    preview(made)
+    preview_of(made)
     assert torch.equal(torch.get_rng_state(), before)

@@ -14,7 +14,7 @@ from mien.data.table import FaceTable
 from mien.errors import TrainError
 from mien.runs.recipe import Recipe, to_toml
 from mien.training import api as start
-from mien.training.process import denormals_are_flushed, settings_put_back
+from mien.training.process import denormals_are_flushed, settings_restored
 from mien.training.reporter import Progress
 
 
@@ -84,6 +84,6 @@ def test_inside_a_training_denormal_numbers_are_zero(
 
 def test_what_the_process_had_chosen_itself_stays() -> None:
     torch.set_flush_denormal(True)
-    with settings_put_back():
+    with settings_restored():
         torch.set_flush_denormal(False)
     assert subnormal() == 0.0

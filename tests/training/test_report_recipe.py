@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data.table import FaceTable
-from mien.runs.recipe import Augment, load_recipe
-from mien.training.data.loader import Batch, Feed
+from mien.runs.recipe import AugmentRecipe, load_recipe
+from mien.training.data.loader import Batch, BatchLoader
 from mien.training.distributed import World
 from mien.training.learner import Learner
 from mien.training.network.model import StaticSameConv2d, build_network
@@ -25,7 +25,7 @@ REPORT = load_recipe("report")
 
 
 def test_the_transforms_are_the_reports() -> None:
-    assert REPORT.augment == Augment(
+    assert REPORT.augment == AugmentRecipe(
         crop_padding=2,  # RandomCrop(48, padding=2, padding_mode='reflect')
         degrees=15,  # RandomAffine(degrees=(-15, 15), translate=(0.1, 0.1)): nearest, black outside
         translate=0.1,
@@ -187,25 +187,25 @@ def test_the_steps_are_the_reports(few_faces: FaceTable) -> None:
     )
     faces = few_faces.take(np.r_[0:16, 32:38])  # two batches an epoch, and some to validate
     device = torch.device("cpu")
-    feed = Feed(recipe, faces, device=device, world=World(), note=lambda text: None)
+    loader = BatchLoader(recipe, faces, device=device, world=World(), note=lambda text: None)
     learner = Learner(
         recipe,
-        feed.heads,
-        steps=feed.steps,
-        batch=feed.batch,
+        loader.heads,
+        steps=loader.steps,
+        batch=loader.batch,
         device=device,
         world=World(),
         pretrained=True,
         note=lambda text: None,
     )
     learner.network.train().double()
-    model = ReportModel(build_network(recipe.network, feed.heads, seed=recipe.loop.seed).double())
+    model = ReportModel(build_network(recipe.network, loader.heads, seed=recipe.loop.seed).double())
     # In float64, for Adam makes a whole step of the rounding of a gradient that should be zero.
     batches = [
         replace(batch, pixels=batch.pixels.double())
         for epoch in range(2)
-        for step in range(feed.steps)
-        for batch in [feed.batch_at(feed.order(epoch), epoch, step)]
+        for step in range(loader.steps)
+        for batch in [loader.batch_at(loader.order(epoch), epoch, step)]
     ]
     losses, lrs = [], []
     for batch in batches:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.errors import DataError
-from mien.runs.recipe import Data
+from mien.runs.recipe import DataRecipe
 from mien.training.data.targets import cross_entropy, heads_of, objective_of, targets_of
 
 CPU = torch.device("cpu")
@@ -90,9 +90,9 @@ def test_votes_become_shares_and_no_votes_zeros() -> None:
 
 def test_the_votes_head_is_trained_where_there_are_votes_and_they_are_wanted() -> None:
     voted, plain = table([0], votes=[[1] * 10]), table([0])
-    assert heads_of(voted, Data()) == ("fer2013", "votes")
-    assert heads_of(voted, Data(votes=False)) == ("fer2013",)
-    assert heads_of(plain, Data()) == ("fer2013",)
+    assert heads_of(voted, DataRecipe()) == ("fer2013", "votes")
+    assert heads_of(voted, DataRecipe(votes=False)) == ("fer2013",)
+    assert heads_of(plain, DataRecipe()) == ("fer2013",)
 
 
 def test_an_eighth_class_is_refused_by_name() -> None:

@@ -26,14 +26,13 @@ from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, load_recipe
 from mien.training import api as start
 from mien.training import trainer as loop
-from mien.training.checkpoint import read_checkpoint
+from mien.training.checkpoint import BEST, LAST, read_checkpoint
 from mien.training.distributed import World
-from mien.training.interrupt import Interrupt
 from mien.training.network.model import build_network
-from mien.training.run_folder import BEST, LAST
-from mien.training.trainer import Result, Trainer
+from mien.training.process import Interrupt
+from mien.training.trainer import Trainer, TrainResult
 
-Train = Callable[..., tuple[Result, Trainer]]
+Train = Callable[..., tuple[TrainResult, Trainer]]
 Make = Callable[..., Recipe]
 Whole = Callable[[Recipe], Path]
 CPU = torch.device("cpu")
@@ -58,10 +57,10 @@ def assert_same_run(a: Path, b: Path) -> None:
 
 
 @pytest.fixture
-def run(few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run(few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainResult]:
     """`start.run` on the few faces, its pictures left out: they take longer than the training."""
 
-    def go(recipe: Recipe, folder: Path, reporter: Any, *, resume: bool = False) -> Result:
+    def go(recipe: Recipe, folder: Path, reporter: Any, *, resume: bool = False) -> TrainResult:
         monkeypatch.setattr(start, "draw_run", lambda folder: None)
         return start.run(
             recipe, few_faces, folder, device=CPU, world=World(), reporter=reporter, resume=resume
@@ -219,7 +218,7 @@ def test_progress_is_told_to_the_last_step(train: Train, tiny: Make, tmp_path: P
 
 
 def test_it_stops_early_when_patience_ends(
-    run: Callable[..., Result], tiny: Make, tmp_path: Path, recorder: Any
+    run: Callable[..., TrainResult], tiny: Make, tmp_path: Path, recorder: Any
 ) -> None:
     recipe = tiny(
         optimizer={"lr": 0.0, "ema": 0.0, "weight_decay": 0.0}, schedule={"epochs": 9, "patience": 2}
@@ -259,7 +258,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_no_checkpoint_holds_it(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(
-    run: Callable[..., Result], whole: Whole, tiny: Make, tmp_path: Path, recorder: Any, number: int
+    run: Callable[..., TrainResult], whole: Whole, tiny: Make, tmp_path: Path, recorder: Any, number: int
 ) -> None:
     class Signalling:
         """A reporter that sends the signal when the first epoch is told, so in the midst of the run."""
@@ -397,7 +396,7 @@ def finished(whole: Whole, tiny: Make, tmp_path: Path) -> Path:
 
 
 def test_a_finished_run_resumed_ends_at_once_with_the_same_result(
-    run: Callable[..., Result], tiny: Make, finished: Path, recorder: Any
+    run: Callable[..., TrainResult], tiny: Make, finished: Path, recorder: Any
 ) -> None:
     before = rows(finished / "metrics.csv")
     result = run(tiny(), finished, recorder, resume=True)

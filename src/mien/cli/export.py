@@ -103,7 +103,7 @@ def _faces_of(run: Path, data: str | None, votes: Path | None) -> tuple[str, Pat
         return data, votes
     path = run / "run.json"
     try:
-        asked = json.loads(path.read_text(encoding="utf-8"))["asked"]
+        asked = json.loads(path.read_text(encoding="utf-8"))["options"]
         return str(asked["data"]), votes or (Path(asked["votes"]) if asked["votes"] else None)
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(

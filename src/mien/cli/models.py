@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.models.registry import Model
-    from mien.runs.scaling import Backbone, Cost
+    from mien.runs.scaling import Backbone
+    from mien.training.network.cost import Cost
 
 _EXPLANATION = """\
 [bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ decides how much larger a network becomes, and \
@@ -93,13 +94,14 @@ def _measure_all() -> list[tuple[Backbone, Cost]]:
     """What every backbone costs; says on stderr which one is being built."""
     from rich.console import Console
 
-    from mien.runs.scaling import BACKBONES, measure
+    from mien.runs.scaling import BACKBONES
+    from mien.training.network import cost
 
     measured = []
     with Console(stderr=True).status("Counting") as status:
         for backbone in BACKBONES:
             status.update(f"Building {backbone.name} to count what it costs")
-            measured.append((backbone, measure(backbone)))
+            measured.append((backbone, cost.measure(backbone)))
     return measured
 
 

@@ -25,7 +25,7 @@ def time_one_face(model: OnDisk) -> dict[str, Any]:
     import onnxruntime
 
     from mien.models.onnx import OnnxClassifier
-    from mien.training.run_folder import processor
+    from mien.runs.environment import processor
 
     classifier = OnnxClassifier(model.onnx, threads=1, device="cpu")
     size = model.card.input_size

@@ -13,8 +13,8 @@ import torch
 from mien.errors import ModelError
 from mien.files import sha256_file, write_atomically
 from mien.models.card import Card, Framing, Head, without_folders
-from mien.runs.scaling import count_macs, count_parameters
 from mien.training.classifier import LoadedRun
+from mien.training.network.cost import count_macs, count_parameters
 from mien.training.network.model import HEAD_ABSTAIN, head_labels
 
 LICENCE = "Apache-2.0 (weights); see docs on FER2013's terms"

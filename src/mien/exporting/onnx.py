@@ -58,10 +58,10 @@ def export_run(
             the run was trained on a framing's question.
     """
     loaded = load_run(run)
-    if loaded.recipe.data.framing:
+    if loaded.recipe.data.binary:
         raise UsageError(
-            f"{run} answers one question ({loaded.recipe.data.framing}), and an exported model answers with "
-            "emotions. Compare it with others by mien compare --framing, or export one without data.framing."
+            f"{run} answers one question ({loaded.recipe.data.binary}), and an exported model answers with "
+            "emotions. Compare it with others by mien compare --framing, or export one without data.binary."
         )
     name = name or (out.stem if out else f"mien-{loaded.recipe.name}")
     out = out or run / f"{name}.onnx"

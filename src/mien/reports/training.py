@@ -16,8 +16,8 @@ from mien.errors import DataError, MissingExtra, UsageError
 from mien.reports.document import Part
 from mien.reports.figures import training as drawing
 from mien.runs.curves import Curves, gap_opening, read_curves
+from mien.runs.preview import PREVIEW, Preview, read_preview
 from mien.runs.recipe import load_recipe
-from mien.runs.sheet import SHEET, Sheet, read_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Learning:
     curves: Curves
     validation: str
     steps: int
-    preview: Sheet | None = None
+    preview: Preview | None = None
 
     @property
     def best(self) -> int | None:
@@ -94,13 +94,13 @@ def read_run(folder: Path, name: str | None = None) -> Learning:
             f"{folder} is no whole folder of a run: recipe.toml or run.json cannot be used ({error})."
         ) from error
     batch = min(recipe.loop.batch_size, faces) // processes * processes
-    sheet = folder / SHEET
+    preview = folder / PREVIEW
     return Learning(
         name=name or folder.resolve().name,
         curves=curves,
         validation=recipe.data.validation,
         steps=max(faces // max(batch, 1), 1),
-        preview=read_sheet(sheet) if sheet.is_file() else None,
+        preview=read_preview(preview) if preview.is_file() else None,
     )
 
 
@@ -194,7 +194,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Part]:
     )
 
 
-def preview_part(sheet: Sheet, run: str | None = None) -> Part:
+def preview_part(preview: Preview, run: str | None = None) -> Part:
     """The figure of a run's augmented faces; `run` tells it from others' in name and title."""
     title = "Augmented faces" if run is None else f"Augmented faces of {run}"
     name = "augmented" if run is None else f"augmented_{run.replace('/', '_')}"
@@ -203,9 +203,9 @@ def preview_part(sheet: Sheet, run: str | None = None) -> Part:
         title,
         "Above, faces of the run's first batches as they are in the data; below each, what the network got. "
         "Where faces are mixed, the other one may be the stronger; the shares say so.",
-        (1.2 * sheet.columns, 2.85 * sheet.rows + 0.3),
-        lambda axes: drawing.draw_sheet(axes, sheet, title),
-        list(sheet.captions),
+        (1.2 * preview.columns, 2.85 * preview.rows + 0.3),
+        lambda axes: drawing.draw_preview(axes, preview, title),
+        list(preview.captions),
     )
 
 

@@ -24,7 +24,7 @@ def key(default: T, meaning: str, least: float | None = None, most: float | None
 
 
 @dataclass(frozen=True)
-class Data:
+class DataRecipe:
     """Which rows are learned from, and which choose the epoch."""
 
     train: str = key("Training", "The split that is learned from.")
@@ -34,7 +34,7 @@ class Data:
     )
     votes: bool = key(True, "Train the head of votes too, where the table has votes.")
     face_size: int = key(48, "The side at which pictures are read; FER2013's rows are 48 always.", 16, 1024)
-    framing: str = key(
+    binary: str = key(
         "",
         "One yes-or-no question instead of the seven emotions: an emotion (`happy`), against all others, or "
         "`negative`, against positive.",
@@ -50,13 +50,13 @@ class Data:
     )
 
     @property
-    def held(self) -> str:
+    def validation_name(self) -> str:
         """The name of the faces that choose the epoch: the validation split, or the fold that is held out."""
         return f"fold {self.fold} of {self.folds}" if self.folds else self.validation
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkRecipe:
     """The backbone, where its weights come from, and what is done to its stem."""
 
     backbone: str = key("tf_efficientnet_b0", "A timm model of the EfficientNet family.")
@@ -88,7 +88,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Augment:
+class AugmentRecipe:
     """What happens to a face before the network sees it. The defaults are the report's."""
 
     crop_padding: int = key(2, "Mirrored pixels at each side that a random crop may reach into.", 0, 24)
@@ -112,11 +112,11 @@ class Augment:
     )
     mixup: float = key(0.0, "Mixup's alpha; 0 is off.", 0, 10)
     cutmix: float = key(0.0, "Cutmix's alpha; 0 is off.", 0, 10)
-    mix_off_epochs: int = key(0, "No mixup or cutmix in this many last epochs.", 0, 10000)
+    mixup_off_epochs: int = key(0, "No mixup or cutmix in this many last epochs.", 0, 10000)
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerRecipe:
     """How a gradient becomes a step."""
 
     name: Literal["adam", "adamw", "sgd"] = key("adam", "`sgd` is with Nesterov's momentum.")
@@ -130,7 +130,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class ScheduleRecipe:
     """How long, and the learning rate along the way."""
 
     name: Literal["onecycle", "cosine"] = key("onecycle", "`cosine` is with a linear warm-up.")
@@ -143,7 +143,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Loss:
+class LossRecipe:
     """What is minimised: the weighted cross-entropies of the heads."""
 
     label_weight: float = key(1.0, "Of the seven labels' cross-entropy.", 0, 100)
@@ -152,7 +152,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Distil:
+class DistilRecipe:
     """What finished networks add to the targets."""
 
     teachers: tuple[str, ...] = key(
@@ -161,16 +161,16 @@ class Distil:
     )
     weight: float = key(0.5, "The share of the targets that is the teachers' answer.", 0, 1)
     temperature: float = key(1.0, "Divides the teachers' logits; above 1 their answers are softer.", 0.05, 20)
-    views: Literal["same", "once", "crops"] = key(
-        "same",
-        "`same` asks them at every step about the very view that the network learns from; `once`, before the "
-        "first step, about each face as it is and mirrored, which costs little on a CPU; `crops`, before the "
-        "first step, about the ten crops of `mien evaluate --tta`, which answer better.",
+    input: Literal["batch", "faces", "crops"] = key(
+        "batch",
+        "What the teachers predict on. `batch`: at every step, the augmented faces that the network learns "
+        "from. `faces`: once before the first step, each face and its mirror image, cheap on a CPU. "
+        "`crops`: once before the first step, the ten crops of `mien evaluate --tta`, more accurate.",
     )
 
 
 @dataclass(frozen=True)
-class Loop:
+class LoopRecipe:
     """How the work is cut up."""
 
     batch_size: int = key(128, "Faces a step, over all processes.", 2, 65536)
@@ -193,14 +193,14 @@ class Recipe:
 
     name: str = key("unnamed", "Names the run's folder.")
     description: str = key("", "One line for `mien train --list`.")
-    data: Data = field(default_factory=Data)
-    network: Network = field(default_factory=Network)
-    augment: Augment = field(default_factory=Augment)
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    schedule: Schedule = field(default_factory=Schedule)
-    loss: Loss = field(default_factory=Loss)
-    distil: Distil = field(default_factory=Distil)
-    loop: Loop = field(default_factory=Loop)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    network: NetworkRecipe = field(default_factory=NetworkRecipe)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    distil: DistilRecipe = field(default_factory=DistilRecipe)
+    loop: LoopRecipe = field(default_factory=LoopRecipe)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as nested plain values."""

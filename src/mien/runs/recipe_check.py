@@ -40,7 +40,7 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError(
             "optimizer.clip_value and optimizer.clip_norm are both set; keep one and set the other to 0."
         )
-    votes_count = recipe.loss.votes_weight and recipe.data.votes and not recipe.data.framing
+    votes_count = recipe.loss.votes_weight and recipe.data.votes and not recipe.data.binary
     if not recipe.loss.label_weight and not votes_count:
         raise RecipeError("loss.label_weight is 0 and no other head is trained: nothing would be learned.")
     if recipe.data.folds == 1 or (recipe.data.folds and recipe.data.fold > recipe.data.folds):
@@ -48,11 +48,11 @@ def _check_together(recipe: Recipe) -> None:
             f"data.folds must be 2 or more and data.fold none above it, not {recipe.data.folds} and "
             f"{recipe.data.fold}; data.folds=0 is without folds."
         )
-    if recipe.data.framing:
+    if recipe.data.binary:
         try:
-            binary_task(recipe.data.framing)
+            binary_task(recipe.data.binary)
         except UsageError as error:
-            raise RecipeError(f"data.framing: {error}") from None
+            raise RecipeError(f"data.binary: {error}") from None
     if recipe.augment.scale[0] > recipe.augment.scale[1]:
         raise RecipeError(f"augment.scale must be smallest, largest; not {list(recipe.augment.scale)}.")
     sizes = [list(pair) for pair in recipe.schedule.sizes]

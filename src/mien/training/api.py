@@ -15,20 +15,19 @@ from mien.data.folders.labels import NO_MAP, label_map, label_maps
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, TrainError, UsageError
 from mien.runs.curves import draw_run
+from mien.runs.preview import PREVIEW, Preview, write_preview
 from mien.runs.recipe import Recipe, load_recipe
-from mien.runs.sheet import Sheet
-from mien.training.data.loader import Feed
+from mien.training.checkpoint import LAST
+from mien.training.data.loader import BatchLoader
 from mien.training.distributed import World, world_of
-from mien.training.interrupt import Interrupt
-from mien.training.preview import preview, write_preview
-from mien.training.process import settings_put_back
+from mien.training.preview import preview_of
+from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import OnlyNotes, Reporter
-from mien.training.run_folder import LAST
-from mien.training.trainer import Result, Trainer
+from mien.training.trainer import Trainer, TrainResult
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrainOptions:
     """What a run is started with beside its recipe; kept in run.json, so that it can be resumed."""
 
     data: str = ""
@@ -54,8 +53,8 @@ def start(
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter,
-) -> Result:
-    """Train as asked; how it ended.
+) -> TrainResult:
+    """Train as options; how it ended.
 
     Raises:
         RecipeError: the recipe or a change to it cannot be used.
@@ -71,14 +70,14 @@ def start(
         )
     # The number of threads decides in which order numbers are added, and so their last bits.
     threads = threads or torch.get_num_threads()
-    asked = Asked(
+    options = TrainOptions(
         lasting(data),
         lasting(votes) if votes else None,
         device,
         threads,
         lasting_map(label_map),
     )
-    return _go(plan, asked, folder, reporter, resume=False)
+    return _go(plan, options, folder, reporter, resume=False)
 
 
 def has_folds(recipe: str | Path, changes: tuple[str, ...]) -> bool:
@@ -90,7 +89,7 @@ def has_folds(recipe: str | Path, changes: tuple[str, ...]) -> bool:
     return load_recipe(recipe, changes).data.folds > 0
 
 
-def preview_of(
+def preview(
     *,
     data: str,
     recipe: str | Path,
@@ -98,7 +97,7 @@ def preview_of(
     votes: str | Path | None = None,
     label_map: str | Path | None = None,
     reporter: Reporter,
-) -> Sheet:
+) -> Preview:
     """Faces as a run would get them, before and after augmentation; nothing is trained or written.
 
     Raises:
@@ -106,10 +105,12 @@ def preview_of(
         DataError: the faces cannot be read, or lack a split.
     """
     plan = load_recipe(recipe, changes)
-    asked = Asked(data, str(votes) if votes else None, label_map=str(label_map) if label_map else None)
-    faces = asked.faces(plan.data.face_size)
-    feed = Feed(plan, faces, device=torch.device("cpu"), world=World(), note=reporter.note)
-    return preview(feed)
+    options = TrainOptions(
+        data, str(votes) if votes else None, label_map=str(label_map) if label_map else None
+    )
+    faces = options.faces(plan.data.face_size)
+    loader = BatchLoader(plan, faces, device=torch.device("cpu"), world=World(), note=reporter.note)
+    return preview_of(loader)
 
 
 def resume(
@@ -120,7 +121,7 @@ def resume(
     device: str | None = None,
     threads: int | None = None,
     reporter: Reporter,
-) -> Result:
+) -> TrainResult:
     """Go on with a run, with the data, device and threads that it began with where none are given.
 
     Raises:
@@ -132,32 +133,34 @@ def resume(
         )
     plan = load_recipe(folder / "recipe.toml")
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    begun = Asked(**facts.get("asked", {}))
-    asked = Asked(
+    begun = TrainOptions(**facts.get("options", {}))
+    options = TrainOptions(
         lasting(data) if data else begun.data,
         lasting(votes) if votes else begun.votes,
         device or begun.device,
         threads or begun.threads,
         begun.label_map,
     )
-    if not asked.data:
+    if not options.data:
         raise ResumeError(
             f"{folder} does not say what it was trained on. Give --data, and --votes if it had any."
         )
-    return _go(plan, asked, folder, reporter, resume=True)
+    return _go(plan, options, folder, reporter, resume=True)
 
 
-@settings_put_back()
-def _go(plan: Recipe, asked: Asked, folder: Path, reporter: Reporter, *, resume: bool) -> Result:
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
+@settings_restored()
+def _go(
+    plan: Recipe, options: TrainOptions, folder: Path, reporter: Reporter, *, resume: bool
+) -> TrainResult:
+    if options.threads:
+        torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # denormal numbers slow a CPU down many times
-    name = choose_device(asked.device)
+    name = choose_device(options.device)
     with world_of(name) as world:
         place = torch.device(f"cuda:{world.local_rank}" if name == "cuda" else name)
         if place.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
-        faces = asked.faces(plan.data.face_size)
+        faces = options.faces(plan.data.face_size)
         if faces.problems and world.is_first:
             first = faces.problems[0]
             reporter.note(
@@ -172,7 +175,7 @@ def _go(plan: Recipe, asked: Asked, folder: Path, reporter: Reporter, *, resume:
             world=world,
             reporter=reporter,
             resume=resume,
-            asked=asdict(asked),
+            options=asdict(options),
         )
 
 
@@ -185,8 +188,8 @@ def run(
     world: World,
     reporter: Reporter,
     resume: bool = False,
-    asked: dict[str, Any] | None = None,
-) -> Result:
+    options: dict[str, Any] | None = None,
+) -> TrainResult:
     """One run of a recipe on a table, saved in a folder, with its figures.
 
     Raises:
@@ -195,13 +198,13 @@ def run(
     if not world.is_first:
         reporter = OnlyNotes(reporter, world.rank)
     trainer = Trainer(
-        plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, asked=asked
+        plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, options=options
     )
     if world.is_first and not resume:
-        write_preview(trainer.feed, folder)
+        write_preview(preview_of(trainer.loader), folder / PREVIEW)
     with Interrupt() as interrupt:
         result = trainer.run(interrupt)
-    result = replace(result, summary=sum_up(plan, result, trainer.feed.validation_faces, folder))
+    result = replace(result, summary=sum_up(plan, result, trainer.loader.validation_faces, folder))
     if world.is_first and result.is_whole:
         trainer.folder.finish(asdict(result))
     if world.is_first and result.epochs:
@@ -212,11 +215,11 @@ def run(
     return result
 
 
-def sum_up(plan: Recipe, result: Result, validation_faces: int, folder: Path) -> str:
+def sum_up(plan: Recipe, result: TrainResult, validation_faces: int, folder: Path) -> str:
     """A run in one line: its best accuracy with split, faces and seed, how it ended, how long it took."""
     best = result.best
     score = (
-        f"{best.validation_accuracy:.2%} on {plan.data.held} "
+        f"{best.validation_accuracy:.2%} on {plan.data.validation_name} "
         f"(n = {validation_faces}, seed {plan.loop.seed}, epoch {best.epoch} of {result.epochs})"
         if best
         else "no epoch finished"

@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from mien.errors import ResumeError
 from mien.files import write_atomically
 
+# The files of a run's folder: the weights of its best epoch, and everything that it needs to go on.
+BEST, LAST = "best.safetensors", "last.safetensors"
 _META = "mien"
 
 

@@ -14,9 +14,8 @@ from mien.errors import CardError, MienError, ModelError, RecipeError, UsageErro
 from mien.models.registry import find_model
 from mien.probabilities import softmax
 from mien.runs.recipe import Recipe, from_dict, load_recipe
-from mien.training.checkpoint import read_checkpoint
+from mien.training.checkpoint import BEST, read_checkpoint
 from mien.training.network.model import ExpressionNet, build_network, head_labels
-from mien.training.run_folder import BEST
 
 
 class LoadedRun(NamedTuple):

@@ -19,11 +19,11 @@ from mien.errors import ResumeError, UsageError
 from mien.files import write_atomically
 from mien.runs.curves import read_curves
 from mien.runs.recipe import Recipe, load_recipe, to_toml
-from mien.training import api as runs
-from mien.training.data.folds import fold_of
+from mien.training import api
+from mien.training.data.splits import fold_of
 from mien.training.reporter import Reporter
 
-PLAN, ASKED, SCORES = "folds.toml", "folds.json", "folds.csv"
+PLAN, RESULT, SCORES = "folds.toml", "folds.json", "folds.csv"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FoldScore:
 
 
 @dataclass(frozen=True)
-class Folded:
+class CrossValidation:
     """All folds of a recipe together; `summary` says it in one line.
 
     `mean` and `sd` (of a sample) are over folds, after the last epoch; `pooled` is over all faces;
@@ -62,7 +62,7 @@ class Folded:
     summary: str = ""
 
 
-def start_folds(
+def cross_validate(
     *,
     data: str,
     recipe: str | Path,
@@ -73,10 +73,10 @@ def start_folds(
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter,
-) -> Folded:
+) -> CrossValidation:
     """Train a run a fold, in folders fold-1 and so on; what they say together.
 
-    The subjects are read before anything is trained. Stopped, it goes on by `resume_folds`.
+    The subjects are read before anything is trained. Stopped, it goes on by `resume_cross_validation`.
 
     Raises:
         DataError: the names of the files do not tell the subjects.
@@ -87,69 +87,69 @@ def start_folds(
     folder = out or Path("runs") / f"{plan.name}-{plan.data.folds}-folds-{datetime.now():%Y%m%d-%H%M%S}"
     if (folder / PLAN).exists():
         raise UsageError(f"{folder} holds folds already. Go on with them by --resume {folder}.")
-    asked = runs.Asked(
-        runs.lasting(data),
-        runs.lasting(votes) if votes else None,
+    options = api.TrainOptions(
+        api.lasting(data),
+        api.lasting(votes) if votes else None,
         device,
         threads,
-        runs.lasting_map(label_map),
+        api.lasting_map(label_map),
     )
-    _check(plan, asked)
+    _check(plan, options)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / ASKED, (json.dumps({"asked": asdict(asked)}, indent=2) + "\n").encode())
+    write_atomically(folder / RESULT, (json.dumps({"options": asdict(options)}, indent=2) + "\n").encode())
     write_atomically(folder / PLAN, to_toml(plan).encode())
-    return _go(plan, asked, folder, reporter)
+    return _go(plan, options, folder, reporter)
 
 
-def resume_folds(folder: Path, *, reporter: Reporter) -> Folded:
-    """Go on where `start_folds` was stopped; folds that are done stay.
+def resume_cross_validation(folder: Path, *, reporter: Reporter) -> CrossValidation:
+    """Go on where `cross_validate` was stopped; folds that are done stay.
 
     Raises:
         ResumeError: the folder holds no folds.
     """
-    if not (folder / PLAN).is_file() or not (folder / ASKED).is_file():
+    if not (folder / PLAN).is_file() or not (folder / RESULT).is_file():
         raise ResumeError(f"{folder} holds no folds to go on with.")
-    asked = runs.Asked(**json.loads((folder / ASKED).read_text(encoding="utf-8"))["asked"])
+    options = api.TrainOptions(**json.loads((folder / RESULT).read_text(encoding="utf-8"))["options"])
     plan = load_recipe(folder / PLAN)
-    _check(plan, asked)
-    return _go(plan, asked, folder, reporter)
+    _check(plan, options)
+    return _go(plan, options, folder, reporter)
 
 
-def _check(plan: Recipe, asked: runs.Asked) -> None:
+def _check(plan: Recipe, options: api.TrainOptions) -> None:
     """Whatever would stop the second fold stops the first."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("several processes train one fold at a time: give --fold 1, then --fold 2, ...")
-    fold_of(asked.faces(plan.data.face_size), plan.data)
+    fold_of(options.faces(plan.data.face_size), plan.data)
 
 
-def _go(plan: Recipe, asked: runs.Asked, folder: Path, reporter: Reporter) -> Folded:
+def _go(plan: Recipe, options: api.TrainOptions, folder: Path, reporter: Reporter) -> CrossValidation:
     numbers = range(1, plan.data.folds + 1)
     for number in numbers:
         place = folder / f"fold-{number}"
         if (place / "summary.json").exists():
             continue
         if (place / "recipe.toml").exists():
-            runs.resume(place, reporter=reporter)
+            api.resume(place, reporter=reporter)
         else:
-            runs.start(
-                data=asked.data,
+            api.start(
+                data=options.data,
                 recipe=folder / PLAN,
                 changes=(f"data.fold={number}",),
-                votes=asked.votes,
-                label_map=asked.label_map,
+                votes=options.votes,
+                label_map=options.label_map,
                 out=place,
-                device=asked.device,
-                threads=asked.threads,
+                device=options.device,
+                threads=options.threads,
                 reporter=reporter,
             )
-    folded = _sum_up(plan, folder, [_score(plan, asked, folder, number) for number in numbers])
-    _write(folder, asked, folded)
-    reporter.done(folded.summary)
-    return folded
+    result = _sum_up(plan, folder, [_score(plan, options, folder, number) for number in numbers])
+    _write(folder, options, result)
+    reporter.done(result.summary)
+    return result
 
 
-def _score(plan: Recipe, asked: runs.Asked, folder: Path, number: int) -> FoldScore:
-    _, held = fold_of(asked.faces(plan.data.face_size), replace(plan.data, fold=number))
+def _score(plan: Recipe, options: api.TrainOptions, folder: Path, number: int) -> FoldScore:
+    _, held = fold_of(options.faces(plan.data.face_size), replace(plan.data, fold=number))
     place = folder / f"fold-{number}"
     curves = read_curves(place)
     facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
@@ -166,10 +166,10 @@ def _score(plan: Recipe, asked: runs.Asked, folder: Path, number: int) -> FoldSc
     )
 
 
-def _sum_up(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> Folded:
+def _sum_up(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> CrossValidation:
     last, best = [each.last_accuracy for each in scores], [each.best_accuracy for each in scores]
     faces = sum(each.faces for each in scores)
-    folded = Folded(
+    result = CrossValidation(
         folds=tuple(scores),
         subjects=sum(each.subjects for each in scores),
         faces=faces,
@@ -180,21 +180,21 @@ def _sum_up(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> Folded:
         best_sd=statistics.stdev(best),
     )
     summary = (
-        f"{plan.name}: {len(scores)} folds, {folded.subjects} subjects, {faces} faces, "
+        f"{plan.name}: {len(scores)} folds, {result.subjects} subjects, {faces} faces, "
         f"seed {plan.loop.seed}: "
-        f"{folded.mean:.2%} ± {100 * folded.sd:.2f} after the last epoch (mean and standard deviation over "
-        f"folds; {folded.pooled:.2%} of all faces); {folded.best_mean:.2%} ± {100 * folded.best_sd:.2f} at "
+        f"{result.mean:.2%} ± {100 * result.sd:.2f} after the last epoch (mean and standard deviation over "
+        f"folds; {result.pooled:.2%} of all faces); {result.best_mean:.2%} ± {100 * result.best_sd:.2f} at "
         f"each fold's best epoch, which the fold itself chose and which is too good; {folder}"
     )
-    return replace(folded, summary=summary)
+    return replace(result, summary=summary)
 
 
-def _write(folder: Path, asked: runs.Asked, folded: Folded) -> None:
+def _write(folder: Path, options: api.TrainOptions, result: CrossValidation) -> None:
     """folds.json, whole, and folds.csv, a row a fold."""
-    content = {"asked": asdict(asked), **asdict(folded)}
-    write_atomically(folder / ASKED, (json.dumps(content, indent=2) + "\n").encode())
+    content = {"options": asdict(options), **asdict(result)}
+    write_atomically(folder / RESULT, (json.dumps(content, indent=2) + "\n").encode())
     text = io.StringIO()
     writer = csv.DictWriter(text, [entry.name for entry in fields(FoldScore)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(each) for each in folded.folds)
+    writer.writerows(asdict(each) for each in result.folds)
     write_atomically(folder / SCORES, text.getvalue().encode())

@@ -16,12 +16,12 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mien.errors import TrainError
-from mien.runs import recipe as recipes
+from mien.runs.recipe import OptimizerRecipe, ScheduleRecipe
 
 T = TypeVar("T")
 
 
-def build_optimizer(spec: recipes.Optimizer, network: nn.Module) -> Optimizer:
+def build_optimizer(spec: OptimizerRecipe, network: nn.Module) -> Optimizer:
     """The optimiser of a recipe.
 
     AdamW and SGD leave biases and normalisation undecayed; Adam, which is the report's, does not.
@@ -39,7 +39,7 @@ def build_optimizer(spec: recipes.Optimizer, network: nn.Module) -> Optimizer:
 
 
 def build_scheduler(
-    spec: recipes.Schedule, optimizer: Optimizer, lr: float, steps_per_epoch: int
+    spec: ScheduleRecipe, optimizer: Optimizer, lr: float, steps_per_epoch: int
 ) -> LRScheduler:
     """The learning rate along the run: torch's OneCycle, or a linear warm-up and a cosine down to zero."""
     total = spec.epochs * steps_per_epoch
@@ -55,7 +55,7 @@ def build_scheduler(
     return LambdaLR(optimizer, factor)
 
 
-def clip(spec: recipes.Optimizer, parameters: list[nn.Parameter]) -> Tensor:
+def clip(spec: OptimizerRecipe, parameters: list[nn.Parameter]) -> Tensor:
     """Clip the gradients in place as the recipe says; gives their total norm before, a scalar."""
     if spec.clip_norm:
         return clip_grad_norm_(parameters, spec.clip_norm)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.runs.sheet import SHEET, Sheet, write_sheet
-from mien.training.data.loader import Feed
+from mien.runs.preview import Preview
+from mien.training.data.loader import BatchLoader
 from mien.training.network.model import head_labels
 
 _COLUMNS = 10
@@ -20,24 +18,19 @@ _NAMED = 0.1
 _LINES = 3
 
 
-def preview(feed: Feed, *, epochs: int = 2, columns: int = _COLUMNS) -> Sheet:
+def preview_of(loader: BatchLoader, *, epochs: int = 2, columns: int = _COLUMNS) -> Preview:
     """The first faces of the first batch of so many epochs, exactly as the run will see them."""
     before, after, captions = [], [], []
-    for epoch in range(min(epochs, feed.recipe.schedule.epochs)):
-        order = feed.order(epoch)
-        batch = feed.batch_at(order, epoch, 0)
+    for epoch in range(min(epochs, loader.recipe.schedule.epochs)):
+        order = loader.order(epoch)
+        batch = loader.batch_at(order, epoch, 0)
         count = min(columns, len(batch.pixels))
-        before.append(feed.faces_at(order[:count]).cpu().numpy())
+        before.append(loader.faces_at(order[:count]).cpu().numpy())
         after.append(_as_grays(batch.pixels[:count]))
-        captions += [_named(row, head_labels(feed.heads[0])) for row in batch.targets[feed.heads[0]][:count]]
-    return Sheet(np.concatenate(before), np.concatenate(after), tuple(captions), len(before[0]))
-
-
-def write_preview(feed: Feed, folder: Path) -> Path:
-    """Write the preview into a run's folder; gives the path of the PNG."""
-    path = folder / SHEET
-    write_sheet(preview(feed), path)
-    return path
+        captions += [
+            _named(row, head_labels(loader.heads[0])) for row in batch.targets[loader.heads[0]][:count]
+        ]
+    return Preview(np.concatenate(before), np.concatenate(after), tuple(captions), len(before[0]))
 
 
 def _as_grays(pixels: Tensor) -> NDArray[np.uint8]:

@@ -1,16 +1,19 @@
-"""What a training sets for its whole process, and puts back when it ends."""
+"""What training changes in its process: signals, and settings that are restored when it ends."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 import torch
 
 
 @contextmanager
-def settings_put_back() -> Iterator[None]:
+def settings_restored() -> Iterator[None]:
     """Afterwards torch's threads and generator, cuDNN's search and denormal numbers are as they were before.
 
     For a program that trains and goes on. It is a decorator too.
@@ -30,3 +33,30 @@ def settings_put_back() -> Iterator[None]:
 def denormals_are_flushed() -> bool:
     """Whether this thread's processor makes 0 of numbers smaller than `sys.float_info.min`."""
     return sys.float_info.min / 2 == 0.0
+
+
+class Interrupt:
+    """Inside the ``with``, the first Ctrl-C or SIGTERM sets `wanted`; a second one acts as it always did.
+
+    Outside of the main thread, where Python lets nobody handle signals, it only ever says no.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._former: dict[int, signal.Handlers | int | None] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._ask)  # type: ignore[assignment]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, former in self._former.items():
+            signal.signal(number, former)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
+        signal.signal(number, self._former[number])

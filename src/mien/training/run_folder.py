@@ -5,89 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import platform
-import subprocess
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import mien
-from mien.data.table import FaceTable
 from mien.errors import ResumeError
 from mien.files import write_atomically
 from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, to_toml
 from mien.training.step_log import Step
 
-BEST = "best.safetensors"
-LAST = "last.safetensors"
 _STEP_COLUMNS = tuple(entry.name for entry in fields(Step))
-_PACKAGES = ("mien", "torch", "torchvision", "timm", "numpy", "safetensors")
-
-
-def describe(recipe: Recipe, faces: FaceTable, device: torch.device, processes: int) -> dict[str, Any]:
-    """Everything beside the recipe that a result depends on, as plain values."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "seed": recipe.loop.seed,
-        "data": {"source": faces.source, "sha256": faces.sha256, "splits": dict(faces.split_counts)},
-        "hardware": {
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "processes": processes,
-            "system": platform.platform(terse=True),
-        },
-        "commit": _commit(),
-    }
-
-
-def _version(package: str) -> str | None:
-    if package == "mien":
-        return mien.__version__
-    if package == "torch":
-        return str(torch.__version__)  # with its build, as in 2.9.0+cpu
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def processor() -> str:
-    """The processor's name, as far as the system tells."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """The commit of mien's source tree, with ``+changes`` where it is not as committed; None outside one."""
-    here = Path(__file__).parent
-    try:
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        )
-        tracked = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", __file__], cwd=here, capture_output=True
-        )
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    if tracked.returncode:
-        return None
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 
 class RunFolder:
@@ -132,7 +60,7 @@ class RunFolder:
         begun.setdefault("resumed", []).append(
             {key: facts[key] for key in ("started", "versions", "hardware", "commit")} | {"step": step}
         )
-        begun["asked"] = facts["asked"] or begun.get("asked", {})
+        begun["options"] = facts["options"] or begun.get("options", {})
         self._write_json("run.json", begun)
         before, now = begun["versions"], facts["versions"]
         return [f"{name} {before[name]}, now {now[name]}" for name in before if now.get(name) != before[name]]

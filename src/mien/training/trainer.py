@@ -15,16 +15,17 @@ import torch
 from torch import Tensor
 
 from mien.data.table import FaceTable
+from mien.runs.environment import describe
 from mien.runs.history import Epoch, best_of, is_better, overfitting, ran_out_of_patience
 from mien.runs.recipe import Recipe
-from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from mien.training.data.loader import Feed
+from mien.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint, write_checkpoint
+from mien.training.data.loader import BatchLoader
 from mien.training.distributed import World
-from mien.training.interrupt import Interrupt
 from mien.training.learner import Learner
+from mien.training.process import Interrupt
 from mien.training.reporter import Pace, Progress, Reporter
 from mien.training.resume_state import Position, pack, unpack
-from mien.training.run_folder import BEST, LAST, RunFolder, describe
+from mien.training.run_folder import RunFolder
 from mien.training.step_log import StepLog
 from mien.training.validation import Scores, scores_of, totals_of
 
@@ -35,7 +36,7 @@ _ASK_EVERY_STEPS = 10
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainResult:
     """How a run ended: the best epoch, and whether it was all of them, stopped early, or interrupted.
 
     `summary` says it in one line.
@@ -64,7 +65,7 @@ class Trainer:
         world: the processes that share the work; each takes a part of every batch.
         reporter: who is told.
         resume: go on from the folder's last checkpoint, or from the beginning where there is none yet.
-        asked: what the run was started with, to be kept beside its facts.
+        options: what the run was started with, to be kept beside its facts.
     """
 
     def __init__(
@@ -77,29 +78,36 @@ class Trainer:
         world: World,
         reporter: Reporter,
         resume: bool = False,
-        asked: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         self.recipe, self.device, self.world, self.reporter = recipe, device, world, reporter
         self.folder = RunFolder(out)
-        self.feed = Feed(recipe, faces, device=device, world=world, note=reporter.note)
-        self.steps = self.feed.steps
-        self.facts = describe(recipe, faces, device, world.size) | {
-            "training_faces": self.feed.training_faces,
-            "validation_faces": self.feed.validation_faces,
-            "asked": asked or {},
+        self.loader = BatchLoader(recipe, faces, device=device, world=world, note=reporter.note)
+        self.steps = self.loader.steps
+        self.facts = describe(
+            recipe,
+            faces,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            threads=torch.get_num_threads(),
+            processes=world.size,
+            torch_version=str(torch.__version__),
+        ) | {
+            "training_faces": self.loader.training_faces,
+            "validation_faces": self.loader.validation_faces,
+            "options": options or {},
         }
         if resume:
             self.folder.check_faces(self.facts["data"]["sha256"])
         checkpoint = self._last_checkpoint() if resume else None
         self.learner = Learner(
             recipe,
-            self.feed.heads,
+            self.loader.heads,
             steps=self.steps,
-            batch=self.feed.batch,
+            batch=self.loader.batch,
             device=device,
             world=world,
             pretrained=checkpoint is None,
-            sample=self.feed.sample,
+            sample=self.loader.sample,
             note=reporter.note,
         )
         self.at = Position(torch.zeros(5, dtype=self.learner.sums_type, device=device))
@@ -112,7 +120,7 @@ class Trainer:
         """The finished epochs."""
         return self.at.history
 
-    def run(self, interrupt: Interrupt) -> Result:
+    def run(self, interrupt: Interrupt) -> TrainResult:
         """Train until the recipe's last epoch, an early stop, or an interruption, and say which it was.
 
         Raises:
@@ -126,7 +134,7 @@ class Trainer:
         if ended == "interrupted" and self.world.is_first:
             self._save()
         self.folder.close()
-        return Result(best_of(self.history), len(self.history), ended, self.at.seconds)
+        return TrainResult(best_of(self.history), len(self.history), ended, self.at.seconds)
 
     def _train(self, interrupt: Interrupt) -> str:
         schedule = self.recipe.schedule
@@ -141,7 +149,7 @@ class Trainer:
 
     def _train_epoch(self, interrupt: Interrupt) -> bool:
         """Go through the rest of the epoch; False if interrupted."""
-        order = self.feed.order(self.at.epoch)
+        order = self.loader.order(self.at.epoch)
         self.learner.network.train()
         self.log.begin()
         saved = told = time.monotonic()
@@ -169,7 +177,7 @@ class Trainer:
         """One update, and its place in the sums; whether a process was asked to stop."""
         at, world = self.at, self.world
         lr = self.learner.lr
-        sums, norm = self.learner.update(self.feed.batch_at(order, at.epoch, at.step))
+        sums, norm = self.learner.update(self.loader.batch_at(order, at.epoch, at.step))
         wanted = interrupt.wanted
         if world.size > 1:
             shared = world.sum(torch.cat([sums, sums.new_tensor([float(wanted)])]))
@@ -212,9 +220,9 @@ class Trainer:
         with learner.autocast():
             if learner.ema:
                 with learner.ema.applied(network):
-                    totals = totals_of(network, self.feed.validation, learner.sums_type)
+                    totals = totals_of(network, self.loader.validation, learner.sums_type)
             else:
-                totals = totals_of(network, self.feed.validation, learner.sums_type)
+                totals = totals_of(network, self.loader.validation, learner.sums_type)
         return scores_of(self.world.sum(totals))
 
     def _row(self, scores: Scores) -> Epoch:
@@ -255,7 +263,7 @@ class Trainer:
                 steps=self.steps,
                 loss=label_loss / faces,
                 accuracy=right / faces,
-                images_per_s=steps_per_s * self.feed.batch * self.world.size,
+                images_per_s=steps_per_s * self.loader.batch * self.world.size,
                 seconds_left=self.pace.left(at.epoch, at.step),
             )
         )
@@ -288,8 +296,8 @@ class Trainer:
         facts = {
             "epoch": asdict(row),
             "size": row.size,
-            "heads": self.feed.heads,
+            "heads": self.loader.heads,
             "ema": self.learner.ema is not None,
-            "input_size": self.feed.size,
+            "input_size": self.loader.size,
         }
         write_checkpoint(self.folder.path / BEST, Checkpoint(dict(self.learner.weights_to_keep()), facts))

@@ -10,7 +10,7 @@ import typer
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from mien.runs.sheet import Sheet
+    from mien.runs.preview import Preview
 
 
 def train(
@@ -86,14 +86,14 @@ def train(
         _refuse_with_resume(recipe=recipe, set=set_, init=init, out=out, **refused)
     try:
         from mien.training import api as start
-        from mien.training import cross_validation as rounds
+        from mien.training import cross_validation
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Training (package {error.name!r})", "train") from error
     from mien.cli.train.progress import TerminalReporter
 
     with TerminalReporter() as reporter:
-        if resume is not None and (resume / rounds.PLAN).exists():
-            rounds.resume_folds(resume, reporter=reporter)
+        if resume is not None and (resume / cross_validation.PLAN).exists():
+            cross_validation.resume_cross_validation(resume, reporter=reporter)
             return
         if resume is not None:
             start.resume(resume, data=data, votes=votes, device=device, threads=threads, reporter=reporter)
@@ -108,10 +108,10 @@ def train(
             "label_map": label_map,
         }
         if preview is not None:
-            _draw_preview(preview, start.preview_of(**asked, changes=tuple(changes), reporter=reporter))
+            _draw_preview(preview, start.preview(**asked, changes=tuple(changes), reporter=reporter))
             return
         several = start.has_folds(recipe or "quick", tuple(changes)) and not _names_fold(changes)
-        go = rounds.start_folds if several else start.start
+        go = cross_validation.cross_validate if several else start.start
         go(
             **asked,
             changes=tuple(changes),
@@ -127,12 +127,12 @@ def _names_fold(changes: list[str]) -> bool:
     return any(change.partition("=")[0].strip() in ("fold", "data.fold") for change in changes)
 
 
-def _draw_preview(folder: Path, sheet: Sheet) -> None:
+def _draw_preview(folder: Path, preview: Preview) -> None:
     from mien.reports.figures.style import new_figure, save
     from mien.reports.training import preview_part
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = preview_part(sheet)
+    part = preview_part(preview)
     figure, axes = new_figure(*part.size)
     part.draw(axes)
     for path in save(figure, folder, part.name):

@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mien.reports.document import Part
-from mien.runs.recipe import Augment
+from mien.runs.recipe import AugmentRecipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # The recipe's defaults are the report's (its section 3.1).
-_REPORT = Augment()
+_REPORT = AugmentRecipe()
 
 
 def rows(augment: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What is done, what the report did, and what this training did, in words; transforms in their order."""
-    ours = Augment(**{key: value for key, value in augment.items() if key in Augment.__dataclass_fields__})
+    ours = AugmentRecipe(
+        **{key: value for key, value in augment.items() if key in AugmentRecipe.__dataclass_fields__}
+    )
     return [(name, say(_REPORT), say(ours)) for name, say in _SAID.items()]
 
 
@@ -62,12 +64,12 @@ def _range(low: float, high: float) -> str:
     return "none" if low == high == 1 else f"{low:g} to {high:g} times"
 
 
-def _mixed(augment: Augment) -> str:
+def _mixed(augment: AugmentRecipe) -> str:
     named = [name for name, alpha in (("mixup", augment.mixup), ("cutmix", augment.cutmix)) if alpha]
     return ", ".join(named) or "none"
 
 
-_SAID: dict[str, Callable[[Augment], str]] = {
+_SAID: dict[str, Callable[[AugmentRecipe], str]] = {
     "random crop": lambda a: f"reaching {a.crop_padding} px over the edge" if a.crop_padding else "none",
     "rotation": lambda a: f"up to {a.degrees:g}° to either side" if a.degrees else "none",
     "shift": lambda a: f"up to {a.translate:.0%} of the side" if a.translate else "none",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mien.reports.training import Learning
-    from mien.runs.sheet import Sheet
+    from mien.runs.preview import Preview
 
 Floats = NDArray[np.float64]
 
@@ -116,16 +116,16 @@ def draw_step_times(axes: Axes, runs: Sequence[Learning]) -> None:
     axes.set(title="Time of a step", ylabel="ms")
 
 
-def draw_sheet(axes: Axes, sheet: Sheet, title: str) -> None:
+def draw_preview(axes: Axes, preview: Preview, title: str) -> None:
     """Faces as they are in the data, and below each what the network got, with what it was to say."""
-    for place, caption in enumerate(sheet.captions):
-        x, y = place % sheet.columns * 1.06, -(place // sheet.columns) * 2.5
-        for below, faces in ((0, sheet.before), (1.03, sheet.after)):
+    for place, caption in enumerate(preview.captions):
+        x, y = place % preview.columns * 1.06, -(place // preview.columns) * 2.5
+        for below, faces in ((0, preview.before), (1.03, preview.after)):
             extent = (x, x + 1, y - below - 1, y - below)
             axes.imshow(faces[place], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
         text = caption.replace(", ", "\n")
         axes.text(x + 0.5, y - 2.06, text, ha="center", va="top", fontsize=9, linespacing=1.15)
-    axes.set(xlim=(-0.03, sheet.columns * 1.06 - 0.03), ylim=(-sheet.rows * 2.5, 0.03), aspect="equal")
+    axes.set(xlim=(-0.03, preview.columns * 1.06 - 0.03), ylim=(-preview.rows * 2.5, 0.03), aspect="equal")
     axes.set_axis_off()
     axes.set_title(title)
 

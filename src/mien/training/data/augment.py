@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mien.runs.recipe import Augment
+from mien.runs.recipe import AugmentRecipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Draw:
     noise: Tensor
 
 
-def draw(spec: Augment, n: int, size: int, generator: Generator) -> Draw:
+def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> Draw:
     """Random parameters for n faces of size x size pixels.
 
     The same generator gives the same faces the same turn and flip whatever else the recipe asks for.
@@ -95,12 +95,12 @@ def _erase_boxes(u: Tensor, wanted: Tensor, size: int) -> Tensor:
     return torch.stack([x, y, x + width, y + height], 1).round() * wanted[:, None]
 
 
-def augment(pixels: Tensor, spec: Augment, generator: Generator) -> Tensor:
+def augment(pixels: Tensor, spec: AugmentRecipe, generator: Generator) -> Tensor:
     """A batch of gray faces, uint8 (N, S, S), as augmented float (N, 1, S, S) in 0..1."""
     return apply(pixels, draw(spec, len(pixels), pixels.shape[-1], generator), spec)
 
 
-def apply(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
+def apply(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
     """What `augment` does, with the parameters given."""
     x = resample(pixels[:, None].float().div_(255), d, spec)
     if spec.autocontrast:
@@ -117,7 +117,7 @@ def apply(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
     return x
 
 
-def resample(pixels: Tensor, d: Draw, spec: Augment) -> Tensor:
+def resample(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
     """Crop, affine and flip composed into one map and one resampling.
 
     Args:

@@ -15,7 +15,7 @@ from mien.data.table import FaceTable
 from mien.runs.recipe import Recipe
 from mien.training.data.augment import augment
 from mien.training.data.distillation import Teachers
-from mien.training.data.mixup import mix
+from mien.training.data.mixup import mixup
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
@@ -60,7 +60,7 @@ class Batch:
     seed: int
 
 
-class Feed:
+class BatchLoader:
     """The training and validation faces of a run, on the device.
 
     Args:
@@ -101,9 +101,9 @@ class Feed:
         self._targets = targets_of(train, self.heads, device)
         self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
         self._once: dict[str, Tensor] = {}
-        if self._teachers and recipe.distil.views != "same":
-            note(f"Asking {', '.join(recipe.distil.teachers)} about {len(train)} faces.")
-            self._once = self._teachers.at_leisure(self._pixels)
+        if self._teachers and recipe.distil.input != "batch":
+            note(f"The teachers {', '.join(recipe.distil.teachers)} predict on {len(train)} faces.")
+            self._once = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = Validation(
             torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
@@ -137,9 +137,9 @@ class Feed:
             if self._teachers and self._once:
                 known = {name: answer[index] for name, answer in self._once.items()}
                 wanted |= self._teachers.blend(targets, known)
-            if epoch < recipe.schedule.epochs - recipe.augment.mix_off_epochs:
-                pixels, wanted = mix(pixels, wanted, recipe.augment, np.random.default_rng(seed))
+            if epoch < recipe.schedule.epochs - recipe.augment.mixup_off_epochs:
+                pixels, wanted = mixup(pixels, wanted, recipe.augment, np.random.default_rng(seed))
         labels = wanted.pop("labels")
         if self._teachers and not self._once:
-            wanted = self._teachers.blend(wanted, self._teachers.answers(pixels))
+            wanted = self._teachers.blend(wanted, self._teachers.predict(pixels))
         return Batch(pixels, wanted, labels, seed)

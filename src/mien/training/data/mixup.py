@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.runs.recipe import Augment
+from mien.runs.recipe import AugmentRecipe
 
 
-def mix(
-    pixels: Tensor, targets: dict[str, Tensor], spec: Augment, generator: np.random.Generator
+def mixup(
+    pixels: Tensor, targets: dict[str, Tensor], spec: AugmentRecipe, generator: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Mixup or cutmix of a batch with itself, one of them by a coin's toss where both are on.
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable, not_in
 from mien.emotions import NEITHER, binary_task
 from mien.errors import DataError, TrainError
-from mien.runs import recipe as recipes
-from mien.training.data.folds import fold_of
+from mien.runs.recipe import DataRecipe
+
+# The folds are the data's alone: runs of other seeds and recipes are measured on the same ones.
+_SEED = 0
 
 
-def rows_of(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
+def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
     """The training and the validation faces of a recipe; what is left out is said to `note`.
 
     Raises:
@@ -28,13 +32,15 @@ def rows_of(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None]) -
     if spec.folds:
         train, validation = fold_of(faces, spec)
         note(
-            f"{spec.held}: {len(train)} faces to learn from, and {len(validation)} of other people held out."
+            f"{spec.validation_name}: {len(train)} faces to train on, and {len(validation)} of other people "
+            "held out."
         )
     else:
         train, validation = (_labelled(faces, name, note) for name in (spec.train, spec.validation))
-    if spec.framing:
+    if spec.binary:
         train, validation = (
-            _asked(part, spec, note, name) for part, name in ((train, spec.train), (validation, spec.held))
+            _with_answer(part, spec, note, name)
+            for part, name in ((train, spec.train), (validation, spec.validation_name))
         )
         _check_both_sides(train, spec)
     for name in spec.without_duplicates_of:
@@ -46,20 +52,20 @@ def rows_of(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None]) -
     return train, validation
 
 
-def _check_both_sides(train: FaceTable, spec: recipes.Data) -> None:
-    framing = binary_task(spec.framing)
+def _check_both_sides(train: FaceTable, spec: DataRecipe) -> None:
+    framing = binary_task(spec.binary)
     sides = np.array(framing.sides(train.classes))[train.labels]
     for side, name in enumerate(framing.classes):
         if not (sides == side).any():
             raise DataError(
-                f"{train.source}: no face to learn from is {name}, so data.framing={spec.framing} cannot be "
+                f"{train.source}: no face to learn from is {name}, so data.binary={spec.binary} cannot be "
                 f"learned. The data's emotions: {', '.join(train.classes)}."
             )
 
 
-def _asked(faces: FaceTable, spec: recipes.Data, note: Callable[[str], None], name: str) -> FaceTable:
+def _with_answer(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None], name: str) -> FaceTable:
     """The faces that are on a side of the framing's question."""
-    framing = binary_task(spec.framing)
+    framing = binary_task(spec.binary)
     kept = np.array(framing.sides(faces.classes))[faces.labels] != NEITHER
     if not kept.any():
         raise DataError(f"{faces.source}: no face of {name} is {' or '.join(framing.classes)}.")
@@ -100,3 +106,49 @@ def batch_of(batch_size: int, faces: int, processes: int) -> int:
             "Give more faces, a larger loop.batch_size, or fewer processes."
         )
     return batch
+
+
+def fold_numbers(faces: FaceTable, spec: DataRecipe) -> NDArray[np.int64]:
+    """The fold of each face, (N,), 1 to `data.folds`; all faces of a subject are in one.
+
+    Subjects are dealt so that each fold has about as many faces of each emotion. The same faces give the same
+    folds, whatever their order.
+
+    Raises:
+        DataError: the names of the files do not tell the subjects, or there are fewer of them than folds.
+        UsageError: `data.subject` is no regular expression with a group.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    subjects = subjects_of(faces, spec.subject)
+    count = len(np.unique(subjects))
+    if count < spec.folds:
+        raise DataError(
+            f"{faces.source} shows {count} subjects, too few for {spec.folds} folds. Set data.folds to "
+            f"{count} or less."
+        )
+    order = np.lexsort((faces.pixel_keys, faces.labels, subjects))
+    numbers = np.empty(len(faces), np.int64)
+    dealer = StratifiedGroupKFold(spec.folds, shuffle=True, random_state=_SEED)
+    for number, (_, held) in enumerate(dealer.split(order, faces.labels[order], subjects[order]), 1):
+        numbers[order[held]] = number
+    return numbers
+
+
+def fold_of(faces: FaceTable, spec: DataRecipe) -> tuple[FaceTable, FaceTable]:
+    """The faces to learn from, and those of the fold `data.fold`.
+
+    They are out of the split `data.train` where the table has one of that name, else out of all of it.
+
+    Raises:
+        DataError, UsageError: as `fold_numbers` does; or the table has no labelled face.
+    """
+    if spec.train in faces.split_counts:
+        faces = faces.split(spec.train)
+    faces = faces.take(faces.labels >= 0)
+    if not len(faces):
+        raise DataError(
+            f"{faces.source or 'the table'} has no labelled face, so there is nothing to learn from."
+        )
+    held = fold_numbers(faces, spec) == spec.fold
+    return faces.take(~held), faces.take(held)

@@ -10,16 +10,16 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import DataError
-from mien.runs import recipe as recipes
+from mien.runs.recipe import DataRecipe
 
 
-def heads_of(faces: FaceTable, spec: recipes.Data) -> tuple[str, ...]:
+def heads_of(faces: FaceTable, spec: DataRecipe) -> tuple[str, ...]:
     """The heads that can be trained on a table, that of the labels first: votes need votes.
 
     A framing has one head of its own, of its name.
     """
-    if spec.framing:
-        return (binary_task(spec.framing).name,)
+    if spec.binary:
+        return (binary_task(spec.binary).name,)
     return ("fer2013", "votes") if spec.votes and faces.votes is not None else ("fer2013",)
 
 

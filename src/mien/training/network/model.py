@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from mien.emotions import ABSTAIN, FER2013, VOTES, binary_task
 from mien.errors import RecipeError
-from mien.runs import recipe as recipes
+from mien.runs.recipe import NetworkRecipe
 from mien.training.network.pretrained import load_initial
 
 # What builds a family at any width and depth; timm's named models are calls of these.
@@ -125,7 +125,7 @@ class ExpressionNet(nn.Module):
 
 
 def build_network(
-    spec: recipes.Network, heads: tuple[str, ...], *, seed: int, pretrained: bool = True
+    spec: NetworkRecipe, heads: tuple[str, ...], *, seed: int, pretrained: bool = True
 ) -> ExpressionNet:
     """A network as a recipe describes it, its new layers initialised from the seed.
 
@@ -160,7 +160,7 @@ def build_network(
     return network
 
 
-def _build_backbone(spec: recipes.Network) -> nn.Module:
+def _build_backbone(spec: NetworkRecipe) -> nn.Module:
     """The timm model without classifier, for gray pictures, its paddings static."""
     backbone: Any = _create(spec)
     if not isinstance(getattr(backbone, "conv_stem", None), nn.Conv2d):
@@ -177,7 +177,7 @@ def _build_backbone(spec: recipes.Network) -> nn.Module:
     return cast(nn.Module, backbone)
 
 
-def _create(spec: recipes.Network) -> Any:
+def _create(spec: NetworkRecipe) -> Any:
     """timm's model, scaled in width and depth where the recipe asks for it.
 
     Raises:

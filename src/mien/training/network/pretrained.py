@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from mien.errors import ModelError
 from mien.models import registry as weights
-from mien.runs import recipe as recipes
+from mien.runs.recipe import NetworkRecipe
+from mien.training.checkpoint import BEST
 from mien.training.network.onnx_weights import read_folded, unfold
-from mien.training.run_folder import BEST
 
 _STEM = "backbone.conv_stem.weight"
 
 
-def load_initial(network: nn.Module, spec: recipes.Network) -> None:
+def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
     """Fill the backbone of an `ExpressionNet` with the weights that the recipe names.
 
     From one of mien's own checkpoints, heads of the same name and shape are taken too. A stem of
@@ -70,14 +70,14 @@ def select(larger: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tenso
     return chosen
 
 
-def is_folded(spec: recipes.Network) -> Path | None:
+def is_folded(spec: NetworkRecipe) -> Path | None:
     """The ONNX file that the recipe begins with, by the name of a model that ships or by its path."""
     if spec.init in weights.shipped():
         return weights.find_model(spec.init).onnx
     return Path(spec.init) if spec.init.endswith(".onnx") else None
 
 
-def initial_state(spec: recipes.Network) -> dict[str, Tensor]:
+def initial_state(spec: NetworkRecipe) -> dict[str, Tensor]:
     """The tensors that the recipe names, the backbone's under ``backbone.`` and timm's names.
 
     Raises:

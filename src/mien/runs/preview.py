@@ -13,15 +13,15 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from mien.errors import DataError
 
-# The name of the sheet in a run's folder.
-SHEET = "batches.png"
+# The name of the preview in a run's folder.
+PREVIEW = "batches.png"
 _CHUNK = "mien"
 # A face of 48 px is hard to see; the PNG shows each pixel as a square of so many, for about 96 px a face.
 _SHOWN_PX = 96
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class Preview:
     """N faces, row after row of `columns`.
 
     Attributes:
@@ -42,17 +42,17 @@ class Sheet:
         return -(-len(self.captions) // self.columns)
 
 
-def write_sheet(sheet: Sheet, path: Path) -> None:
-    """Write a sheet as a gray PNG: above each row of `after` its row of `before`. Whole or not at all."""
-    side = sheet.before.shape[-1]
-    canvas = np.full((sheet.rows * 2 * side, sheet.columns * side), 255, np.uint8)
-    for place, (before, after) in enumerate(zip(sheet.before, sheet.after, strict=True)):
-        y, x = place // sheet.columns * 2 * side, place % sheet.columns * side
+def write_preview(preview: Preview, path: Path) -> None:
+    """Write a preview as a gray PNG: above each row of `after` its row of `before`. Whole or not at all."""
+    side = preview.before.shape[-1]
+    canvas = np.full((preview.rows * 2 * side, preview.columns * side), 255, np.uint8)
+    for place, (before, after) in enumerate(zip(preview.before, preview.after, strict=True)):
+        y, x = place // preview.columns * 2 * side, place % preview.columns * side
         canvas[y : y + side, x : x + side] = before
         canvas[y + side : y + 2 * side, x : x + side] = after
     factor = max(1, _SHOWN_PX // side)
     info = PngImagePlugin.PngInfo()
-    facts = {"side": side, "factor": factor, "columns": sheet.columns, "captions": sheet.captions}
+    facts = {"side": side, "factor": factor, "columns": preview.columns, "captions": preview.captions}
     info.add_text(_CHUNK, json.dumps(facts))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -60,11 +60,11 @@ def write_sheet(sheet: Sheet, path: Path) -> None:
     temporary.replace(path)
 
 
-def read_sheet(path: Path) -> Sheet:
-    """The sheet that `write_sheet` wrote.
+def read_preview(path: Path) -> Preview:
+    """The preview that `write_preview` wrote.
 
     Raises:
-        DataError: the file is no sheet.
+        DataError: the file is no preview.
     """
     try:
         with Image.open(path) as picture:
@@ -78,5 +78,5 @@ def read_sheet(path: Path) -> Sheet:
             for below in (0, 1)
         )
     except (OSError, UnidentifiedImageError, KeyError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is no sheet of augmented faces that mien wrote ({error!r}).") from error
-    return Sheet(before, after, tuple(facts["captions"]), columns)
+        raise DataError(f"{path} is no preview of augmented faces that mien wrote ({error!r}).") from error
+    return Preview(before, after, tuple(facts["captions"]), columns)
