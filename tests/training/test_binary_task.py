@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def test_one_emotion_against_the_rest_is_a_head_of_two(few_faces: FaceTable) -> None:
-    spec = DataRecipe(framing="joy")
+    spec = DataRecipe(binary="joy")
     assert heads_of(few_faces, spec) == ("happy",)
     assert head_labels("happy") == ("not happy", "happy")
     (target,) = targets_of(few_faces, ("happy",), CPU).values()
@@ -35,7 +35,7 @@ def test_one_emotion_against_the_rest_is_a_head_of_two(few_faces: FaceTable) -> 
 
 def test_negative_against_positive_leaves_out_what_is_neither(few_faces: FaceTable) -> None:
     notes: list[str] = []
-    train, validation = rows_of(few_faces, DataRecipe(framing="negative"), notes.append)
+    train, validation = rows_of(few_faces, DataRecipe(binary="negative"), notes.append)
     names = {FER2013[label] for part in (train, validation) for label in part.labels}
     assert names <= {"angry", "disgust", "fear", "sad", "happy"}
     neither = np.isin(
@@ -51,7 +51,7 @@ def test_negative_against_positive_leaves_out_what_is_neither(few_faces: FaceTab
 
 def test_a_question_that_the_faces_cannot_answer_is_refused(few_faces: FaceTable) -> None:
     with pytest.raises(DataError, match="no face to learn from is contempt"):
-        rows_of(few_faces, DataRecipe(framing="contempt"), lambda text: None)
+        rows_of(few_faces, DataRecipe(binary="contempt"), lambda text: None)
     with pytest.raises(RecipeError, match=r"data\.framing: there is no framing 'bored'"):
         from_dict({"data": {"binary": "bored"}})
 
@@ -95,4 +95,4 @@ def test_all_faces_on_one_side_are_refused() -> None:
     only = table.take(table.labels == FER2013.index("happy"))
     only = replace(only, splits=np.array(["Training"] * len(only)))
     with pytest.raises(DataError, match="no face to learn from is not happy"):
-        rows_of(only, DataRecipe(framing="happy", validation="Training"), lambda text: None)
+        rows_of(only, DataRecipe(binary="happy", validation="Training"), lambda text: None)
