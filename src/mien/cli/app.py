@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -11,33 +12,41 @@ from mien.cli import audit, compare, explain, explore, export, live, models, ser
 from mien.cli.data import command as data
 from mien.cli.doctor import command as doctor
 from mien.cli.evaluate import command as evaluate
+from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.cli.predict import command as predict
 from mien.cli.train import command as train
 from mien.errors import MienError
 
 app = typer.Typer(
     name="mien",
+    cls=HelpfulGroup,
     help="Read the apparent expression of faces; train and measure the models that do. "
     "It reads how a face looks, not what a person feels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(predict.predict)
-app.command()(live.live)
-app.command()(serve.serve)
-app.add_typer(data.app, name="data")
-app.command()(explore.explore)
-app.command()(audit.audit)
-app.command()(study.study)
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(compare.compare)
-app.command()(explain.explain)
-app.command()(export.export)
-app.command()(verify.verify)
-app.command()(models.models)
-app.command()(doctor.doctor)
+
+# The commands, by the title under which `mien --help` lists them.
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Read faces": (predict.predict, live.live, serve.serve),
+    "Inspect data": (explore.explore, audit.audit),
+    "Train and measure": (
+        train.train,
+        evaluate.evaluate,
+        compare.compare,
+        explain.explain,
+        export.export,
+        verify.verify,
+        study.study,
+    ),
+    "Installation": (models.models, doctor.doctor),
+}
+for _panel, _commands in _COMMANDS.items():
+    if _panel == "Inspect data":
+        app.add_typer(data.app, name="data", rich_help_panel=_panel)
+    for _command in _commands:
+        app.command(cls=HelpfulCommand, rich_help_panel=_panel)(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -49,7 +58,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print it."
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
     """The options of `mien` itself."""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
 
-app = typer.Typer(help="Look at, convert and download labelled faces.", no_args_is_help=True)
+app = typer.Typer(
+    cls=HelpfulGroup, help="Inspect, convert and download labelled faces.", no_args_is_help=True
+)
 
 
 class Contempt(StrEnum):
@@ -36,7 +39,7 @@ _SIZE = typer.Option(48, help="Width and height that pictures and Parquet are br
 _CACHE = typer.Option(True, "--cache/--no-cache", help="Keep what was read under the hash of the source.")
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def info(
     path: str = _SOURCE,
     votes: Path | None = _VOTES,
@@ -59,7 +62,7 @@ def info(
         print_tables(table, problems)
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def convert(
     path: str = _SOURCE,
     out: Path = typer.Argument(help="The Parquet file to write.", metavar="OUT.parquet"),
@@ -118,7 +121,7 @@ def _load(
     return load(path, votes=votes, strict=strict, contempt=contempt.value, size=size, cache=cache)
 
 
-@app.command()
+@app.command(cls=HelpfulCommand)
 def fetch(
     out: Path = typer.Option(Path("fer2013"), "--out", "-o", help="Folder to put it into; made if need be."),
     force: bool = typer.Option(False, "--force", help="Download even if the file is already there."),
