@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +34,7 @@ from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import DEFAULT
+from mien.models.runtime import onnxruntime
 
 HERE = Path(__file__).parent
 BATCH = 64

@@ -30,7 +30,6 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -41,6 +40,7 @@ from mien.detection.blazeface import BlazeFace
 from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
+from mien.models.runtime import onnxruntime
 from mien.serve.images.batching import Readers
 from mien.serve.images.uploads import Upload
 from mien.serve.settings import Settings

@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
@@ -65,6 +66,7 @@ def run_tflite(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32
 
 def run_onnx(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """ONNX Runtime's boxes (896, 16) and scores (896, 1) for a picture (256, 256, 3)."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,6 +21,7 @@ from mien.errors import ImageError, UsageError
 from mien.files import sha256_file
 from mien.geometry import Detection
 from mien.images.decode import read_image
+from mien.models.runtime import open_session
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -44,16 +44,11 @@ def centre(detection: Detection) -> tuple[float, float]:
     return x + width / 2, y + height / 2
 
 
-def session() -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(WEIGHTS), options, providers=["CPUExecutionProvider"])
-
-
 def test_the_network_answers_as_the_tensorflow_lite_interpreter_did() -> None:
     """The reference was written by scripts/convert_blazeface.py --reference."""
     reference = np.load(Path(__file__).parent / "blazeface_tflite.npz")
-    boxes, scores = session().run(["boxes", "scores"], {"image": reference["image"][None]})
+    session = open_session(WEIGHTS, threads=1)
+    boxes, scores = session.run(["boxes", "scores"], {"image": reference["image"][None]})
     assert boxes.shape == (1, 896, 16)
     assert scores.shape == (1, 896, 1)
     assert np.abs(boxes[0] - reference["boxes"]).max() < 1e-3  # pixels of the input
@@ -71,8 +66,9 @@ def test_converting_again_gives_the_shipped_weights(tmp_path: Path) -> None:
     script = ROOT / "scripts" / "convert_blazeface.py"
     subprocess.run([sys.executable, str(script), "--out", str(out)], check=True, capture_output=True)
     x = np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), dtype=np.uint8)
-    again = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"]).run(None, {"image": x})
-    assert all(np.array_equal(a, b) for a, b in zip(again, session().run(None, {"image": x}), strict=True))
+    again = open_session(out).run(None, {"image": x})
+    original = open_session(WEIGHTS, threads=1).run(None, {"image": x})
+    assert all(np.array_equal(a, b) for a, b in zip(again, original, strict=True))
 
 
 def test_the_facts_beside_the_weights_are_of_these_weights() -> None:
@@ -84,7 +80,7 @@ def test_the_facts_beside_the_weights_are_of_these_weights() -> None:
 
 @pytest.mark.parametrize("shape", [(96, 96), (192, 256), (512, 320)])
 def test_any_input_in_multiples_of_32_has_an_answer_an_anchor(shape: tuple[int, int]) -> None:
-    boxes, scores = session().run(None, {"image": np.zeros((2, *shape, 3), np.uint8)})
+    boxes, scores = open_session(WEIGHTS, threads=1).run(None, {"image": np.zeros((2, *shape, 3), np.uint8)})
     assert boxes.shape == (2, len(anchors(*shape)), 16)
     assert scores.shape == (2, len(anchors(*shape)), 1)
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from mien.errors import ExportError
 from mien.exporting.graph import write_onnx
 from mien.exporting.parity import run_onnx
+from mien.models.runtime import open_session
 from mien.training.classifier import logits_of
 from mien.training.network.model import ExpressionNet, StaticSameConv2d
 
@@ -61,7 +61,7 @@ def test_any_number_of_faces_gets_the_logits_of_torch(network: ExpressionNet, fi
 
 
 def test_the_file_takes_bytes_and_names_its_outputs_after_the_heads(file: Path) -> None:
-    session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = open_session(file)
     (pixels,) = session.get_inputs()
     assert (pixels.name, pixels.type, pixels.shape) == ("pixels", "tensor(uint8)", ["N", 48, 48])
     outputs = [(output.name, output.type, output.shape[1]) for output in session.get_outputs()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mien.errors import ModelError
 from mien.exporting.graph import write_onnx
+from mien.models.runtime import open_session
 from mien.runs.recipe import NetworkRecipe
 from mien.training.network.model import ExpressionNet, build_network
 from mien.training.network.onnx_weights import settle
@@ -53,7 +53,7 @@ def begun_with(exported: tuple[NetworkRecipe, Path]) -> ExpressionNet:
 
 def answers(path: Path, n: int) -> list[np.ndarray]:
     pixels = (faces(n)[:, 0] * 255).round().to(torch.uint8).numpy()
-    return list(ort.InferenceSession(str(path)).run(None, {"pixels": pixels}))
+    return list(open_session(path).run(None, {"pixels": pixels}))
 
 
 def asked(network: ExpressionNet, n: int) -> list[np.ndarray]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,6 +33,7 @@ from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
 from mien.images.crop import sample_square
 from mien.models.registry import FOLDER
+from mien.models.runtime import CPU, onnxruntime, open_session
 
 WEIGHTS = FOLDER / "blazeface-back.onnx"
 
@@ -107,10 +107,8 @@ class BlazeFace:
         self.threshold = threshold
         self._least = logit(threshold)
         self.min_face = min_face
-        self._session = onnxruntime.InferenceSession(
-            str(weights),
-            sess_options=session_options or _one_quiet_thread(),
-            providers=list(providers or ["CPUExecutionProvider"]),
+        self._session = open_session(
+            weights, threads=1, providers=providers or (CPU,), options=session_options
         )
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> list[Detection]:
@@ -213,14 +211,6 @@ def _widths(faces: Faces) -> NDArray[np.float32]:
 def _shift(x: float, y: float) -> NDArray[np.float32]:
     """What moves the sixteen coordinates of a row by x and y."""
     return np.tile(np.array([x, y], dtype=np.float32), 8)
-
-
-def _one_quiet_thread() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
 
 
 def _detection(face: Faces) -> Detection:

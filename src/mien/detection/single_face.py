@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from mien.detection.blazeface import WEIGHTS
 from mien.detection.postprocess import anchors, sigmoid
+from mien.models.runtime import open_session
 
 # The crop in the middle of an input that is half as large again: BlazeFace expects some surroundings. On
 # FER2013 an input of 128 px finds 2 % more faces at twice the cost.
@@ -43,12 +43,8 @@ class SingleFaceDetector:
     """
 
     def __init__(self, weights: Path = WEIGHTS, *, batch_size: int = 64) -> None:
-        options = onnxruntime.SessionOptions()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.batch_size = batch_size
-        self._session = onnxruntime.InferenceSession(
-            str(weights), sess_options=options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(weights)
 
     def detect(
         self, crops: NDArray[np.uint8], *, progress: Callable[[int], None] = lambda _: None

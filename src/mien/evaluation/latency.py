@@ -22,9 +22,8 @@ def time_one_face(model: OnDisk) -> dict[str, Any]:
     ``median_ms`` is by the clock, ``cpu_ms`` the mean of the processor's own time, which other programs on
     the machine disturb less.
     """
-    import onnxruntime
-
     from mien.models.onnx import OnnxClassifier
+    from mien.models.runtime import onnxruntime
     from mien.runs.environment import processor
 
     classifier = OnnxClassifier(model.onnx, threads=1, device="cpu")

@@ -76,12 +76,10 @@ def run_onnx(path: Path, crops: NDArray[np.uint8], *, batch_size: int = 64) -> d
     Raises:
         ExportError: ONNX Runtime cannot open or run the file.
     """
-    import onnxruntime as ort
+    from mien.models.runtime import open_session
 
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors; its warnings are about graph details
     try:
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = open_session(path)
         answers = [
             session.run(None, {INPUT: np.ascontiguousarray(crops[start : start + batch_size])})
             for start in range(0, len(crops), batch_size)

@@ -103,6 +103,7 @@ def _card(
 
 
 def _quantize(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
+    import mien.models.runtime  # noqa: F401, I001 - first, so that ONNX Runtime is imported without telemetry
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -119,20 +119,13 @@ class OnnxClassifier:
 
 
 def _open_session(path: Path, device: str, threads: int | None) -> Any:
-    import onnxruntime as ort
+    from mien.models.runtime import onnxruntime, open_session
 
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be 1 or more, not {threads}.")
-    providers = _providers(device, ort.get_available_providers())
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors; its warnings are about graph details that nobody here can act on
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    # Threads that wait by spinning take the core from the detector's, and from every other process: with
-    # both cores busy a face took 15 ms instead of 3.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = _providers(device, onnxruntime.get_available_providers())
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        session = open_session(path, threads=threads, providers=providers)
     except Exception as error:  # its exceptions share no public base but Exception
         raise ModelError(f"ONNX Runtime cannot open {path}: {error}") from error
     if device != "auto" and session.get_providers()[0] != _PROVIDERS[device]:

@@ -111,7 +111,7 @@ def _try(look: Callable[[], T], problems: list[str]) -> T | None:
 
 
 def _providers() -> tuple[str, ...]:
-    import onnxruntime
+    from mien.models.runtime import onnxruntime
 
     return tuple(onnxruntime.get_available_providers())
 
