@@ -15,13 +15,14 @@ from PIL import Image
 
 import mien.video.batch as predict_video
 from mien.cli.app import main
-from mien.cli.predict.sources import are_clips, file_names, seconds
+from mien.cli.predict.sources import are_clips, seconds
 from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.errors import UsageError
 from mien.models.card import Head
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.results import AnalyzedFrame
+from mien.video.sources import file_names
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.cli.predict.sources import file_names, find_sources
 from mien.errors import ImageError, UsageError
-from mien.video.sources import without_password
+from mien.video.sources import file_names, find_sources, without_password
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -49,6 +49,36 @@ def find_clips(sources: Iterable[str]) -> list[Path]:
     return list(found)
 
 
+def find_sources(sources: list[str]) -> list[str]:
+    """Cameras and addresses as they are, and the clips of paths, folders and globs; each once.
+
+    Raises:
+        ImageError: a source names nothing, or a folder or glob without a clip.
+    """
+    found: dict[str, None] = {}
+    for source in sources:
+        alone = is_camera(source) or is_address(source)
+        found.update(dict.fromkeys([source] if alone else map(str, find_clips([source]))))
+    return list(found)
+
+
+def file_names(clips: list[str]) -> dict[str, str]:
+    """A file name for each clip's outputs, none twice."""
+    names: dict[str, str] = {}
+    for clip in clips:
+        stem = Path(clip).stem
+        if is_camera(clip):
+            stem = f"camera-{Path(clip).name}"
+        elif is_address(clip):
+            stem = "stream"
+        number, name = 1, stem
+        while name.casefold() in {taken.casefold() for taken in names.values()}:
+            number += 1
+            name = f"{stem}-{number}"
+        names[clip] = name
+    return names
+
+
 def _clips_of(source: str) -> list[Path]:
     path = Path(source)
     if path.is_file():

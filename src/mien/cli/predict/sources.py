@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mien.errors import UsageError
-from mien.video.sources import find_clips, is_address, is_camera, is_clip, without_password
+from mien.video.sources import is_address, is_camera, is_clip, without_password
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 
@@ -69,33 +69,3 @@ def _is_moving(source: str) -> bool:
         return False
     suffixes = {path.suffix.lower() for path in Path(source).rglob("*") if not path.name.startswith(".")}
     return bool(suffixes & CLIPS) and not suffixes & PICTURES
-
-
-def find_sources(sources: list[str]) -> list[str]:
-    """Cameras and addresses as they are, and the clips of paths, folders and globs; each once.
-
-    Raises:
-        ImageError: a source names nothing, or a folder or glob without a clip.
-    """
-    found: dict[str, None] = {}
-    for source in sources:
-        alone = is_camera(source) or is_address(source)
-        found.update(dict.fromkeys([source] if alone else map(str, find_clips([source]))))
-    return list(found)
-
-
-def file_names(clips: list[str]) -> dict[str, str]:
-    """A file name for each clip's outputs, none twice."""
-    names: dict[str, str] = {}
-    for clip in clips:
-        stem = Path(clip).stem
-        if is_camera(clip):
-            stem = f"camera-{Path(clip).name}"
-        elif is_address(clip):
-            stem = "stream"
-        number, name = 1, stem
-        while name.casefold() in {taken.casefold() for taken in names.values()}:
-            number += 1
-            name = f"{stem}-{number}"
-        names[clip] = name
-    return names
