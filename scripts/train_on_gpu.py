@@ -245,10 +245,9 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
 
     from mien.data import load
     from mien.evaluation.predictions import predict_split
-    from mien.evaluation.result import DataSource, evaluate, write_json
+    from mien.evaluation.result import DataSource, score_predictions, write_json
     from mien.models.ensemble import Ensemble
-    from mien.models.tta import Views
-    from mien.models.tta_classifier import Augmented
+    from mien.models.tta import TtaClassifier, TtaCrops
     from mien.training.classifier import TorchClassifier
 
     table = load(work.data, votes=work.votes)
@@ -256,11 +255,11 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
     for head, labels in (("fer2013", "fer2013"), ("votes", "ferplus")):
         members = tuple(TorchClassifier(each, head=head, device=work.asked.device) for each in folders)
         whole = Ensemble(members, name)
-        for views in (None, Views()):
-            asked = whole if views is None else Augmented(whole, views)
+        for views in (None, TtaCrops()):
+            asked = whole if views is None else TtaClassifier(whole, views)
             found = predict_split(asked, table, SPLIT, head=head, labels=labels)  # type: ignore[arg-type]
             source = DataSource(table.source, table.sha256)
-            scores = evaluate(found, np.random.default_rng(0), data=source, tta=views)
+            scores = score_predictions(found, np.random.default_rng(0), data=source, tta=views)
             key = head if views is None else f"{head}-tta"
             write_json(scores, place / f"{key}.json")
             short[key] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.models.card import Card
-from mien.models.registry import Model, find_model, shipped
+from mien.models.registry import ModelFile, find_model, shipped
 from mien.runs.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -69,11 +69,11 @@ def calibration() -> str:
     return _by_model(_calibration, "####")
 
 
-def _shipped() -> list[Model]:
+def _shipped() -> list[ModelFile]:
     return [find_model(name) for name in shipped()]
 
 
-def _by_model(section: Callable[[Model], str], level: str) -> str:
+def _by_model(section: Callable[[ModelFile], str], level: str) -> str:
     """The section of every shipped model, each under its name where there are several."""
     models = _shipped()
     if len(models) == 1:
@@ -81,7 +81,7 @@ def _by_model(section: Callable[[Model], str], level: str) -> str:
     return "\n\n".join(f"{level} `{model.card.name}`\n\n{section(model)}" for model in models)
 
 
-def _facts(model: Model) -> str:
+def _facts(model: ModelFile) -> str:
     card, training = model.card, model.card.training
     export = training["export"]
     agree = ", ".join(f"{head.name} {export['agreement'][head.name]['max_dp']:.1g}" for head in card.heads)
@@ -105,7 +105,7 @@ def _facts(model: Model) -> str:
     return "\n".join(rows)
 
 
-def _figures(model: Model) -> str:
+def _figures(model: ModelFile) -> str:
     card = model.card
     labels = _scores(card, "fer2013")
     fresh, voted = labels["deduplicated"], _scores(card, "votes")["votes"]
@@ -119,7 +119,7 @@ def _figures(model: Model) -> str:
     rows.append(f"| accuracy | {_interval(labels)} | {_interval(fresh)} |")
     if several := card.figures[SPLIT].get("tta", {}).get("fer2013"):
         rows.append(
-            f"| accuracy, mean of {several['views']} views (five crops, each mirrored too) "
+            f"| accuracy, mean of {several['crops']} views (five crops, each mirrored too) "
             f"| {_interval(several)} | {_interval(several['deduplicated'])} |"
         )
     for key, name in (
@@ -145,9 +145,9 @@ def _figures(model: Model) -> str:
     return "\n".join(rows)
 
 
-def _calibration(model: Model) -> str:
+def _calibration(model: ModelFile) -> str:
     figures = model.card.figures[SPLIT]
-    found, crossed = figures["calibration"], figures.get("crossed", {})
+    found, crossed = figures["calibration"], figures.get("cross_validated", {})
     rows = [
         "| head | against | temperature | ECE before | after | chance | faces measured |",
         "|---|---|---|---|---|---|---|",
@@ -158,20 +158,20 @@ def _calibration(model: Model) -> str:
             f"| {fit['ece_after']:.3f} | {fit['ece_noise']:.3f} | {fit['n_measured']:,} |"
         )
     if crossed:
-        halvings = next(iter(crossed.values()))["halvings"]
+        splits = next(iter(crossed.values()))["split_halves"]
         rows += [
             "",
-            f'The same over {halvings} random halvings, mean ± spread; "crossed" measures all faces, each by the '
+            f'The same over {splits} random halves, mean ± spread; "cross-validated" measures all faces, each by the '
             'temperature of the half that it is not in; "without chance" is the root of the squared error freed '
             "of what chance adds to it (Kumar et al. 2019), and no less than the error:",
             "",
-            "| head | ECE of one half | chance | ECE crossed | chance | without chance | faces |",
+            "| head | ECE of one half | chance | ECE cross-validated | chance | without chance | faces |",
             "|---|---|---|---|---|---|---|",
         ]
     for head, fit in crossed.items():
         rows.append(
             f"| `{head}` | {fit['ece_half']:.3f} ± {fit['ece_half_std']:.3f} | {fit['ece_half_noise']:.3f} "
-            f"| {fit['ece']:.3f} ± {fit['ece_std']:.3f} | {fit['ece_noise']:.3f} | {fit['debiased']:.3f} "
+            f"| {fit['ece']:.3f} ± {fit['ece_std']:.3f} | {fit['ece_noise']:.3f} | {fit['bias_corrected']:.3f} "
             f"| {fit['n']:,} |"
         )
     rows += ["", "| head | `Face.set(coverage)` | holds the truth | mean size |", "|---|---|---|---|"]
@@ -290,7 +290,7 @@ def _confusions(confusion: dict[str, Any]) -> str:
     )
 
 
-def draw_coverage(model: Model, path: Path) -> None:
+def draw_coverage(model: ModelFile, path: Path) -> None:
     """The curve of accuracy against coverage in a model's card, as SVG, the same bytes for the same card."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -141,7 +141,7 @@ def test_batches_change_nothing(folder):
 def test_views_of_each_face_are_averaged_and_reported_as_such(folder):
     assert ask(folder)["tta"] is None
     found = ask(folder, "--tta")
-    assert found["tta"] == {"views": 10, "crops": 5, "crop_share": 0.9167, "flip": True}
+    assert found["tta"] == {"crops": 10, "positions": 5, "crop_share": 0.9167, "flip": True}
     assert found["n"] == 4
     assert found["nll"] != ask(folder)["nll"]
     assert "mean of the answers to 10 views" in run(folder, "--tta").output
@@ -237,11 +237,11 @@ def test_one_page_of_figures_and_all_numbers_are_written(folder, tmp_path):
 
 def test_yes_or_no_questions_are_scored_from_the_same_probabilities(folder):
     found = ask(folder, "--framing", "happy", "--framing", "negative")
-    assert list(found["framings"]) == ["happy", "negative"]
-    assert found["framings"]["happy"]["accuracy"] == 1.0
+    assert list(found["binary"]) == ["happy", "negative"]
+    assert found["binary"]["happy"]["accuracy"] == 1.0
     # Happy twice and fear once; neutral is on neither side.
-    assert found["framings"]["negative"]["n"] == 3
-    assert found["framings"]["negative"]["left_out"] == {"neutral": 1}
+    assert found["binary"]["negative"]["n"] == 3
+    assert found["binary"]["negative"]["left_out"] == {"neutral": 1}
     assert "always the same answer" in run(folder, "--framing", "happy").output
 
 

@@ -20,12 +20,12 @@ from mien.data.synthetic.faces import faces
 from mien.emotions import FERPLUS_COLUMNS, VOTES
 from mien.errors import MissingExtra, ModelError, UsageError
 from mien.evaluation.calibration.conformal import prediction_set
-from mien.evaluation.calibration.temperature import halves, match_confidence
+from mien.evaluation.calibration.temperature import match_confidence, split_half
 from mien.evaluation.metrics.classification import accuracy, confusion
 from mien.files import sha256_file
 from mien.models.card import read_card
 from mien.models.onnx import OnnxClassifier
-from mien.models.tta_classifier import Augmented
+from mien.models.tta import TtaClassifier
 from mien.runs.environment import describe
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, to_toml
@@ -131,7 +131,7 @@ def test_the_temperature_makes_one_half_of_the_split_as_sure_as_it_is_right(
     head = read_card(path.with_suffix(".json")).head("fer2013")
     faces = load(place / "fer2013.csv").split("PublicTest")
     logits = OnnxClassifier(path, head="fer2013").logits(faces.pixels).astype(np.float64)
-    fitted = halves(faces.pixel_keys)
+    fitted = split_half(faces.pixel_keys)
     probabilities = np.exp(logits - logits.max(1, keepdims=True))
     probabilities /= probabilities.sum(1, keepdims=True)
     assert head.temperature == pytest.approx(
@@ -174,10 +174,10 @@ def test_the_card_holds_figures_with_ten_views_of_each_face(place: Path, done: R
     card = read_card(place / "run" / "mien-small.json")
     found = card.figures["PublicTest"]["tta"]["fer2013"]
     faces = load(place / "fer2013.csv").split("PublicTest")
-    answers = Augmented(OnnxClassifier(place / "run" / "mien-small.onnx", head="fer2013")).predict(
+    answers = TtaClassifier(OnnxClassifier(place / "run" / "mien-small.onnx", head="fer2013")).predict(
         faces.pixels
     )
-    assert (found["views"], found["n"]) == (10, 110)
+    assert (found["crops"], found["n"]) == (10, 110)
     assert found["accuracy"] == pytest.approx((answers.argmax(1) == faces.labels).mean(), abs=1e-6)
 
 
@@ -194,7 +194,7 @@ def test_votes_are_calibrated_on_faces_without_a_majority_too(place: Path, done:
     faces = load(place / "fer2013.csv", votes=place / "votes.csv").split("PublicTest")
     emotions = int((faces.votes[:, :8].sum(1) > 0).sum())
     found = figures["calibration"]["votes"]
-    assert found["n_fitted"] + found["n_measured"] == figures["crossed"]["votes"]["n"] == emotions
+    assert found["n_fitted"] + found["n_measured"] == figures["cross_validated"]["votes"]["n"] == emotions
     assert found["n_sets"] <= found["n_measured"]
 
 
@@ -203,7 +203,7 @@ def test_conformal_sets_of_the_card_hold_the_truth_as_often_as_was_measured(
 ) -> None:
     card = read_card(place / "run" / "mien-small.json")
     faces = load(place / "fer2013.csv").split("PublicTest")
-    unseen = ~halves(faces.pixel_keys)
+    unseen = ~split_half(faces.pixel_keys)
     answers = OnnxClassifier(place / "run" / "mien-small.onnx", head="fer2013").predict(faces.pixels[unseen])
     assert set(card.head("fer2013").conformal) == {"0.80", "0.90", "0.95"}
     for fit in card.figures["PublicTest"]["calibration"]["fer2013"]["conformal"]:

@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import UsageError
-from mien.evaluation.binary import framed, score_framing
+from mien.evaluation.binary import as_binary, score_binary
 from mien.evaluation.predictions import Predictions
 from mien.testing.fakes import numbered_faces
 
@@ -29,14 +29,14 @@ def judged(n: int = 300, classes: tuple[str, ...] = FER2013, truth: np.ndarray |
         faces=FaceTable(numbered_faces(list(range(n))), truth, np.full(n, "PublicTest"), np.arange(n)),
         split="PublicTest",
         labels="fer2013",
-        fresh=np.arange(n) % 2 == 0,
+        not_in_training=np.arange(n) % 2 == 0,
         left_out={"unlabelled": 3},
     )
 
 
 def test_one_against_the_rest_is_the_emotions_own_probability():
     p = judged()
-    two = framed(p, binary_task("happy"))
+    two = as_binary(p, binary_task("happy"))
     np.testing.assert_allclose(two.probabilities[:, 1], p.probabilities[:, 3], rtol=1e-5)
     np.testing.assert_array_equal(two.truth, p.truth == 3)
     assert two.classes == ("not happy", "happy")
@@ -45,7 +45,7 @@ def test_one_against_the_rest_is_the_emotions_own_probability():
 
 def test_the_scores_are_scikit_learns():
     p = judged()
-    found = score_framing(p, binary_task("happy"), np.random.default_rng(0), resamples=50)
+    found = score_binary(p, binary_task("happy"), np.random.default_rng(0), resamples=50)
     positive, chance = p.truth == 3, p.probabilities[:, 3]
     assert found.scores.accuracy == pytest.approx(sk.accuracy_score(positive, chance > 0.5))
     assert found.scores.per_class["happy"].f1 == pytest.approx(sk.f1_score(positive, chance > 0.5))
@@ -57,7 +57,7 @@ def test_the_scores_are_scikit_learns():
 
 def test_negative_against_positive_leaves_out_and_counts_what_is_neither():
     p = judged()
-    two = framed(p, binary_task("negative"))
+    two = as_binary(p, binary_task("negative"))
     names = np.array(FER2013)[p.truth]
     kept = ~np.isin(names, ["surprise", "neutral"])
     assert len(two.truth) == kept.sum()
@@ -72,12 +72,12 @@ def test_negative_against_positive_leaves_out_and_counts_what_is_neither():
     np.testing.assert_allclose(two.probabilities[:, 1], bad / (bad + given[:, 3]), rtol=1e-5)
     np.testing.assert_allclose(two.probabilities.sum(axis=1), 1, rtol=1e-6)
     assert two.faces.rows.tolist() == np.flatnonzero(kept).tolist()
-    assert two.fresh is not None
-    np.testing.assert_array_equal(two.fresh, (np.arange(300) % 2 == 0)[kept])
+    assert two.not_in_training is not None
+    np.testing.assert_array_equal(two.not_in_training, (np.arange(300) % 2 == 0)[kept])
 
 
 def test_the_json_says_which_question_was_asked():
-    found = score_framing(judged(), binary_task("negative"), np.random.default_rng(0), resamples=50)
+    found = score_binary(judged(), binary_task("negative"), np.random.default_rng(0), resamples=50)
     plain = found.to_dict()
     assert plain["name"] == "negative"
     assert plain["classes"] == ["positive", "negative"]
@@ -88,6 +88,6 @@ def test_the_json_says_which_question_was_asked():
 
 def test_a_side_without_faces_is_named():
     with pytest.raises(UsageError, match="faces that are contempt"):
-        framed(judged(), binary_task("contempt"))
+        as_binary(judged(), binary_task("contempt"))
     with pytest.raises(UsageError, match="faces that are positive"):
-        framed(judged(truth=np.zeros(300, int)), binary_task("negative"))
+        as_binary(judged(truth=np.zeros(300, int)), binary_task("negative"))

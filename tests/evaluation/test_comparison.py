@@ -1,4 +1,4 @@
-"""Answers of several classifiers are brought together face by face."""
+"""PredictedClasses of several classifiers are brought together face by face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.errors import FormatError, SourceNotFound, UsageError
-from mien.evaluation.comparison import Answers, answers_of, meet, read_answers
+from mien.evaluation.comparison import PredictedClasses, join_predictions, predicted_classes, read_predictions
 from mien.evaluation.predictions import Predictions, predict_split
 from mien.evaluation.result import write_predictions
 from mien.testing.fakes import FakeClassifier, numbered_faces
@@ -37,15 +37,15 @@ def answers(
     *,
     truth: tuple[str, ...] = ("happy", "sad", "happy"),
     rows: tuple[int, ...] = (0, 1, 2),
-) -> Answers:
+) -> PredictedClasses:
     faces = tuple(("PublicTest", str(row), "") for row in rows)
-    return Answers(name, faces, np.array(truth), np.array(answered), None)
+    return PredictedClasses(name, faces, np.array(truth), np.array(answered), None)
 
 
 def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None:
     made = predictions("happy")
     write_predictions(made, tmp_path / "happy.csv")
-    direct, read = answers_of(made), read_answers(tmp_path / "happy.csv")
+    direct, read = predicted_classes(made), read_predictions(tmp_path / "happy.csv")
     assert read.name == "happy"
     assert direct.faces == read.faces == tuple(("PublicTest", str(row), "") for row in (50, 51, 52))
     for name in ("truth", "answered", "in_training"):
@@ -58,7 +58,7 @@ def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None
 def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() -> None:
     first = answers("first", ["happy", "sad", "sad"])
     second = answers("second", ["fear", "happy"], truth=("happy", "happy"), rows=(2, 0))
-    meeting = meet([first, second])
+    meeting = join_predictions([first, second])
     named = [[meeting.classes[i] for i in row] for row in (meeting.truth, *meeting.answers)]
     assert named == [["happy", "happy"], ["happy", "sad"], ["happy", "fear"]]
     assert meeting.left_out == {"first": 1}
@@ -67,31 +67,31 @@ def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() ->
 
 
 def test_what_one_knows_of_duplicates_holds_for_all() -> None:
-    one, two = answers_of(predictions("happy"), "one"), answers_of(predictions("sad"), "two")
-    unknowing = Answers("two", two.faces, two.truth, two.answered, None)
-    meeting = meet([unknowing, one])
-    assert meeting.fresh is not None
-    assert meeting.fresh.tolist() == [True, False, True]
+    one, two = predicted_classes(predictions("happy"), "one"), predicted_classes(predictions("sad"), "two")
+    unknowing = PredictedClasses("two", two.faces, two.truth, two.answered, None)
+    meeting = join_predictions([unknowing, one])
+    assert meeting.not_in_training is not None
+    assert meeting.not_in_training.tolist() == [True, False, True]
 
 
 def test_other_labels_and_no_common_face_and_one_alone_are_refused() -> None:
     first = answers("first", ["happy", "sad", "sad"])
     with pytest.raises(UsageError, match=r"row 1 of PublicTest is fear and sad.*--labels"):
-        meet([first, answers("second", ["sad"] * 3, truth=("happy", "fear", "happy"))])
+        join_predictions([first, answers("second", ["sad"] * 3, truth=("happy", "fear", "happy"))])
     with pytest.raises(UsageError, match="no face in common"):
-        meet([first, answers("second", ["sad"] * 3, rows=(7, 8, 9))])
+        join_predictions([first, answers("second", ["sad"] * 3, rows=(7, 8, 9))])
     with pytest.raises(UsageError, match="two at least"):
-        meet([first])
+        join_predictions([first])
     with pytest.raises(UsageError, match="same name"):
-        meet([first, first])
+        join_predictions([first, first])
 
 
 def test_a_file_that_is_no_csv_of_predictions_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match="mien evaluate --predictions"):
-        read_answers(tmp_path / "none.csv")
+        read_predictions(tmp_path / "none.csv")
     (tmp_path / "other.csv").write_text("row,split\n1,PublicTest\n")
     with pytest.raises(FormatError, match="column truth, predicted"):
-        read_answers(tmp_path / "other.csv")
+        read_predictions(tmp_path / "other.csv")
     (tmp_path / "twice.csv").write_text("row,split,truth,predicted\n1,P,sad,sad\n1,P,sad,sad\n")
     with pytest.raises(FormatError, match="2 times: row 1 of P"):
-        read_answers(tmp_path / "twice.csv")
+        read_predictions(tmp_path / "twice.csv")

@@ -15,7 +15,7 @@ from mien.data.table import FaceTable
 from mien.emotions import FER2013, FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.evaluation.predictions import Predictions, predict_split
-from mien.evaluation.result import DataSource, Evaluation, evaluate, write_json, write_predictions
+from mien.evaluation.result import DataSource, Evaluation, score_predictions, write_json, write_predictions
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
 # Those who read the JSON count on these; docs/evaluation.md explains them.
@@ -94,7 +94,7 @@ def judge(table: FaceTable, *, votes: bool = False) -> Predictions:
 
 
 def report(table: FaceTable, *, voted: bool = True) -> Evaluation:
-    return evaluate(
+    return score_predictions(
         judge(table),
         np.random.default_rng(0),
         data=DataSource(table.source, table.sha256),
@@ -182,7 +182,7 @@ def test_without_votes_the_report_says_null(table):
 
 
 def test_a_report_against_the_majority_holds_the_votes_too(table):
-    found = evaluate(judge(table, votes=True), np.random.default_rng(0), data=DataSource("x", "y"))
+    found = score_predictions(judge(table, votes=True), np.random.default_rng(0), data=DataSource("x", "y"))
     assert found.votes is not None
     assert found.votes.accuracy == found.scores.accuracy
     assert found.votes.n + found.left_out.get("no majority", 0) == 200

@@ -11,11 +11,10 @@ from mien.data.table import FaceTable
 from mien.data.votes import vote_shares
 from mien.emotions import FER2013, VOTES, binary_task
 from mien.errors import ModelError, UsageError
-from mien.evaluation.extended import look_deeper
+from mien.evaluation.extended import score_extended
 from mien.evaluation.metrics.calibration import reliability
 from mien.evaluation.metrics.votes import voters_calibration_error, voters_reliability
-from mien.evaluation.predictions import predict_split
-from mien.evaluation.voters import predict_votes, voted_answers
+from mien.evaluation.predictions import predict_split, predict_votes, vote_predictions
 from mien.models.classifier import Remembering, classify
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
@@ -46,7 +45,7 @@ def test_faces_without_a_majority_are_among_the_voted_and_those_without_votes_ar
     assert len(found.votes) == 39
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
     against_majority = predict_split(voter, table, "PublicTest", head="votes", labels="ferplus")
-    assert len(voted_answers(against_majority).votes) == 30
+    assert len(vote_predictions(against_majority).votes) == 30
 
 
 def test_a_split_without_votes_is_refused(table):
@@ -55,26 +54,26 @@ def test_a_split_without_votes_is_refused(table):
         predict_votes(FakeClassifier.predicting("happy"), bare, "PublicTest")
     judged = predict_split(FakeClassifier.predicting("happy"), bare, "PublicTest", head="")
     with pytest.raises(UsageError, match="--votes"):
-        voted_answers(judged)
+        vote_predictions(judged)
 
 
 def test_the_keys_of_the_depth_stay_and_are_documented(table):
     judged = predict_split(FakeClassifier.from_table(answers(7)), table, "PublicTest", head="fer2013")
     voted = predict_votes(FakeClassifier.from_table(answers(10), labels=VOTES), table, "PublicTest")
     generator = np.random.default_rng(0)
-    found = look_deeper(judged, generator, voted=voted, framings=[binary_task("happy")], resamples=10)
+    found = score_extended(judged, generator, voted=voted, binary=[binary_task("happy")], resamples=10)
     plain = found.to_dict()
     assert list(plain) == [
         "ranking",
         "vote_ranking",
         "multilabel",
-        "framings",
+        "binary",
         "groups",
         "fairness",
         "robustness",
     ]
     assert (plain["groups"], plain["robustness"]) == (None, None)
-    assert list(plain["framings"]) == ["happy"]
+    assert list(plain["binary"]) == ["happy"]
     assert plain["multilabel"]["n"] == 39
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
     keys = {
@@ -99,8 +98,8 @@ def test_the_keys_of_the_depth_stay_and_are_documented(table):
 
 def test_without_votes_their_blocks_are_null(table):
     judged = predict_split(FakeClassifier.from_table(answers(7)), table, "PublicTest", head="fer2013")
-    plain = look_deeper(judged, np.random.default_rng(0), resamples=10).to_dict()
-    assert (plain["vote_ranking"], plain["multilabel"], plain["framings"]) == (None, None, {})
+    plain = score_extended(judged, np.random.default_rng(0), resamples=10).to_dict()
+    assert (plain["vote_ranking"], plain["multilabel"], plain["binary"]) == (None, None, {})
     assert "unmeasured" in plain["fairness"]
 
 

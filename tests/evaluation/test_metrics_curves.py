@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as sk
 
 from mien.errors import UsageError
-from mien.evaluation.metrics.curves import precision_recall, roc
+from mien.evaluation.metrics.classification import precision_recall, roc
 
 
 @pytest.fixture(params=["all different", "many equal"])

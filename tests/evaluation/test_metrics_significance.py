@@ -9,7 +9,15 @@ from scipy.stats import binom, binomtest
 from sklearn.metrics import accuracy_score, f1_score
 
 from mien.errors import UsageError
-from mien.evaluation.metrics.significance import Difference, McNemar, Paired, compare, holm, mcnemar, verdict
+from mien.evaluation.metrics.significance import (
+    Difference,
+    McNemar,
+    Paired,
+    compare_paired,
+    holm,
+    mcnemar,
+    verdict,
+)
 
 
 def rights(only_first: int, only_second: int, both: int = 7) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -51,7 +59,7 @@ def test_differences_are_those_of_scikit_learn(
     answers: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
     truth, first, second = answers
-    found = compare(truth, first, second, 5, np.random.default_rng(0), resamples=10)
+    found = compare_paired(truth, first, second, 5, np.random.default_rng(0), resamples=10)
     assert found.accuracy.value == pytest.approx(accuracy_score(truth, second) - accuracy_score(truth, first))
     f1 = [f1_score(truth, answer, average="macro") for answer in (first, second)]
     assert found.macro_f1.value == pytest.approx(f1[1] - f1[0])
@@ -62,7 +70,7 @@ def test_the_interval_is_that_of_drawing_the_faces_themselves(
     answers: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
 ) -> None:
     truth, first, second = answers
-    found = compare(truth, first, second, 5, np.random.default_rng(0), resamples=20000)
+    found = compare_paired(truth, first, second, 5, np.random.default_rng(0), resamples=20000)
     gain = (second == truth).astype(float) - (first == truth)
     drawn = np.random.default_rng(1).choice(gain, (20000, 600)).mean(axis=1)
     assert (found.accuracy.low, found.accuracy.high) == pytest.approx(
@@ -75,7 +83,7 @@ def test_what_both_find_hard_cancels_out(
 ) -> None:
     """The paired interval is narrower than the one of two samples of faces that have nothing in common."""
     truth, first, second = answers
-    found = compare(truth, first, second, 5, np.random.default_rng(0))
+    found = compare_paired(truth, first, second, 5, np.random.default_rng(0))
     p, q = (first == truth).mean(), (second == truth).mean()
     apart = 2 * 1.96 * np.sqrt((p * (1 - p) + q * (1 - q)) / len(truth))
     assert found.accuracy.high - found.accuracy.low < 0.8 * apart
@@ -83,7 +91,7 @@ def test_what_both_find_hard_cancels_out(
 
 def test_answers_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UsageError, match="N > 0"):
-        compare(np.zeros(3, int), np.zeros(3, int), np.zeros(2, int), 2, np.random.default_rng(0))
+        compare_paired(np.zeros(3, int), np.zeros(3, int), np.zeros(2, int), 2, np.random.default_rng(0))
 
 
 def test_holm_is_the_textbook_example() -> None:

@@ -73,8 +73,8 @@ def test_pixel_duplicates_of_training_are_not_fresh():
         [0, 1, 2, 1, 2, 3], [0, 1, 2, 1, 4, 3], ["Training", "Training", "Training", *["PublicTest"] * 3]
     )
     judged = predict_split(FakeClassifier.from_table(SEVEN), faces, "PublicTest", head="")
-    assert judged.fresh is not None
-    assert judged.fresh.tolist() == [False, False, True]
+    assert judged.not_in_training is not None
+    assert judged.not_in_training.tolist() == [False, False, True]
 
 
 def test_one_changed_grey_level_makes_a_face_fresh():
@@ -82,14 +82,14 @@ def test_one_changed_grey_level_makes_a_face_fresh():
     pixels[1, 40, 40] += 1
     faces = FaceTable(pixels, np.array([1, 1]), np.array(["Training", "PublicTest"]), np.arange(2))
     judged = predict_split(FakeClassifier.from_table(SEVEN), faces, "PublicTest", head="")
-    assert judged.fresh is not None
-    assert judged.fresh.all()
+    assert judged.not_in_training is not None
+    assert judged.not_in_training.all()
 
 
 @pytest.mark.parametrize(("splits", "split"), [("PublicTest", "PublicTest"), ("Training", "Training")])
 def test_nothing_is_known_of_freshness_without_other_training_faces(splits, split):
     faces = table_of([0, 1], [0, 1], splits)
-    assert predict_split(FakeClassifier.from_table(SEVEN), faces, split, head="").fresh is None
+    assert predict_split(FakeClassifier.from_table(SEVEN), faces, split, head="").not_in_training is None
 
 
 def test_unlabelled_faces_are_left_out_and_counted():

@@ -8,10 +8,9 @@ import pytest
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import UsageError
-from mien.evaluation.binary import framed
-from mien.evaluation.comparison import answers_of, meet
-from mien.evaluation.predictions import predict_split
-from mien.evaluation.questions import predict_question
+from mien.evaluation.binary import as_binary
+from mien.evaluation.comparison import join_predictions, predicted_classes
+from mien.evaluation.predictions import predict_binary, predict_split
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
 NEGATIVE = binary_task("negative")
@@ -31,23 +30,23 @@ def table() -> FaceTable:
 
 def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTable) -> None:
     always = FakeClassifier.predicting("negative", labels=NEGATIVE.classes)
-    found = predict_question(always, table, "PublicTest", NEGATIVE)
+    found = predict_binary(always, table, "PublicTest", NEGATIVE)
     assert found.classes == ("positive", "negative")
     assert [FER2013[row] for row in found.faces.rows] == ["angry", "disgust", "fear", "happy", "sad"]
     assert found.truth.tolist() == [1, 1, 1, 0, 1]
     assert found.left_out == {"surprise": 1, "neutral": 1}
-    assert found.fresh is not None
-    assert found.fresh.tolist() == [False, True, True, True, True]
+    assert found.not_in_training is not None
+    assert found.not_in_training.tolist() == [False, True, True, True, True]
 
 
 def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) -> None:
-    two = predict_question(
+    two = predict_binary(
         FakeClassifier.predicting("positive", labels=NEGATIVE.classes), table, "PublicTest", NEGATIVE
     )
-    seven = framed(
+    seven = as_binary(
         predict_split(FakeClassifier.predicting("happy"), table, "PublicTest", head="fer2013"), NEGATIVE
     )
-    meeting = meet([answers_of(two, "two"), answers_of(seven, "seven")])
+    meeting = join_predictions([predicted_classes(two, "two"), predicted_classes(seven, "seven")])
     assert len(meeting.truth) == 5
     np.testing.assert_array_equal(meeting.answers[0], meeting.answers[1])
     assert not meeting.left_out
@@ -55,7 +54,7 @@ def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) ->
 
 def test_another_question_is_refused(table: FaceTable) -> None:
     with pytest.raises(UsageError, match=r"answers angry, .*, not positive or negative"):
-        predict_question(FakeClassifier.predicting("happy"), table, "PublicTest", NEGATIVE)
+        predict_binary(FakeClassifier.predicting("happy"), table, "PublicTest", NEGATIVE)
     happy = FakeClassifier.predicting("happy", labels=binary_task("happy").classes)
     with pytest.raises(UsageError, match="not positive or negative"):
-        predict_question(happy, table, "PublicTest", NEGATIVE)
+        predict_binary(happy, table, "PublicTest", NEGATIVE)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mien.models.classifier import classify
-from mien.models.tta import Views
-from mien.models.tta_classifier import Augmented
+from mien.models.tta import TtaClassifier, TtaCrops
 from mien.testing.fakes import FakeClassifier
 
 
@@ -24,21 +23,21 @@ def test_the_answer_is_the_mean_over_the_views(faces):
         return rows.astype(np.float32)
 
     classifier = FakeClassifier(rule)
-    views = Views()
+    views = TtaCrops()
     expected = np.mean([rule(view) for view in views.of(faces)], axis=0)
     assert len(np.unique(expected.argmax(axis=1))) > 1
-    augmented = Augmented(classifier, views)
+    augmented = TtaClassifier(classifier, views)
     np.testing.assert_allclose(classify(augmented, faces, batch_size=3), expected, rtol=1e-6)
     assert (augmented.name, augmented.labels) == (classifier.name, classifier.labels)
 
 
 def test_an_answer_that_does_not_depend_on_the_view_stays(faces):
     classifier = FakeClassifier.predicting("happy", confidence=0.7)
-    np.testing.assert_allclose(Augmented(classifier).predict(faces), classifier.predict(faces), rtol=1e-6)
+    np.testing.assert_allclose(TtaClassifier(classifier).predict(faces), classifier.predict(faces), rtol=1e-6)
 
 
 def test_no_faces_give_no_rows():
-    assert Augmented(FakeClassifier.predicting("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (
+    assert TtaClassifier(FakeClassifier.predicting("sad")).predict(np.empty((0, 48, 48), np.uint8)).shape == (
         0,
         7,
     )

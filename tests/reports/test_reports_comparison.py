@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mien.evaluation.comparison import Meeting
+from mien.evaluation.comparison import CommonFaces
 from mien.reports.comparison import Comparison, hold_together, parts
 from mien.reports.figures.style import new_figure
 from mien.testing.fakes import overhang
@@ -22,7 +22,7 @@ def comparison() -> Comparison:
     truth = generator.integers(0, 3, 400)
     hard = generator.permutation(400) / 400
     answers = np.stack([np.where(hard < share, truth, (truth + 1) % 3) for share in (0.6, 0.61, 0.8)])
-    meeting = Meeting(("a", "b", "c"), CLASSES, truth, answers, np.arange(400) % 4 > 0, {"c": 7})
+    meeting = CommonFaces(("a", "b", "c"), CLASSES, truth, answers, np.arange(400) % 4 > 0, {"c": 7})
     return hold_together(meeting, partial(np.random.default_rng, 0), resamples=300)
 
 
@@ -37,8 +37,8 @@ def test_every_pair_is_there_and_its_p_is_adjusted(comparison: Comparison) -> No
 
 def test_the_same_is_said_of_the_faces_that_are_not_in_training(comparison: Comparison) -> None:
     assert comparison.n == 400
-    assert comparison.fresh is not None
-    assert comparison.fresh.n == 300
+    assert comparison.deduplicated is not None
+    assert comparison.deduplicated.n == 300
     assert comparison.left_out == {"c": 7}
     assert sum(comparison.support.values()) == 400
     for each in comparison.judged:

@@ -14,12 +14,11 @@ from sklearn import metrics as sk
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, VOTES
-from mien.evaluation.extended import look_deeper
+from mien.evaluation.extended import score_extended
 from mien.evaluation.fairness import Grouping, score_groups
-from mien.evaluation.predictions import Predictions, predict_split
-from mien.evaluation.result import DataSource, evaluate
+from mien.evaluation.predictions import Predictions, VotePredictions, predict_split, predict_votes
+from mien.evaluation.result import DataSource, score_predictions
 from mien.evaluation.robustness import measure_robustness
-from mien.evaluation.voters import VotedAnswers, predict_votes
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
 from mien.reports import evaluation as judging
@@ -52,11 +51,11 @@ def judged(table: FaceTable) -> Predictions:
 
 
 @pytest.fixture(scope="module")
-def voted(table: FaceTable) -> VotedAnswers:
+def voted(table: FaceTable) -> VotePredictions:
     return predict_votes(noisy(VOTES, table), table, "PublicTest")
 
 
-def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotedAnswers) -> None:
+def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredictions) -> None:
     robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
     found = {part.name: part for part in judging.parts(judged, voted=voted, robustness=robust, resamples=50)}
     assert list(found) == [
@@ -76,7 +75,7 @@ def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotedAnswe
         "confused_pairs",
         "multilabel",
         "multilabel_threshold",
-        "framings",
+        "binary",
         "fairness",
         "robustness",
         "scoreboard",
@@ -119,12 +118,14 @@ def test_the_models_own_temperature_is_taken_out_before_the_fit(judged: Predicti
     sharp = judged.probabilities.astype(float) ** 2
     sharp /= sharp.sum(axis=1, keepdims=True)
     plain = measure_trust(judged, np.random.default_rng(0))
-    held = measure_trust(replace(judged, probabilities=sharp), np.random.default_rng(0), held=0.5)
+    calibrated = measure_trust(
+        replace(judged, probabilities=sharp), np.random.default_rng(0), applied_temperature=0.5
+    )
     assert plain is not None
-    assert held is not None
-    assert held.calibration.temperature == pytest.approx(plain.calibration.temperature, rel=1e-3)
-    assert held.calibration.ece_before == pytest.approx(plain.calibration.ece_before, abs=1e-6)
-    np.testing.assert_allclose(held.after.accuracy, plain.after.accuracy)
+    assert calibrated is not None
+    assert calibrated.calibration.temperature == pytest.approx(plain.calibration.temperature, rel=1e-3)
+    assert calibrated.calibration.ece_before == pytest.approx(plain.calibration.ece_before, abs=1e-6)
+    np.testing.assert_allclose(calibrated.after.accuracy, plain.after.accuracy)
     for fit, sizes in zip(plain.calibration.conformal, plain.sizes, strict=True):
         assert sizes.sum() == pytest.approx(1)
         assert (sizes * np.arange(1, 8)).sum() == pytest.approx(fit.mean_size)
@@ -148,14 +149,14 @@ def test_few_faces_give_the_parts_that_need_no_halves(judged: Predictions) -> No
         probabilities=judged.probabilities[few],
         truth=judged.truth[few],
         faces=judged.faces.take(few),
-        fresh=None,
+        not_in_training=None,
     )
     names = {part.name for part in judging.parts(alone, resamples=10)}
     assert {"confusion", "per_class", "top_k", "coverage"} <= names
-    assert not names & {"reliability", "conformal", "roc", "framings"}
+    assert not names & {"reliability", "conformal", "roc", "binary"}
 
 
-def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: VotedAnswers) -> None:
+def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: VotePredictions) -> None:
     robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
     for part in judging.parts(judged, voted=voted, robustness=robust, resamples=20):
         figure, axes = new_figure(*part.size)
@@ -164,11 +165,11 @@ def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: 
 
 
 def test_the_page_carries_every_figure_and_the_json_every_score(
-    judged: Predictions, voted: VotedAnswers, tmp_path: Path
+    judged: Predictions, voted: VotePredictions, tmp_path: Path
 ) -> None:
     generator = np.random.default_rng(0)
-    evaluation = evaluate(judged, generator, data=DataSource("drawn", "abc"), resamples=20)
-    depth = look_deeper(judged, generator, voted=voted, resamples=20)
+    evaluation = score_predictions(judged, generator, data=DataSource("drawn", "abc"), resamples=20)
+    depth = score_extended(judged, generator, voted=voted, resamples=20)
     told: list[str] = []
     page = judging.judge(evaluation, judged, tmp_path / "out", depth=depth, done=told.append, resamples=20)
     html = page.read_text(encoding="utf-8")
@@ -228,7 +229,7 @@ def test_confusion_is_drawn_for_classes_without_faces(judged: Predictions) -> No
         probabilities=judged.probabilities[no_disgust],
         truth=judged.truth[no_disgust],
         faces=judged.faces.take(no_disgust),
-        fresh=None,
+        not_in_training=None,
     )
     for part in right_parts(fewer, np.random.default_rng(0), 20):
         _, axes = new_figure(*part.size)

@@ -18,7 +18,7 @@ import torch
 
 from mien.data import load
 from mien.evaluation.metrics.classification import accuracy, confusion
-from mien.models.tta_classifier import Augmented
+from mien.models.tta import TtaClassifier
 from mien.runs.environment import describe
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, load_recipe, to_toml
@@ -123,7 +123,7 @@ def test_the_ensemble_is_the_mean_of_the_five_teachers_on_every_face(whole: Any)
     faces = load(out / "fer2013.csv").split("PublicTest")
     for key, views in (("fer2013", False), ("fer2013-tta", True)):
         members = [TorchClassifier(out / "runs" / name, head="fer2013") for name in found["members"]]
-        answers = np.mean([(Augmented(m) if views else m).predict(faces.pixels) for m in members], axis=0)
+        answers = np.mean([(TtaClassifier(m) if views else m).predict(faces.pixels) for m in members], axis=0)
         assert found[key]["accuracy"] == pytest.approx(float(accuracy(confusion(answers, faces.labels))))
     assert len(found["members"]) == 5
 

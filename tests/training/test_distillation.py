@@ -13,7 +13,7 @@ import torch
 
 from mien.data.table import FaceTable
 from mien.errors import ModelError, RecipeError, UnknownModel
-from mien.models.tta import Views
+from mien.models.tta import TtaCrops
 from mien.runs.recipe import DistilRecipe, Recipe
 from mien.training.classifier import load_run
 from mien.training.data.distillation import Teachers
@@ -68,7 +68,9 @@ def test_the_crops_are_those_of_test_time_augmentation(
     faces = few_faces.pixels[:5]
     teacher = teachers(runs, input="crops")
     monkeypatch.setattr(teacher, "predict", lambda pixels: dict.fromkeys(BOTH, pixels[:, 0, 0]))
-    expected = torch.from_numpy(np.mean([view[:, 0] / np.float32(255) for view in Views().of(faces)], axis=0))
+    expected = torch.from_numpy(
+        np.mean([view[:, 0] / np.float32(255) for view in TtaCrops().of(faces)], axis=0)
+    )
     found = teacher.predict_faces(torch.from_numpy(faces.copy()), batch=2)["votes"]
     torch.testing.assert_close(found, expected)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.emotions import BinaryTask
-    from mien.evaluation.comparison import Answers
+    from mien.evaluation.comparison import PredictedClasses
     from mien.reports.comparison import Comparison
     from mien.reports.document import Chapter
     from mien.reports.training import Learning
@@ -62,7 +62,7 @@ def compare(
     import numpy as np
     from rich.console import Console
 
-    from mien.evaluation.comparison import meet
+    from mien.evaluation.comparison import join_predictions
     from mien.reports.comparison import hold_together
 
     runs = [Path(model) for model in models if is_run(model)]
@@ -72,7 +72,7 @@ def compare(
     if len({each.name for each in answers}) < len(answers):
         # Runs in different folders may have one name; as they were typed, they differ.
         answers = [replace(each, name=model) for each, model in zip(answers, models, strict=True)]
-    meeting = meet(answers)
+    meeting = join_predictions(answers)
     comparison = hold_together(meeting, lambda: np.random.default_rng(_SEED), resamples=bootstrap)
     console = Console(highlight=False)
     for line in _told(comparison, asked, runs):
@@ -151,19 +151,18 @@ def _question(models: Sequence[str], framing: str | None) -> BinaryTask | None:
     return question
 
 
-def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryTask | None) -> Answers:
-    from mien.evaluation.comparison import answers_of, read_answers
+def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryTask | None) -> PredictedClasses:
+    from mien.evaluation.comparison import predicted_classes, read_predictions
 
     if _is_csv(model):
-        return read_answers(Path(model))
+        return read_predictions(Path(model))
     from rich.console import Console
     from rich.progress import track
 
     from mien.data import load
     from mien.data.folders.labels import NO_MAP, label_map
-    from mien.evaluation.binary import framed
-    from mien.evaluation.predictions import predict_split
-    from mien.evaluation.questions import predict_question
+    from mien.evaluation.binary import as_binary
+    from mien.evaluation.predictions import predict_binary, predict_split
 
     own = question_of(model)
     head = own or _HEADS[labels]
@@ -180,9 +179,9 @@ def _answers(model: str, asked: _Asked, labels: Labels, question: BinaryTask | N
         "progress": lambda _: next(bar, None),
     }
     if own and question:
-        return answers_of(predict_question(classifier, table, asked.split, question, **options))
+        return predicted_classes(predict_binary(classifier, table, asked.split, question, **options))
     predictions = predict_split(classifier, table, asked.split, head=head, **options)
-    return answers_of(framed(predictions, question) if question else predictions)
+    return predicted_classes(as_binary(predictions, question) if question else predictions)
 
 
 def _told(comparison: Comparison, asked: _Asked, runs: Sequence[Path]) -> Iterator[str | Table]:
@@ -193,10 +192,10 @@ def _told(comparison: Comparison, asked: _Asked, runs: Sequence[Path]) -> Iterat
     yield ""
     for pair in comparison.pairs:
         yield pair.verdict
-        if comparison.fresh is not None:
+        if comparison.deduplicated is not None:
             other = next(
                 each
-                for each in comparison.fresh.pairs
+                for each in comparison.deduplicated.pairs
                 if (each.first, each.second) == (pair.first, pair.second)
             )
             yield f"  Without faces that are also in Training: {other.verdict}"
@@ -219,7 +218,7 @@ def _table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
 
-    fresh = comparison.fresh
+    fresh = comparison.deduplicated
     title = f"On the same {comparison.n:,} faces" + (
         "" if fresh is None else f", {fresh.n:,} of them not in Training"
     )

@@ -163,7 +163,7 @@ def _calibration(exported: Exported, split: str, measured: dict[str, MeasuredHea
         "temperature",
         "ECE before",
         "ECE after",
-        "crossed",
+        "cross_validated",
         "chance",
         "90 % sets: size, coverage",
     ):
@@ -178,8 +178,8 @@ def _calibration(exported: Exported, split: str, measured: dict[str, MeasuredHea
             f"{fitted.temperature:.3f}",
             f"{fitted.ece_before:.3f}",
             f"{fitted.ece_after:.3f}",
-            f"{head.crossed.ece:.3f} ± {head.crossed.ece_std:.3f}",
-            f"{head.crossed.ece_noise:.3f}",
+            f"{head.cross_validated.ece:.3f} ± {head.cross_validated.ece_std:.3f}",
+            f"{head.cross_validated.ece_noise:.3f}",
             sets.get(0.9, ""),
         )
     return table

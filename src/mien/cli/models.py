@@ -13,7 +13,7 @@ from mien.errors import MissingExtra
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.models.registry import Model
+    from mien.models.registry import ModelFile
     from mien.runs.scaling import Backbone
     from mien.training.network.cost import Cost
 
@@ -60,7 +60,7 @@ def models(
     _print_tables(found, measured, missing)
 
 
-def _print_tables(found: list[Model], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
+def _print_tables(found: list[ModelFile], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
     from rich.console import Console
 
     console = Console()
@@ -105,7 +105,7 @@ def _measure_all() -> list[tuple[Backbone, Cost]]:
     return measured
 
 
-def _model_fields(model: Model) -> dict[str, Any]:
+def _model_fields(model: ModelFile) -> dict[str, Any]:
     """A shipped model as plain values: its card, and its size on disk."""
     return {**json.loads(model.card.to_json()), "bytes": model.onnx.stat().st_size}
 
@@ -125,12 +125,12 @@ def _backbone_fields(backbone: Backbone, cost: Cost) -> dict[str, Any]:
     }
 
 
-def _shipped_table(found: list[Model]) -> Table:
+def _shipped_table(found: list[ModelFile]) -> Table:
     """One column a model, so that what there is to say has room."""
     table = _table("Models that ship", "")
     for model in found:
         table.add_column(model.card.name, justify="right", overflow="fold")
-    facts: dict[str, Callable[[Model], str]] = {
+    facts: dict[str, Callable[[ModelFile], str]] = {
         "backbone": lambda m: m.card.backbone,
         "inner resolution": lambda m: f"{m.card.network_size} px",
         "parameters": lambda m: f"{m.card.parameters / 1e6:.2f} M",

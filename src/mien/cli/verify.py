@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mien.data.table import FaceTable
     from mien.evaluation.verification import Check
-    from mien.models.registry import Model
+    from mien.models.registry import ModelFile
 
 # What each head is held against.
 _TRUTH: dict[str, Literal["fer2013", "ferplus"]] = {"fer2013": "fer2013", "votes": "ferplus"}
@@ -100,7 +100,7 @@ def verify(
 
 
 def _verify_model(
-    model: Model, table: FaceTable, splits: list[str], tell: Callable[[str], None]
+    model: ModelFile, table: FaceTable, splits: list[str], tell: Callable[[str], None]
 ) -> list[Verified]:
     """Each split and head of a model that the data has the truth of."""
     done = []
@@ -112,17 +112,17 @@ def _verify_model(
     return done
 
 
-def _verify_head(model: Model, head: str, table: FaceTable, split: str) -> Verified:
+def _verify_head(model: ModelFile, head: str, table: FaceTable, split: str) -> Verified:
     import numpy as np
 
     from mien.evaluation.predictions import predict_split
-    from mien.evaluation.result import DataSource, evaluate
+    from mien.evaluation.result import DataSource, score_predictions
     from mien.evaluation.verification import check_figures
     from mien.models.onnx import OnnxClassifier
 
     classifier = OnnxClassifier(model.onnx, head=head, device="cpu")
     predictions = predict_split(classifier, table, split, head=head, labels=_TRUTH[head])
-    measured = evaluate(
+    measured = score_predictions(
         predictions, np.random.default_rng(0), data=DataSource(table.source, table.sha256)
     ).to_dict()
     claim: dict[str, Any] | None = model.card.figures.get(split, {}).get(head)
@@ -137,7 +137,7 @@ def _verify_head(model: Model, head: str, table: FaceTable, split: str) -> Verif
     )
 
 
-def _failures(model: Model, done: list[Verified]) -> list[str]:
+def _failures(model: ModelFile, done: list[Verified]) -> list[str]:
     """What is wrong with a card, in words."""
     held = [check for found in done if found.claimed for check in found.checks if check.measured is not None]
     if not held:

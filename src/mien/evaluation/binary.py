@@ -10,13 +10,13 @@ import numpy as np
 
 from mien.emotions import NEITHER, BinaryTask
 from mien.errors import UsageError
-from mien.evaluation.metrics.curves import precision_recall, roc
+from mien.evaluation.metrics.classification import precision_recall, roc
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.scores import Scores, score
 
 
 @dataclass(frozen=True, eq=False)
-class FramingScores:
+class BinaryScores:
     """How well a question is answered by the sum of the probabilities on each side of it.
 
     Attributes:
@@ -44,7 +44,7 @@ class FramingScores:
         return {**fields, "classes": list(self.classes), **self.scores.to_dict()}
 
 
-def framed(predictions: Predictions, framing: BinaryTask) -> Predictions:
+def as_binary(predictions: Predictions, framing: BinaryTask) -> Predictions:
     """The predictions as answers to the framing's question, two columns, rows sum to 1.
 
     A side's probability is the sum of its emotions' over that of both sides. Faces whose true emotion is on
@@ -75,26 +75,26 @@ def framed(predictions: Predictions, framing: BinaryTask) -> Predictions:
         probabilities=answers,
         truth=true[kept],
         faces=p.faces.take(kept),
-        fresh=None if p.fresh is None else p.fresh[kept],
+        not_in_training=None if p.not_in_training is None else p.not_in_training[kept],
         left_out={**p.left_out, **{name: count for name, count in outside.items() if count}},
     )
 
 
-def score_framing(
+def score_binary(
     predictions: Predictions,
     framing: BinaryTask,
     generator: np.random.Generator,
     *,
     resamples: int = 2000,
-) -> FramingScores:
+) -> BinaryScores:
     """The scores of a framing's question, from the same probabilities as all others.
 
     Raises:
         UsageError: the model or the faces know nothing of one of the sides.
     """
-    two = framed(predictions, framing)
+    two = as_binary(predictions, framing)
     positive, chance = two.truth == 1, two.probabilities[:, 1]
-    return FramingScores(
+    return BinaryScores(
         name=framing.name,
         classes=framing.classes,
         scores=score(two.probabilities, two.truth, framing.classes, generator, resamples=resamples),

@@ -22,7 +22,7 @@ _NEEDED = ("row", "split", "truth", "predicted")
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class PredictedClasses:
     """One classifier's answer on each of N faces.
 
     Attributes:
@@ -39,21 +39,21 @@ class Answers:
     in_training: NDArray[np.bool_] | None
 
 
-def answers_of(predictions: Predictions, name: str | None = None) -> Answers:
+def predicted_classes(predictions: Predictions, name: str | None = None) -> PredictedClasses:
     """The likeliest class of each face; the first of equals."""
     p = predictions
     classes = np.array(p.classes)
     names = np.full(len(p.truth), "") if p.faces.names is None else p.faces.names
-    return Answers(
+    return PredictedClasses(
         name=name or p.model,
         faces=tuple((p.split, str(row), str(file)) for row, file in zip(p.faces.rows, names, strict=True)),
         truth=classes[p.truth],
         answered=classes[p.probabilities.argmax(axis=1)],
-        in_training=None if p.fresh is None else ~p.fresh,
+        in_training=None if p.not_in_training is None else ~p.not_in_training,
     )
 
 
-def read_answers(path: Path) -> Answers:
+def read_predictions(path: Path) -> PredictedClasses:
     """The answers in a CSV of ``mien evaluate --predictions``, named after the file.
 
     Raises:
@@ -80,7 +80,7 @@ def read_answers(path: Path) -> Answers:
     if times > 1:
         raise FormatError(f"{path} has a face {times} times: row {often[1]} of {often[0]}.")
     known = [row.get("in_training") or "" for row in rows]
-    return Answers(
+    return PredictedClasses(
         name=path.stem,
         faces=faces,
         truth=np.array([row["truth"] for row in rows]),
@@ -90,7 +90,7 @@ def read_answers(path: Path) -> Answers:
 
 
 @dataclass(frozen=True, eq=False)
-class Meeting:
+class CommonFaces:
     """K classifiers on the N faces that all of them answered.
 
     Attributes:
@@ -98,7 +98,7 @@ class Meeting:
         classes: every name of a class among truths and answers.
         truth: (N,) index into `classes`.
         answers: (K, N) likewise.
-        fresh: (N,) faces that are pixel-identical to none in Training; None where that is not known.
+        not_in_training: (N,) faces without a pixel-identical one in Training; None where that is unknown.
         left_out: name to the number of its faces that another did not answer.
     """
 
@@ -106,11 +106,11 @@ class Meeting:
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     answers: NDArray[np.int64]
-    fresh: NDArray[np.bool_] | None
+    not_in_training: NDArray[np.bool_] | None
     left_out: dict[str, int]
 
 
-def meet(several: Sequence[Answers]) -> Meeting:
+def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     """The answers brought together face by face, in the order of the first.
 
     Raises:
@@ -147,12 +147,12 @@ def meet(several: Sequence[Answers]) -> Meeting:
     seen = next(
         (e.in_training[i] for e, i in zip(several, index, strict=True) if e.in_training is not None), None
     )
-    return Meeting(
+    return CommonFaces(
         names=names,
         classes=tuple(str(name) for name in classes),
         truth=numbers[0],
         answers=numbers[1:],
-        fresh=None if seen is None else ~seen,
+        not_in_training=None if seen is None else ~seen,
         left_out={
             each.name: len(each.faces) - len(common) for each in several if len(each.faces) > len(common)
         },

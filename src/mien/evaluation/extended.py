@@ -11,24 +11,23 @@ import numpy as np
 
 from mien.data.votes import vote_shares
 from mien.emotions import BinaryTask
-from mien.evaluation.binary import FramingScores, score_framing
+from mien.evaluation.binary import BinaryScores, score_binary
 from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.metrics.multilabel import THRESHOLD, MultiLabelScores, labels_of_votes, score_labels
 from mien.evaluation.metrics.ranking import Ranking, VoteRanking, rank, rank_votes
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.robustness import Robustness
-from mien.evaluation.voters import VotedAnswers
 
 
 @dataclass(frozen=True, eq=False)
-class Depth:
+class ExtendedScores:
     """What else is known of a classifier on one split; each documented in docs/evaluation.md.
 
     Attributes:
         ranking: where the true class stands among its answers.
         vote_ranking: how its order fits the voters'; None without votes.
         multilabel: several emotions a face; None without votes.
-        framings: the yes-or-no questions that were asked.
+        binary: the yes-or-no questions that were asked.
         groups: one for each column that names groups. None at all means that fairness is unmeasured.
         robustness: accuracy on damaged pictures, where it was asked for.
     """
@@ -36,7 +35,7 @@ class Depth:
     ranking: Ranking
     vote_ranking: VoteRanking | None = None
     multilabel: MultiLabelScores | None = None
-    framings: tuple[FramingScores, ...] = ()
+    binary: tuple[BinaryScores, ...] = ()
     groups: tuple[GroupScores, ...] = ()
     robustness: Robustness | None = None
 
@@ -46,24 +45,24 @@ class Depth:
             "ranking": dataclasses.asdict(self.ranking),
             "vote_ranking": None if self.vote_ranking is None else dataclasses.asdict(self.vote_ranking),
             "multilabel": None if self.multilabel is None else _labels(self.multilabel),
-            "framings": {each.name: each.to_dict() for each in self.framings},
+            "binary": {each.name: each.to_dict() for each in self.binary},
             "groups": {each.column: dataclasses.asdict(each) for each in self.groups} or None,
             "fairness": "measured by group" if self.groups else UNMEASURED,
             "robustness": None if self.robustness is None else dataclasses.asdict(self.robustness),
         }
 
 
-def look_deeper(
+def score_extended(
     predictions: Predictions,
     generator: np.random.Generator,
     *,
-    voted: VotedAnswers | None = None,
-    framings: Sequence[BinaryTask] = (),
+    voted: VotePredictions | None = None,
+    binary: Sequence[BinaryTask] = (),
     groups: Sequence[GroupScores] = (),
     robustness: Robustness | None = None,
     vote_threshold: float = THRESHOLD,
     resamples: int = 2000,
-) -> Depth:
+) -> ExtendedScores:
     """Ranking, several labels and framings of a classifier's predictions, with what else was measured.
 
     `voted` are its answers for the faces with votes, on which their order and several labels are scored.
@@ -78,11 +77,11 @@ def look_deeper(
             labels = score_labels(
                 voted.probabilities, voted.votes, vote_threshold=vote_threshold, threshold=vote_threshold
             )
-    return Depth(
+    return ExtendedScores(
         ranking=rank(predictions.probabilities, predictions.truth, predictions.classes),
         vote_ranking=orders,
         multilabel=labels,
-        framings=tuple(score_framing(predictions, each, generator, resamples=resamples) for each in framings),
+        binary=tuple(score_binary(predictions, each, generator, resamples=resamples) for each in binary),
         groups=tuple(groups),
         robustness=robustness,
     )

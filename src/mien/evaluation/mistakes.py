@@ -16,19 +16,19 @@ class Mistake:
     """One wrong answer.
 
     Attributes:
-        place: of the face among the predictions.
+        index: of the face among the predictions.
         row: of the face in the source.
         name: its file, or "".
-        truth, answer: names of classes.
+        truth, predicted: names of classes.
         confidence: the answer's probability.
         truth_probability: what the true class got.
     """
 
-    place: int
+    index: int
     row: int
     name: str
     truth: str
-    answer: str
+    predicted: str
     confidence: float
     truth_probability: float
 
@@ -38,14 +38,14 @@ class ConfusedPair:
     """Faces of one class that were answered with another.
 
     Attributes:
-        truth, answer: names of classes.
+        truth, predicted: names of classes.
         faces: how many.
         share: of the faces of the true class.
         examples: some of them, the most confident first.
     """
 
     truth: str
-    answer: str
+    predicted: str
     faces: int
     share: float
     examples: tuple[Mistake, ...]
@@ -69,38 +69,38 @@ def confused_pairs(predictions: Predictions, most: int = 6, examples: int = 8) -
         true, answer = divmod(int(cell), len(p.classes))
         if not wrong[true, answer]:
             break
-        places = np.flatnonzero((p.truth == true) & (answers == answer))
+        indices = np.flatnonzero((p.truth == true) & (answers == answer))
         pairs.append(
             ConfusedPair(
                 truth=p.classes[true],
-                answer=p.classes[answer],
-                faces=len(places),
-                share=len(places) / int(counts[true].sum()),
-                examples=_most_confident(p, places, examples),
+                predicted=p.classes[answer],
+                faces=len(indices),
+                share=len(indices) / int(counts[true].sum()),
+                examples=_most_confident(p, indices, examples),
             )
         )
     return tuple(pairs)
 
 
-def _most_confident(predictions: Predictions, places: NDArray[np.intp], most: int) -> tuple[Mistake, ...]:
+def _most_confident(predictions: Predictions, indices: NDArray[np.intp], most: int) -> tuple[Mistake, ...]:
     p = predictions
     confidence = p.probabilities.max(axis=1)
     seen: set[bytes] = set()
     found: list[Mistake] = []
-    for place in places[np.argsort(-confidence[places], kind="stable")]:
-        key = p.faces.pixels[place].tobytes()
+    for index in indices[np.argsort(-confidence[indices], kind="stable")]:
+        key = p.faces.pixels[index].tobytes()
         if key in seen:
             continue
         seen.add(key)
         found.append(
             Mistake(
-                place=int(place),
-                row=int(p.faces.rows[place]),
-                name="" if p.faces.names is None else str(p.faces.names[place]),
-                truth=p.classes[p.truth[place]],
-                answer=p.classes[int(p.probabilities[place].argmax())],
-                confidence=float(confidence[place]),
-                truth_probability=float(p.probabilities[place, p.truth[place]]),
+                index=int(index),
+                row=int(p.faces.rows[index]),
+                name="" if p.faces.names is None else str(p.faces.names[index]),
+                truth=p.classes[p.truth[index]],
+                predicted=p.classes[int(p.probabilities[index].argmax())],
+                confidence=float(confidence[index]),
+                truth_probability=float(p.probabilities[index, p.truth[index]]),
             )
         )
         if len(found) == most:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mien.data.table import UNLABELLED, FaceTable, not_in
 from mien.data.votes import NO_MAJORITY, majority
-from mien.emotions import FERPLUS, canonical
+from mien.emotions import FERPLUS, NEITHER, BinaryTask, canonical
 from mien.errors import UsageError
 from mien.evaluation.metrics.classification import Floats
 from mien.models.classifier import Classifier, classify
@@ -35,8 +35,8 @@ class Predictions:
         faces: the N faces.
         split: name of their split.
         labels: where the truth comes from.
-        fresh: (N,) whether the face is pixel-identical to none in Training; None where the data has no
-            Training faces to compare with, or they are what is judged.
+        not_in_training: (N,) whether no face in Training is pixel-identical; None where the data has no
+            Training faces to compare with, or they are what is scored.
         left_out: reason to number of faces of the split that are not among the N.
     """
 
@@ -48,8 +48,24 @@ class Predictions:
     faces: FaceTable
     split: str
     labels: Labels
-    fresh: NDArray[np.bool_] | None
+    not_in_training: NDArray[np.bool_] | None
     left_out: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class VotePredictions:
+    """N faces with votes, and the probabilities that a classifier gave the eight emotions.
+
+    Faces without a majority are among them, unlike in predictions against it: they are those with several
+    labels.
+
+    Attributes:
+        probabilities: float32 (N, 8), columns as in `FERPLUS`, rows sum to 1.
+        votes: uint8 (N, 10), columns as in `mien.emotions.VOTES`.
+    """
+
+    probabilities: NDArray[np.float32]
+    votes: NDArray[np.uint8]
 
 
 def predict_split(
@@ -88,9 +104,95 @@ def predict_split(
         faces=judged,
         split=split,
         labels=labels,
-        fresh=_fresh(judged, table, split),
+        not_in_training=_not_in_training(judged, table, split),
         left_out={**left_out, **unknown},
     )
+
+
+def predict_binary(
+    classifier: Classifier,
+    table: FaceTable,
+    split: str,
+    framing: BinaryTask,
+    *,
+    labels: Labels = "fer2013",
+    batch_size: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """The answers of a classifier whose two columns are the framing's, on the faces that are on a side.
+
+    Faces on neither side are left out and counted.
+
+    Raises:
+        DataError: the table has no such split.
+        UsageError: the classifier answers something else, or no face is on a side.
+        ModelError: the classifier's answer is no probabilities.
+    """
+    if classifier.labels != framing.classes:
+        raise UsageError(
+            f"model {classifier.name!r} answers {', '.join(classifier.labels)}, not "
+            f"{' or '.join(framing.classes)}."
+        )
+    labelled, truth, classes, left_out = truth_of(table.split(split), labels)
+    sides = np.array(framing.sides(classes))[truth]
+    kept = sides != NEITHER
+    if not kept.any():
+        raise UsageError(f"no face of {split} is {' or '.join(framing.classes)}.")
+    faces = labelled.take(kept)
+    gone = {name: int((truth[~kept] == label).sum()) for label, name in enumerate(classes)}
+    return Predictions(
+        classes=framing.classes,
+        probabilities=classify(classifier, faces.pixels, batch_size=batch_size, progress=progress),
+        truth=sides[kept].astype(np.int64),
+        model=classifier.name,
+        head=framing.name,
+        faces=faces,
+        split=split,
+        labels=labels,
+        not_in_training=_not_in_training(faces, table, split),
+        left_out={**left_out, **{name: count for name, count in gone.items() if count}},
+    )
+
+
+def vote_predictions(predictions: Predictions) -> VotePredictions:
+    """The answers in predictions for faces with votes, of which there may be fewer than the split has.
+
+    Predictions against the majority leave out the faces on which people disagreed; `predict_votes` does not.
+
+    Raises:
+        UsageError: the faces have no votes.
+    """
+    if predictions.faces.votes is None:
+        raise UsageError(
+            f"{predictions.faces.source or 'the data'} has no FER+ votes. Give them with --votes."
+        )
+    emotions = align(predictions.probabilities, predictions.classes, FERPLUS)
+    return VotePredictions(emotions, predictions.faces.votes)
+
+
+def predict_votes(
+    classifier: Classifier,
+    table: FaceTable,
+    split: str,
+    *,
+    batch_size: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> VotePredictions:
+    """What the classifier says of the faces of a split that have votes.
+
+    Raises:
+        DataError: the table has no such split.
+        UsageError: no face of it has votes.
+        ModelError: the classifier's answer is no probabilities.
+    """
+    faces = table.split(split)
+    if faces.votes is None or not faces.votes.any():
+        raise UsageError(
+            f"{table.source or 'the data'} has no FER+ votes for {split}. Give them with --votes."
+        )
+    voted = faces.votes.any(axis=1)
+    answers = classify(classifier, faces.pixels[voted], batch_size=batch_size, progress=progress)
+    return VotePredictions(align(answers, classifier.labels, FERPLUS), faces.votes[voted])
 
 
 def truth_of(
@@ -172,7 +274,7 @@ def _known(
     )
 
 
-def _fresh(faces: FaceTable, table: FaceTable, split: str) -> NDArray[np.bool_] | None:
+def _not_in_training(faces: FaceTable, table: FaceTable, split: str) -> NDArray[np.bool_] | None:
     """Which faces are pixel-identical to none in Training; None where that cannot be told."""
     training = table.splits == TRAINING
     if split == TRAINING or not training.any():

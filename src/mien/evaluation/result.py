@@ -19,11 +19,11 @@ import numpy as np
 import mien
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
-from mien.evaluation.extended import Depth
+from mien.evaluation.extended import ExtendedScores
 from mien.evaluation.metrics.votes import VoteScores, score_votes
 from mien.evaluation.predictions import Predictions, align
 from mien.evaluation.scores import Scores, score
-from mien.models.tta import Views
+from mien.models.tta import TtaCrops
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Evaluation:
     data: DataSource
     left_out: dict[str, int]
     votes: VoteScores | None = None
-    tta: Views | None = None
+    tta: TtaCrops | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain values for JSON, by the schema of docs/evaluation.md."""
@@ -80,13 +80,13 @@ class Evaluation:
         }
 
 
-def evaluate(
+def score_predictions(
     predictions: Predictions,
     generator: np.random.Generator,
     *,
     data: DataSource,
     voted: Predictions | None = None,
-    tta: Views | None = None,
+    tta: TtaCrops | None = None,
     resamples: int = 2000,
 ) -> Evaluation:
     """The report of a classifier's predictions on one split.
@@ -97,7 +97,7 @@ def evaluate(
     draws the bootstrap resamples; the same seed gives the same intervals.
     """
     p = predictions
-    fresh = p.fresh if p.fresh is not None and p.fresh.any() else None
+    fresh = p.not_in_training if p.not_in_training is not None and p.not_in_training.any() else None
     voted = p if p.labels == "ferplus" else voted
     return Evaluation(
         scores=score(p.probabilities, p.truth, p.classes, generator, resamples=resamples),
@@ -115,7 +115,7 @@ def evaluate(
     )
 
 
-def write_json(evaluation: Evaluation, path: Path, *, depth: Depth | None = None) -> None:
+def write_json(evaluation: Evaluation, path: Path, *, depth: ExtendedScores | None = None) -> None:
     """Write the evaluation's JSON, whole or not at all, with the keys of `depth` where it is given.
 
     Raises:
@@ -148,7 +148,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
                 p.classes[top[i]],
                 # Nine digits bring a float32 back exactly.
                 f"{probabilities[top[i]]:.9g}",
-                "" if p.fresh is None else int(not p.fresh[i]),
+                "" if p.not_in_training is None else int(not p.not_in_training[i]),
                 *(f"{value:.9g}" for value in probabilities),
             ]
         )

@@ -104,7 +104,7 @@ def _part(predictions: Predictions, faces: int, generator: np.random.Generator) 
         probabilities=p.probabilities[drawn],
         truth=p.truth[drawn],
         faces=p.faces.take(drawn),
-        fresh=None if p.fresh is None else p.fresh[drawn],
+        not_in_training=None if p.not_in_training is None else p.not_in_training[drawn],
     )
 
 

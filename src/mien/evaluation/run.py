@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from mien.data.table import FaceTable
     from mien.emotions import BinaryTask
     from mien.evaluation.fairness import GroupScores
-    from mien.evaluation.predictions import Predictions
-    from mien.evaluation.voters import VotedAnswers
+    from mien.evaluation.predictions import Predictions, VotePredictions
     from mien.models.classifier import Classifier
-    from mien.models.tta import Views
+    from mien.models.tta import TtaCrops
 
 # The intervals must come out the same when the command is repeated.
 SEED = 0
@@ -42,7 +41,7 @@ class Asked:
         head: its name.
         heads: names of all the model's heads.
         question: the framing that it was trained on instead of emotions, or None.
-        held: the temperature that its probabilities hold; 1 where there is none that could be taken out.
+        applied_temperature: the temperature that its probabilities hold; 1 where it cannot be taken out.
     """
 
     classifier: Classifier
@@ -50,7 +49,7 @@ class Asked:
     head: str
     heads: tuple[str, ...]
     question: BinaryTask | None
-    held: float
+    applied_temperature: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Options:
     progress: Callable[[int], None]
 
 
-def ask(model: str, head: str | None, labels: Labels, views: Views | None) -> Asked:
+def ask(model: str, head: str | None, labels: Labels, views: TtaCrops | None) -> Asked:
     """One head of a run, an ONNX file or a shipped model: the one of the labels, where none is named."""
     from mien.emotions import binary_task
     from mien.loading import open_classifier, question_of
@@ -86,21 +85,20 @@ def ask(model: str, head: str | None, labels: Labels, views: Views | None) -> As
     )
 
 
-def _viewed(classifier: Classifier, views: Views | None) -> Classifier:
+def _viewed(classifier: Classifier, views: TtaCrops | None) -> Classifier:
     """The classifier, asked about several views of each face where there are views."""
-    from mien.models.tta_classifier import Augmented
+    from mien.models.tta import TtaClassifier
 
-    return classifier if views is None else Augmented(classifier, views)
+    return classifier if views is None else TtaClassifier(classifier, views)
 
 
 def judge_split(asked: Asked, options: Options) -> Predictions:
     """What it says of the faces of the split: emotions, or the one question that it was trained on."""
-    from mien.evaluation.predictions import predict_split
-    from mien.evaluation.questions import predict_question
+    from mien.evaluation.predictions import predict_binary, predict_split
 
     o = options
     if asked.question is not None:
-        return predict_question(
+        return predict_binary(
             asked.once,
             o.table,
             o.split,
@@ -122,7 +120,7 @@ def judge_split(asked: Asked, options: Options) -> Predictions:
 
 
 def find_voter(
-    model: str, asked: Asked, labels: Labels, votes: bool, views: Views | None
+    model: str, asked: Asked, labels: Labels, votes: bool, views: TtaCrops | None
 ) -> Classifier | None:
     """What answers against the votes: the head that was trained on them; None without it or without votes."""
     if not votes or asked.question is not None:
@@ -132,11 +130,10 @@ def find_voter(
     return ask(model, "votes", Labels.ferplus, views).once if "votes" in asked.heads else None
 
 
-def ask_voter(voter: Classifier, options: Options) -> tuple[Predictions | None, VotedAnswers]:
+def ask_voter(voter: Classifier, options: Options) -> tuple[Predictions | None, VotePredictions]:
     """Its answers for the faces with a majority, if there are any, and for all with votes."""
     from mien.data.votes import NO_MAJORITY, majority
-    from mien.evaluation.predictions import predict_split
-    from mien.evaluation.voters import predict_votes
+    from mien.evaluation.predictions import predict_split, predict_votes
 
     o = options
     answers = predict_votes(voter, o.table, o.split, batch_size=o.batch_size, progress=o.progress)

@@ -15,7 +15,7 @@ from mien.data.table import FaceTable
 from mien.models.card import Card, without_folders
 
 if TYPE_CHECKING:
-    from mien.evaluation.calibration.temperature import Calibration, Crossed
+    from mien.evaluation.calibration.temperature import Calibration, CrossValidated
     from mien.evaluation.metrics.calibration import CoverageCurve
     from mien.evaluation.predictions import Predictions
     from mien.evaluation.result import Evaluation
@@ -44,14 +44,14 @@ class MeasuredHead:
 
     Attributes:
         calibration: fitted on one half of the faces that are not in Training, measured on the other.
-        crossed: the same over many random halvings.
+        cross_validated: the same over many random halves.
         evaluation: its scores, one forward pass.
         curve: accuracy against coverage on the faces that are not in Training.
         augmented: its scores with test-time augmentation; None where that was not asked for.
     """
 
     calibration: Calibration
-    crossed: Crossed
+    cross_validated: CrossValidated
     evaluation: Evaluation
     curve: CoverageCurve
     augmented: Evaluation | None = None
@@ -78,7 +78,7 @@ def measure(
     """
     from mien.evaluation.predictions import predict_split
     from mien.models.onnx import OnnxClassifier
-    from mien.models.tta_classifier import Augmented
+    from mien.models.tta import TtaClassifier
 
     measured = {}
     for name in measurable_heads(model.card, table):
@@ -89,7 +89,7 @@ def measure(
         if tta:
             tell(f"Measuring head {name} of {model.card.name} on ten views of each face of {split}")
             warm = _Uncalibrated(classifier.model, found.calibration.temperature)
-            several = predict_split(Augmented(warm), table, split, head=name, labels=LABELS[name])
+            several = predict_split(TtaClassifier(warm), table, split, head=name, labels=LABELS[name])
             found = dataclasses.replace(found, augmented=_evaluation(several, table, several=True))
         measured[name] = found
     return measured
@@ -101,7 +101,7 @@ def completed_card(
     """The card with temperatures, thresholds, the split's figures, and the latency where it is given.
 
     The figures of a split hold by head what `mien evaluate --json` writes (docs/evaluation.md); and by head
-    under ``calibration`` what `Calibration` holds, under ``crossed`` its `Crossed`,
+    under ``calibration`` what `Calibration` holds, under ``cross_validated`` its `CrossValidated`,
     under ``coverage`` points of the curve of accuracy against coverage, and under ``tta``, where it was
     measured, the scores with test-time augmentation.
     """
@@ -109,7 +109,9 @@ def completed_card(
 
     figures: dict[str, Any] = {name: head.evaluation.to_dict() for name, head in measured.items()}
     figures["calibration"] = {name: dataclasses.asdict(head.calibration) for name, head in measured.items()}
-    figures["crossed"] = {name: dataclasses.asdict(head.crossed) for name, head in measured.items()}
+    figures["cross_validated"] = {
+        name: dataclasses.asdict(head.cross_validated) for name, head in measured.items()
+    }
     figures["coverage"] = {name: curve_points(head.curve) for name, head in measured.items()}
     if several := {name: _short(head.augmented) for name, head in measured.items() if head.augmented}:
         figures["tta"] = several
@@ -172,7 +174,7 @@ class _Judged:
 
 
 def _measure_head(predictions: Predictions, classifier: Classifier, table: FaceTable) -> MeasuredHead:
-    from mien.evaluation.calibration.temperature import calibrate, cross_calibrate, halves
+    from mien.evaluation.calibration.temperature import calibrate, cross_validate_temperature, split_half
     from mien.evaluation.metrics.calibration import coverage_curve
     from mien.probabilities import tempered
 
@@ -180,10 +182,10 @@ def _measure_head(predictions: Predictions, classifier: Classifier, table: FaceT
     generator = np.random.default_rng(0)
     judged = _judged(predictions, classifier, table)
     calibration = calibrate(
-        judged.probabilities, judged.truth, halves(judged.keys), generator, voters=judged.voters
+        judged.probabilities, judged.truth, split_half(judged.keys), generator, voters=judged.voters
     )
     truth = judged.truth if judged.voters is None else judged.voters
-    crossed = cross_calibrate(judged.probabilities, truth, judged.keys, generator)
+    cross_validated = cross_validate_temperature(judged.probabilities, truth, judged.keys, generator)
     calibrated = dataclasses.replace(
         predictions,
         probabilities=tempered(predictions.probabilities, calibration.temperature).astype(np.float32),
@@ -191,7 +193,7 @@ def _measure_head(predictions: Predictions, classifier: Classifier, table: FaceT
     fresh = _fresh(predictions)
     return MeasuredHead(
         calibration,
-        crossed,
+        cross_validated,
         _evaluation(calibrated, table),
         coverage_curve(calibrated.probabilities[fresh], calibrated.truth[fresh]),
     )
@@ -226,19 +228,19 @@ def _judged(predictions: Predictions, classifier: Classifier, table: FaceTable) 
 
 def _fresh(predictions: Predictions) -> NDArray[np.bool_]:
     """Which faces are not in Training; all where that is not known."""
-    fresh = predictions.fresh
+    fresh = predictions.not_in_training
     return np.ones(len(predictions.truth), bool) if fresh is None else fresh
 
 
 def _evaluation(predictions: Predictions, table: FaceTable, *, several: bool = False) -> Evaluation:
-    from mien.evaluation.result import DataSource, evaluate
-    from mien.models.tta import Views
+    from mien.evaluation.result import DataSource, score_predictions
+    from mien.models.tta import TtaCrops
 
-    return evaluate(
+    return score_predictions(
         predictions,
         np.random.default_rng(0),
         data=DataSource(without_folders(table.source), table.sha256),
-        tta=Views() if several else None,
+        tta=TtaCrops() if several else None,
     )
 
 

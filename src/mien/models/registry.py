@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "weights"
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelFile:
     """An exported model on disk and its card."""
 
     onnx: Path
@@ -27,7 +27,7 @@ def shipped() -> list[str]:
     return sorted(names, key=lambda name: name != DEFAULT)
 
 
-def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> Model:
+def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFile:
     """The model of a shipped name or of a path to an ONNX file with its card beside it.
 
     With `verify`, the file's SHA-256 is held against the card's.
@@ -49,4 +49,4 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> Model:
             f"{path} is not the file that its card describes (SHA-256 {found}, card {card.sha256}). "
             "Download or export it again."
         )
-    return Model(path, card)
+    return ModelFile(path, card)

@@ -1,9 +1,9 @@
-"""Several views of a face, for answers that are a mean over them."""
+"""Test-time augmentation: probabilities averaged over several crops of a face."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import UsageError
+from mien.models.classifier import Classifier
 
 # Where the crops lie: their share of the room to the left of a crop, and of that above it.
 _PLACES = ((0.5, 0.5), (0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Views:
+class TtaCrops:
     """Which views of a face are asked about: the middle and the four corners of it, and those mirrored.
 
     Source: Krizhevsky et al. 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section
@@ -45,8 +46,8 @@ class Views:
     def to_dict(self) -> dict[str, Any]:
         """How many views, and which, as plain values for JSON."""
         return {
-            "views": len(self),
-            "crops": len(_PLACES),
+            "crops": len(self),
+            "positions": len(_PLACES),
             "crop_share": round(self.crop, 4),
             "flip": self.flip,
         }
@@ -70,3 +71,29 @@ class Views:
         # Rounding must not carry an edge out of the face.
         right, bottom = min(left + self.crop * width, width), min(top + self.crop * height, height)
         return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class TtaClassifier:
+    """A classifier that answers with the mean of another's probabilities over views of the face."""
+
+    classifier: Classifier
+    views: TtaCrops = field(default_factory=TtaCrops)
+
+    @property
+    def name(self) -> str:
+        """The name of the classifier that is asked."""
+        return self.classifier.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the columns of `predict`, in order."""
+        return self.classifier.labels
+
+    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, C) of gray faces, uint8 (N, H, W); rows sum to 1."""
+        total = np.zeros((len(crops), len(self.labels)), np.float64)
+        for view in self.views.of(crops):
+            total += self.classifier.predict(view)
+        mean: NDArray[np.float32] = (total / len(self.views)).astype(np.float32)
+        return mean

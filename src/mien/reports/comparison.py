@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.evaluation.comparison import Meeting
+from mien.evaluation.comparison import CommonFaces
 from mien.evaluation.metrics import classification as metrics
-from mien.evaluation.metrics.significance import Paired, compare, holm, verdict
+from mien.evaluation.metrics.significance import Paired, compare_paired, holm, verdict
 from mien.reports.document import Part
 from mien.reports.figures.style import COLOURS, QUIET, quiet
 
@@ -53,7 +53,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything about K classifiers on n faces; `fresh` is the same on faces that are not in Training.
+    """All scores of K classifiers on n faces; `deduplicated` holds those on faces that are not in Training.
 
     `support` is the number of faces of each class.
     """
@@ -63,7 +63,7 @@ class Comparison:
     judged: tuple[Judged, ...]
     pairs: tuple[Pair, ...]
     left_out: dict[str, int]
-    fresh: Comparison | None = None
+    deduplicated: Comparison | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain values for JSON."""
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def hold_together(
-    meeting: Meeting, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
+    meeting: CommonFaces, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
 ) -> Comparison:
     """The comparison of classifiers that answered the same faces.
 
@@ -82,9 +82,11 @@ def hold_together(
         resamples: behind each interval.
     """
     whole = _of(meeting, np.ones(len(meeting.truth), bool), new_generator(), resamples)
-    if meeting.fresh is None or meeting.fresh.all() or not meeting.fresh.any():
+    if meeting.not_in_training is None or meeting.not_in_training.all() or not meeting.not_in_training.any():
         return whole
-    return dataclasses.replace(whole, fresh=_of(meeting, meeting.fresh, new_generator(), resamples))
+    return dataclasses.replace(
+        whole, deduplicated=_of(meeting, meeting.not_in_training, new_generator(), resamples)
+    )
 
 
 def parts(comparison: Comparison) -> Iterator[Part]:
@@ -95,7 +97,7 @@ def parts(comparison: Comparison) -> Iterator[Part]:
         "Differences in accuracy",
         " ".join(pair.verdict for pair in pairs)
         + " All of it is of these networks on faces like these: another seed would have trained others.",
-        (9.5, 1.3 + 0.55 * len(pairs) * (2 if comparison.fresh else 1)),
+        (9.5, 1.3 + 0.55 * len(pairs) * (2 if comparison.deduplicated else 1)),
         lambda axes: draw_differences(axes, comparison),
         {
             f"{pair.second} less {pair.first}": {
@@ -122,7 +124,7 @@ def parts(comparison: Comparison) -> Iterator[Part]:
 
 def draw_differences(axes: Axes, comparison: Comparison) -> None:
     """Each pair's difference in accuracy with its interval; hollow on faces that are not in Training."""
-    fresh = comparison.fresh
+    fresh = comparison.deduplicated
     rows: list[tuple[str, Pair, bool]] = []
     for place, pair in enumerate(comparison.pairs):
         rows.append((f"{pair.second}\nless {pair.first}", pair, False))
@@ -177,7 +179,7 @@ def draw_recalls(axes: Axes, comparison: Comparison) -> None:
 
 
 def _of(
-    meeting: Meeting, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
+    meeting: CommonFaces, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
 ) -> Comparison:
     truth, answers, classes = meeting.truth[faces], meeting.answers[:, faces], meeting.classes
     count = len(classes)
@@ -186,7 +188,10 @@ def _of(
         for name, answer in zip(meeting.names, answers, strict=True)
     )
     chosen = list(combinations(range(len(meeting.names)), 2))
-    found = [compare(truth, answers[i], answers[j], count, generator, resamples=resamples) for i, j in chosen]
+    found = [
+        compare_paired(truth, answers[i], answers[j], count, generator, resamples=resamples)
+        for i, j in chosen
+    ]
     adjusted = holm([each.test.mid_p for each in found])
     pairs = []
     for (i, j), paired, p in zip(chosen, found, adjusted, strict=True):

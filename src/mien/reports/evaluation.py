@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from mien.emotions import FER2013
-from mien.evaluation.extended import Depth, look_deeper
+from mien.evaluation.extended import ExtendedScores, score_extended
 from mien.evaluation.fairness import GroupScores
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, VotePredictions, vote_predictions
 from mien.evaluation.result import Evaluation
 from mien.evaluation.robustness import Robustness
-from mien.evaluation.voters import VotedAnswers, voted_answers
 from mien.models.card import Card
 from mien.reports.document import Chapter, Document, Part
 from mien.reports.evaluation_believed import trust_parts
@@ -42,11 +41,11 @@ _SEED = 0
 def parts(
     predictions: Predictions,
     *,
-    voted: VotedAnswers | Predictions | None = None,
-    held: float = 1.0,
+    voted: VotePredictions | Predictions | None = None,
+    applied_temperature: float = 1.0,
     groups: Sequence[GroupScores] = (),
     robustness: Robustness | None = None,
-    depth: Depth | None = None,
+    depth: ExtendedScores | None = None,
     cards: Sequence[Card] | None = None,
     resamples: int = 2000,
 ) -> Iterator[Part]:
@@ -56,8 +55,8 @@ def parts(
         predictions: what a classifier said of the faces of a split, and what is true of them.
         voted: its answers for the faces with FER+ votes, needed for several labels a face; from predictions
             against the majority they lack the faces on which people disagreed.
-        held: the temperature that the probabilities already hold, taken out where the figure is of the
-            model without one.
+        applied_temperature: the temperature that the probabilities already hold; it is taken out where
+            the figure is of the model without one.
         groups: scores of groups that a user's file names. Without any the page says that fairness is
             unmeasured.
         robustness: accuracy on damaged pictures, where it was measured.
@@ -66,11 +65,11 @@ def parts(
         resamples: of the bootstrap.
     """
     p, generator = predictions, np.random.default_rng(_SEED)
-    answers = voted_answers(voted) if isinstance(voted, Predictions) else voted
-    deeper = depth or look_deeper(p, generator, voted=answers, resamples=resamples)
+    answers = vote_predictions(voted) if isinstance(voted, Predictions) else voted
+    deeper = depth or score_extended(p, generator, voted=answers, resamples=resamples)
     yield from right_parts(p, generator, resamples)
     yield from ranking_parts(p, deeper)
-    yield from trust_parts(p, generator, held)
+    yield from trust_parts(p, generator, applied_temperature)
     yield from mistake_parts(p)
     yield from label_parts(deeper)
     if questions := all_questions(p, deeper, generator, resamples):

@@ -14,9 +14,9 @@ from mien.reports.figures import calibration as trust
 from mien.reports.figures.scores import thinned
 
 
-def trust_parts(p: Predictions, generator: np.random.Generator, held: float) -> Iterator[Part]:
+def trust_parts(p: Predictions, generator: np.random.Generator, applied_temperature: float) -> Iterator[Part]:
     curve = coverage_curve(p.probabilities, p.truth)
-    found = trust.measure_trust(p, generator, held=held)
+    found = trust.measure_trust(p, generator, applied_temperature=applied_temperature)
     if found is not None:
         yield from _calibration(found)
     yield Part(
@@ -38,7 +38,7 @@ def trust_parts(p: Predictions, generator: np.random.Generator, held: float) -> 
 
 def _calibration(found: trust.Trust) -> Iterator[Part]:
     c = found.calibration
-    where = "that do not stand in Training" if found.fresh else "of the split"
+    where = "that do not stand in Training" if found.not_in_training else "of the split"
     against = (
         " Confidence is held against the share of the ten voters who gave the answer, on faces with a "
         "majority."
@@ -46,8 +46,8 @@ def _calibration(found: trust.Trust) -> Iterator[Part]:
         else ""
     )
     held = (
-        f" The model's own answers hold a temperature of {found.held:.2f}, which was taken out first."
-        if found.held != 1
+        f" The predictions hold a temperature of {found.applied_temperature:.2f}, which was taken out first."
+        if found.applied_temperature != 1
         else ""
     )
     yield Part(
@@ -63,7 +63,7 @@ def _calibration(found: trust.Trust) -> Iterator[Part]:
                 name: getattr(c, name)
                 for name in ("temperature", "ece_before", "ece_after", "ece_noise", "nll_before", "nll_after")
             },
-            "held": found.held,
+            "applied_temperature": found.applied_temperature,
             "n_fitted": c.n_fitted,
             "n_measured": c.n_measured,
             "bins": [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.evaluation.extended import Depth
+from mien.evaluation.extended import ExtendedScores
 from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import confusion
 from mien.evaluation.predictions import Predictions
@@ -92,7 +92,7 @@ def _curves(curves: dict[str, scores.ClassCurves]) -> Iterator[Part]:
     )
 
 
-def ranking_parts(p: Predictions, deeper: Depth) -> Iterator[Part]:
+def ranking_parts(p: Predictions, deeper: ExtendedScores) -> Iterator[Part]:
     ranking = deeper.ranking
     counts = confusion(p.probabilities, p.truth)
     recalls = dict(zip(p.classes, map(float, metrics.recall(counts)), strict=True))

@@ -10,8 +10,8 @@ import numpy as np
 
 from mien.emotions import FERPLUS, BinaryTask, binary_task
 from mien.errors import UsageError
-from mien.evaluation.binary import FramingScores, score_framing
-from mien.evaluation.extended import Depth
+from mien.evaluation.binary import BinaryScores, score_binary
+from mien.evaluation.extended import ExtendedScores
 from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import Robustness
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def label_parts(deeper: Depth) -> Iterator[Part]:
+def label_parts(deeper: ExtendedScores) -> Iterator[Part]:
     found = deeper.multilabel
     if found is None:
         return
@@ -56,38 +56,38 @@ def label_parts(deeper: Depth) -> Iterator[Part]:
 
 
 def all_questions(
-    p: Predictions, deeper: Depth, generator: np.random.Generator, resamples: int
-) -> list[FramingScores]:
+    p: Predictions, deeper: ExtendedScores, generator: np.random.Generator, resamples: int
+) -> list[BinaryScores]:
     """All questions that these classes and faces can answer; those already asked are taken as they are."""
-    asked = {each.name: each for each in deeper.framings}
+    asked = {each.name: each for each in deeper.binary}
     found = []
-    for framing in framings_of(p):
+    for framing in binary_tasks_of(p):
         if framing.name in asked:
             found.append(asked[framing.name])
             continue
         try:
-            found.append(score_framing(p, framing, generator, resamples=resamples))
+            found.append(score_binary(p, framing, generator, resamples=resamples))
         except UsageError:  # one side has no faces in this data
             continue
     return found
 
 
-def framings_of(p: Predictions) -> list[BinaryTask]:
+def binary_tasks_of(p: Predictions) -> list[BinaryTask]:
     """Negative against positive, and each emotion of the predictions against the rest."""
     names = [name for i, name in enumerate(p.classes) if name in FERPLUS and (p.truth == i).any()]
     return [binary_task(name) for name in ("negative", *names)]
 
 
-def question_part(found: list[FramingScores]) -> Part:
+def question_part(found: list[BinaryScores]) -> Part:
     return Part(
-        "framings",
+        "binary",
         "Yes-or-no questions",
         "The report wished to frame the problem as a binary one. A side's probability is the sum of its "
         "emotions'. Negative is angry, disgust, fear, sad and contempt; positive is happy; surprise and "
         "neutral are neither, and left out. Where one side is rare, accuracy says little: compare it with "
         "always giving the same answer.",
         (10, 1.6 + 0.5 * len(found)),
-        lambda axes: beyond.draw_framings(axes, found),
+        lambda axes: beyond.draw_binary(axes, found),
         [
             {
                 "question": f"{each.classes[1]} against {each.classes[0]}",

@@ -185,7 +185,7 @@ def _judged(table: FaceTable, subject: Subject, split: str, asked: Callable[[int
     yield from judging.parts(
         predictions,
         voted=voted,
-        held=subject.temperature,
+        applied_temperature=subject.temperature,
         robustness=measure_robustness(classifier, predictions, faces=DAMAGED_FACES, progress=asked),
     )
 

@@ -96,16 +96,16 @@ def evaluate(
     from mien.data.folders.labels import NO_MAP
     from mien.data.folders.labels import label_map as read_map
     from mien.emotions import binary_task
-    from mien.evaluation.extended import look_deeper
+    from mien.evaluation.extended import score_extended
     from mien.evaluation.result import DataSource, write_json, write_predictions
-    from mien.evaluation.result import evaluate as report
+    from mien.evaluation.result import score_predictions as report
     from mien.evaluation.robustness import measure_robustness
-    from mien.models.tta import Views
+    from mien.models.tta import TtaCrops
 
     _check_places(json, predictions, out)
     framings = [binary_task(name) for name in dict.fromkeys(framing or ())]
     mapping = NO_MAP if label_map is None else read_map(label_map)
-    views = Views() if tta else None
+    views = TtaCrops() if tta else None
     asked = ask(model, head, labels, views)
     # Faces of contempt are kept, so that they are scored or named, never left out unsaid.
     table = load(data, votes=votes, contempt="keep", mapping=mapping)
@@ -141,11 +141,11 @@ def evaluate(
         tta=views,
         resamples=bootstrap,
     )
-    depth = look_deeper(
+    depth = score_extended(
         judged,
         np.random.default_rng(SEED),
         voted=answers,
-        framings=framings,
+        binary=framings,
         groups=grouped,
         robustness=damage,
         vote_threshold=vote_threshold,
@@ -166,7 +166,13 @@ def evaluate(
 
         with _working("drawing") as done:
             page = judge(
-                evaluation, judged, out, depth=depth, held=asked.held, resamples=bootstrap, done=done
+                evaluation,
+                judged,
+                out,
+                depth=depth,
+                applied_temperature=asked.applied_temperature,
+                resamples=bootstrap,
+                done=done,
             )
         console.print(f"{page}: figures as PNG and SVG, and evaluate.json, beside it", markup=False)
 

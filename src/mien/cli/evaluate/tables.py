@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mien.data.table import FaceTable
-    from mien.evaluation.binary import FramingScores
-    from mien.evaluation.extended import Depth
+    from mien.evaluation.binary import BinaryScores
+    from mien.evaluation.extended import ExtendedScores
     from mien.evaluation.fairness import GroupScores
     from mien.evaluation.metrics.multilabel import MultiLabelScores
     from mien.evaluation.metrics.votes import VoteScores
@@ -27,7 +27,7 @@ def notes(table: FaceTable) -> Iterator[str]:
     yield from (f"{problem.where}: {problem.reason}" for problem in table.problems if not problem.refused)
 
 
-def render(evaluation: Evaluation, depth: Depth) -> Iterator[RenderableType]:
+def render(evaluation: Evaluation, depth: ExtendedScores) -> Iterator[RenderableType]:
     """The parts of the report for people, top to bottom."""
     from rich.markup import escape
 
@@ -48,8 +48,8 @@ def render(evaluation: Evaluation, depth: Depth) -> Iterator[RenderableType]:
         yield _votes(e.votes)
     if depth.multilabel is not None:
         yield _several_labels(depth.multilabel)
-    if depth.framings:
-        yield _framings(depth.framings)
+    if depth.binary:
+        yield _binary(depth.binary)
     for each in depth.groups:
         yield _groups(each)
     if depth.robustness is not None:
@@ -122,10 +122,10 @@ def _several_labels(scores: MultiLabelScores) -> Table:
     return table
 
 
-def _framings(framings: tuple[FramingScores, ...]) -> Table:
+def _binary(binary: tuple[BinaryScores, ...]) -> Table:
     """A column a question, so that several fit on a narrow screen."""
-    table = _table("Yes-or-no questions", "", *(each.classes[1] for each in framings))
-    rows: dict[str, Callable[[FramingScores], str]] = {
+    table = _table("Yes-or-no questions", "", *(each.classes[1] for each in binary))
+    rows: dict[str, Callable[[BinaryScores], str]] = {
         "against": lambda f: "the rest" if f.classes[0].startswith("not ") else f.classes[0],
         "accuracy": lambda f: f"{f.scores.accuracy:.1%}",
         "always the same answer": lambda f: f"{f.baseline:.1%}",
@@ -139,7 +139,7 @@ def _framings(framings: tuple[FramingScores, ...]) -> Table:
         "left out": lambda f: f"{sum(f.left_out.values()):,}",
     }
     for name, show in rows.items():
-        table.add_row(name, *(show(each) for each in framings))
+        table.add_row(name, *(show(each) for each in binary))
     return table
 
 

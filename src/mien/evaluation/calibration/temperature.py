@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,46 +10,19 @@ from numpy.typing import NDArray
 
 from mien.errors import UsageError
 from mien.evaluation.calibration.conformal import conformal_threshold, prediction_set, set_coverage
-from mien.evaluation.metrics.calibration import calibration_error, debiased_error, expected_calibration_noise
+from mien.evaluation.metrics.calibration import (
+    bias_corrected_error,
+    calibration_error,
+    expected_calibration_noise,
+)
 from mien.evaluation.metrics.classification import Floats, Integers, check, negative_log_likelihood
 from mien.evaluation.metrics.votes import expected_voters_noise, voters_calibration_error
-from mien.probabilities import TINY, tempered
+from mien.probabilities import tempered
 
 # The temperatures that are searched. Trained classifiers need about 0.5 to 5; an end of this range as the
 # answer means that the probabilities carry no information, or are always right.
 COLDEST, HOTTEST = 0.02, 50.0
 COVERAGES = (0.8, 0.9, 0.95)
-
-_GOLDEN = (math.sqrt(5) - 1) / 2
-
-
-def fit_temperature(probabilities: Floats, truth: Floats | Integers) -> float:
-    """The temperature with the least cross-entropy to the truth.
-
-    `truth` is (N,) true classes, or (N, C) the voters' shares of each class.
-
-    The cross-entropy is convex in 1 / temperature, so it falls and then rises along log(temperature) and a
-    golden-section search finds its only minimum.
-
-    Raises:
-        UsageError: arrays that do not fit, or no faces.
-    """
-    if truth.ndim == 1:
-        check(probabilities, truth.astype(np.int64))
-        truth = np.eye(probabilities.shape[1])[truth.astype(np.int64)]
-    if truth.shape != probabilities.shape or not len(truth):
-        raise UsageError(f"truth must be (N,) or {probabilities.shape}, not {truth.shape}, with N > 0.")
-    logits = np.log(np.maximum(probabilities.astype(np.float64), TINY))
-    logits -= logits.max(axis=1, keepdims=True)
-    own = (truth * logits).sum(axis=1)
-    weight = truth.sum(axis=1)
-
-    def cross_entropy(log_temperature: float) -> float:
-        scale = math.exp(-log_temperature)
-        partition = np.log(np.exp(logits * scale).sum(axis=1))
-        return float((weight * partition - own * scale).mean())
-
-    return math.exp(_golden_section(cross_entropy, math.log(COLDEST), math.log(HOTTEST)))
 
 
 def match_confidence(probabilities: Floats, truth: Floats | Integers) -> float:
@@ -68,7 +40,7 @@ def match_confidence(probabilities: Floats, truth: Floats | Integers) -> float:
 
     Source: Clarté et al. 2023, "Expectation consistency for calibration of neural networks", equation 5.
     """
-    right = _rightness(probabilities, truth)
+    right = _correctness(probabilities, truth)
     if not len(right):
         raise UsageError("there are no faces to fit a temperature to.")
     wanted = float(right.mean())
@@ -82,7 +54,7 @@ def match_confidence(probabilities: Floats, truth: Floats | Integers) -> float:
     return math.exp((low + high) / 2)
 
 
-def halves(keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+def split_half(keys: NDArray[np.bytes_]) -> NDArray[np.bool_]:
     """A mask (N,) of about half of the faces, decided by their `FaceTable.pixel_keys` alone.
 
     The same face falls on the same side in every run, whatever its row, and identical faces fall together,
@@ -110,26 +82,26 @@ class ConformalFit:
 
 
 @dataclass(frozen=True)
-class Crossed:
-    """The calibration error over many random halvings of the faces, whose spread one halving cannot show.
+class CrossValidated:
+    """The calibration error over many random halves of the faces, whose spread one split cannot show.
 
-    In each halving the temperature of either half is used on the other, so that every face is measured by a
+    In each split the temperature of either half is used on the other, so that every face is measured by a
     temperature that it had no part in.
 
     Attributes:
-        halvings: how many.
-        n: faces, all of which are measured in each halving.
-        ece: mean over the halvings of the error of all n faces.
-        ece_std: its spread over the halvings.
+        split_halves: how often the faces were split.
+        n: faces, all of which are measured in each split.
+        ece: mean over the splits of the error of all n faces.
+        ece_std: its spread over the splits.
         ece_noise: what chance alone makes of a perfect model on n faces.
         ece_half: mean of the error of one half alone.
-        ece_half_std: its spread over halves and halvings.
+        ece_half_std: its spread over halves and splits.
         ece_half_noise: what chance alone makes of a perfect model on half of the faces.
-        debiased: mean of the root of the squared error freed of chance: `reliability.debiased_error`.
+        bias_corrected: mean of the root of the squared error freed of chance: `bias_corrected_error`.
         temperature_std: spread of the fitted temperatures.
     """
 
-    halvings: int
+    split_halves: int
     n: int
     ece: float
     ece_std: float
@@ -137,7 +109,7 @@ class Crossed:
     ece_half: float
     ece_half_std: float
     ece_half_noise: float
-    debiased: float
+    bias_corrected: float
     temperature_std: float
 
 
@@ -190,7 +162,7 @@ def calibrate(
     conformal sets always hold `truth`, so they leave those faces out.
 
     Raises:
-        UsageError: one of the halves is empty, or the arrays do not fit.
+        UsageError: one half is empty, or the arrays do not fit.
     """
     known = np.ones(len(truth), bool) if voters is None else truth >= 0
     fitted, unseen = fitted_on & known, ~fitted_on & known
@@ -219,15 +191,15 @@ def calibrate(
     )
 
 
-def cross_calibrate(
+def cross_validate_temperature(
     probabilities: Floats,
     truth: Floats | Integers,
     keys: NDArray[np.bytes_],
     generator: np.random.Generator,
     *,
-    halvings: int = 20,
-) -> Crossed:
-    """How well `match_confidence` calibrates, over random halvings of N faces.
+    split_halves: int = 20,
+) -> CrossValidated:
+    """How well `match_confidence` calibrates, over random halves of N faces.
 
     Args:
         probabilities: (N, C).
@@ -238,18 +210,18 @@ def cross_calibrate(
         UsageError: arrays that do not fit, or so few faces that a half is empty.
     """
     faces, groups = np.unique(keys, return_inverse=True)
-    whole, half, debiased, temperatures = [], [], [], []
+    whole, half, bias_corrected, temperatures = [], [], [], []
     warm = np.empty(probabilities.shape)
-    for _ in range(halvings):
+    for _ in range(split_halves):
         first = (generator.permutation(len(faces)) % 2 == 0)[groups]
         for side in (first, ~first):
             temperatures.append(match_confidence(probabilities[side], truth[side]))
             warm[~side] = tempered(probabilities[~side], temperatures[-1])
             half.append(_error(warm[~side], truth[~side]))
         whole.append(_error(warm, truth))
-        debiased.append(debiased_error(warm.max(axis=1), _rightness(warm, truth)))
-    return Crossed(
-        halvings=halvings,
+        bias_corrected.append(bias_corrected_error(warm.max(axis=1), _correctness(warm, truth)))
+    return CrossValidated(
+        split_halves=split_halves,
         n=len(truth),
         ece=float(np.mean(whole)),
         ece_std=float(np.std(whole)),
@@ -257,12 +229,12 @@ def cross_calibrate(
         ece_half=float(np.mean(half)),
         ece_half_std=float(np.std(half)),
         ece_half_noise=_noise(warm[first], truth, generator),
-        debiased=float(np.mean(debiased)),
+        bias_corrected=float(np.mean(bias_corrected)),
         temperature_std=float(np.std(temperatures)),
     )
 
 
-def _rightness(probabilities: Floats, truth: Floats | Integers) -> NDArray[np.float64]:
+def _correctness(probabilities: Floats, truth: Floats | Integers) -> NDArray[np.float64]:
     """Of each face's likeliest class, (N,): 1 where it is the true one, else 0; or its share of voters."""
     top = probabilities.argmax(axis=1)
     if truth.ndim == 1:
@@ -285,24 +257,3 @@ def _noise(probabilities: Floats, truth: Floats | Integers, generator: np.random
     if truth.ndim == 1:
         return expected_calibration_noise(probabilities, generator)
     return expected_voters_noise(probabilities, generator)
-
-
-def _golden_section(
-    function: Callable[[float], float], low: float, high: float, *, tolerance: float = 1e-6
-) -> float:
-    """Where a function that falls and then rises is smallest between `low` and `high`.
-
-    Source: Kiefer 1953, "Sequential minimax search for a maximum".
-    """
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = function(left), function(right)
-    while high - low > tolerance:
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = function(right)
-    return (low + high) / 2

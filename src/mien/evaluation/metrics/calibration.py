@@ -77,7 +77,9 @@ def expected_calibration_noise(
     return float(np.mean(errors))
 
 
-def debiased_error(confidence: NDArray[np.float64], right: NDArray[np.float64], *, bins: int = BINS) -> float:
+def bias_corrected_error(
+    confidence: NDArray[np.float64], right: NDArray[np.float64], *, bins: int = BINS
+) -> float:
     """The root of the mean squared calibration error without the part that chance has in it.
 
     `confidence` and `right` are (N,); `right` is 0 or 1, or the share of the voters. In a bin of n faces the

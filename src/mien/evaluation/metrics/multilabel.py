@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
-from mien.evaluation.metrics.classification import Floats
-from mien.evaluation.metrics.curves import precision_recall
+from mien.evaluation.metrics.classification import Floats, precision_recall
 
 # Source: the multi-target mode of ferplus.py in github.com/microsoft/FERPlus.
 THRESHOLD = 0.3

@@ -79,7 +79,7 @@ class Paired:
     detectable: float
 
 
-def compare(
+def compare_paired(
     truth: Integers,
     first: Integers,
     second: Integers,

@@ -12,7 +12,7 @@ from mien.data.votes import vote_shares
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluation.calibration.conformal import prediction_set
-from mien.evaluation.calibration.temperature import Calibration, calibrate, halves
+from mien.evaluation.calibration.temperature import Calibration, calibrate, split_half
 from mien.evaluation.metrics.calibration import CoverageCurve, Reliability, reliability
 from mien.evaluation.metrics.votes import voters_reliability
 from mien.evaluation.predictions import Predictions, align
@@ -40,42 +40,50 @@ class Trust:
         calibration: temperature and conformal sets; its temperature acts on untempered answers.
         before, after: the measured half, without any temperature and with the fitted one.
         voters: whether right is the voters' share of the answer, not the label.
-        held: the temperature that the model's own answers already hold.
+        applied_temperature: the temperature that the model's own answers already hold.
         sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
         covered: for each coverage, name to the share of the class's faces whose set holds it.
-        fresh: whether the faces have no pixel-identical one in Training.
+        not_in_training: whether the faces have no pixel-identical one in Training.
     """
 
     calibration: Calibration
     before: Reliability
     after: Reliability
     voters: bool
-    held: float
+    applied_temperature: float
     sizes: NDArray[np.float64]
     covered: tuple[dict[str, float], ...]
-    fresh: bool
+    not_in_training: bool
 
 
 def measure_trust(
-    predictions: Predictions, generator: np.random.Generator, *, held: float = 1.0
+    predictions: Predictions, generator: np.random.Generator, *, applied_temperature: float = 1.0
 ) -> Trust | None:
     """The trust in a classifier's predictions, None where there are too few faces for two halves.
 
-    `held` is the temperature that its probabilities already hold: it is taken out first. Faces that stand in
-    Training are left out where they are known. Predictions against the FER+ majority are held against the
-    voters' shares, as the head of votes was trained to foretell them.
+    `applied_temperature` is the temperature that its probabilities already hold: it is taken out first. Faces
+    that stand in Training are left out where they are known. Predictions against the FER+ majority are
+    compared with the voters' shares, which the head of votes was trained to predict.
     """
     p = predictions
-    kept = p.fresh if p.fresh is not None and p.fresh.any() else np.ones(len(p.truth), bool)
-    raw, truth, keys = tempered(p.probabilities[kept], 1 / held), p.truth[kept], p.faces.pixel_keys[kept]
+    kept = (
+        p.not_in_training
+        if p.not_in_training is not None and p.not_in_training.any()
+        else np.ones(len(p.truth), bool)
+    )
+    raw, truth, keys = (
+        tempered(p.probabilities[kept], 1 / applied_temperature),
+        p.truth[kept],
+        p.faces.pixel_keys[kept],
+    )
     voters = None
     if p.labels == "ferplus" and p.faces.votes is not None:
         eight = vote_shares(p.faces.votes[kept]).astype(np.float64)
         voters = align(eight, FERPLUS, p.classes).astype(np.float64)
-    half = halves(keys)
+    half = split_half(keys)
     try:
         found = calibrate(raw, truth, half, generator, voters=voters)
-    except UsageError:  # one of the halves is empty
+    except UsageError:  # one half is empty
         return None
     after = tempered(raw, found.temperature)[~half]
     truth = truth[~half]
@@ -85,10 +93,10 @@ def measure_trust(
         before=_reliability(raw[~half], truth, None if voters is None else voters[~half]),
         after=_reliability(after, truth, None if voters is None else voters[~half]),
         voters=voters is not None,
-        held=held,
+        applied_temperature=applied_temperature,
         sizes=np.stack([_sizes(each) for each in sets]),
         covered=tuple(_covered(each, truth, p.classes) for each in sets),
-        fresh=p.fresh is not None and bool(p.fresh.any()),
+        not_in_training=p.not_in_training is not None and bool(p.not_in_training.any()),
     )
 
 

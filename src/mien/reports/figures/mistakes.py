@@ -42,14 +42,14 @@ def mistake_parts(p: Predictions) -> Iterator[Part]:
     yield Part(
         "confused_pairs",
         "What is taken for what",
-        "The pairs of label and wrong answer with most faces, and of each the surest examples with the "
-        "answer's probability.",
+        "The pairs of label and wrong prediction with most faces, and the most confident examples of each "
+        "with the probability of the prediction.",
         (12, 0.5 + 1.38 * len(pairs)),
         lambda axes: draw_pairs(axes, p, pairs),
         [
             {
                 "label": pair.truth,
-                "answer": pair.answer,
+                "predicted": pair.predicted,
                 "faces": pair.faces,
                 "share": pair.share,
                 "rows": ", ".join(str(each.row) for each in pair.examples),
@@ -64,14 +64,14 @@ def draw_mistakes(axes: Axes, predictions: Predictions, found: Sequence[Mistake]
     votes = predictions.faces.votes
     captions = []
     for each in found:
-        lines = [f"{each.answer} {each.confidence:.0%}", f"label: {each.truth}"]
+        lines = [f"{each.predicted} {each.confidence:.0%}", f"label: {each.truth}"]
         if votes is not None:
-            lines.append(_people(votes[each.place]))
+            lines.append(_people(votes[each.index]))
         captions.append("\n".join(lines))
-    faces = predictions.faces.pixels[[each.place for each in found]]
+    faces = predictions.faces.pixels[[each.index for each in found]]
     draw_faces(axes, faces, captions, columns=COLUMNS, lines=2 if votes is None else 3)
     people = "" if votes is None else "; below, the answer that most people gave"
-    axes.set_title(f"The surest mistakes: answer and its probability, and the label{people}")
+    axes.set_title(f"The most confident mistakes: prediction and its probability, and the label{people}")
 
 
 def draw_pairs(axes: Axes, predictions: Predictions, pairs: Sequence[ConfusedPair]) -> None:
@@ -83,14 +83,14 @@ def draw_pairs(axes: Axes, predictions: Predictions, pairs: Sequence[ConfusedPai
         axes.text(
             -0.08,
             top - 0.5,
-            f"{pair.truth}\ntaken for {pair.answer}\n{pair.faces:,} faces, {pair.share:.0%}",
+            f"{pair.truth}\ntaken for {pair.predicted}\n{pair.faces:,} faces, {pair.share:.0%}",
             ha="right",
             va="center",
             linespacing=1.35,
         )
         for j, each in enumerate(pair.examples):
             x = j * 1.08
-            face = predictions.faces.pixels[each.place]
+            face = predictions.faces.pixels[each.index]
             axes.imshow(
                 face, cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, top - 1, top), interpolation="nearest"
             )
@@ -107,5 +107,5 @@ def _people(votes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> str:
 
 def _without_place(mistake: Mistake) -> dict[str, Any]:
     plain = dataclasses.asdict(mistake)
-    del plain["place"]
+    del plain["index"]
     return plain

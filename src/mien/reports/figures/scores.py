@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.metrics import classification as metrics
-from mien.evaluation.metrics.curves import PrecisionRecall, Roc, precision_recall, roc
+from mien.evaluation.metrics.classification import PrecisionRecall, Roc, precision_recall, roc
 from mien.evaluation.metrics.ranking import Ranking
 from mien.evaluation.predictions import Predictions
 from mien.reports.figures.style import COLOURS, QUIET, draw_matrix, percent, quiet

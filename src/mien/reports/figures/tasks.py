@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.evaluation.binary import FramingScores
+from mien.evaluation.binary import BinaryScores
 from mien.evaluation.fairness import GroupScores
 from mien.evaluation.metrics.multilabel import MultiLabelScores
 from mien.evaluation.robustness import Robustness
@@ -80,9 +80,9 @@ def draw_sweep(axes: Axes, scores: MultiLabelScores) -> None:
     )
 
 
-def draw_framings(axes: Axes, framings: Sequence[FramingScores]) -> None:
+def draw_binary(axes: Axes, tasks: Sequence[BinaryScores]) -> None:
     """Each question: the area below its ROC curve, its balanced accuracy, and its accuracy by guessing."""
-    for i, each in enumerate(framings):
+    for i, each in enumerate(tasks):
         scores = each.scores
         first = not i
         axes.plot(
@@ -107,7 +107,7 @@ def draw_framings(axes: Axes, framings: Sequence[FramingScores]) -> None:
     rows = [
         f"{e.classes[1]} against {'the rest' if e.classes[0].startswith('not ') else e.classes[0]}"
         f" ({e.scores.per_class[e.classes[1]].support:,} of {e.scores.n:,})"
-        for e in framings
+        for e in tasks
     ]
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mien.errors import RecipeError
-from mien.models.tta import Views
+from mien.models.tta import TtaCrops
 from mien.runs.recipe import DistilRecipe
 from mien.training.classifier import load_network
 from mien.training.validation import as_input
@@ -78,7 +78,7 @@ class Teachers:
     def _crops(self, faces: Tensor) -> Iterator[Tensor]:
         """The crops of uint8 faces (N, S, S), each of that shape."""
         if self.spec.input == "crops":
-            for crop in Views().of(faces.cpu().numpy()):
+            for crop in TtaCrops().of(faces.cpu().numpy()):
                 yield torch.from_numpy(crop).to(faces.device)
         else:
             yield from (faces, faces.flip(-1))
