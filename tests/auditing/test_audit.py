@@ -28,7 +28,7 @@ from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaces
 from mien.errors import DataError, FormatError, MissingExtra, SourceNotFound, UsageError
-from mien.reports.figures.style import new_figure
+from mien.plotting import new_figure
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
 Make = Callable[..., FaceTable]

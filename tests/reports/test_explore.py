@@ -17,11 +17,11 @@ from scipy.stats import entropy as scipy_entropy
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, UsageError
+from mien.plotting import new_figure
 from mien.reports.explore import explore, parts
 from mien.reports.figures import counts
 from mien.reports.figures import faces as looks
 from mien.reports.figures import votes as opinions
-from mien.reports.figures.style import new_figure
 from mien.testing.fakes import overhang
 
 Make = Callable[..., FaceTable]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from mien.emotions import FER2013
 from mien.errors import UsageError
+from mien.plotting import new_figure
 from mien.reports.attention import Explained, means, painted, parts, reliance
-from mien.reports.figures.style import new_figure
 from mien.testing.fakes import overhang
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mien.evaluation.comparison import CommonFaces
+from mien.plotting import new_figure
 from mien.reports.comparison import Comparison, hold_together, parts
-from mien.reports.figures.style import new_figure
 from mien.testing.fakes import overhang
 
 CLASSES = ("happy", "sad", "neutral")

@@ -21,11 +21,11 @@ from mien.evaluation.result import DataSource, score_predictions
 from mien.evaluation.robustness import measure_robustness
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
+from mien.plotting import new_figure
 from mien.reports import evaluation as judging
 from mien.reports.evaluation_right import right_parts
 from mien.reports.figures import leaderboard as scoreboard
 from mien.reports.figures.calibration import measure_trust
-from mien.reports.figures.style import new_figure
 from mien.testing.fakes import FakeClassifier, overhang
 
 

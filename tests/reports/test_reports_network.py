@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mien.models.registry import find_model
+from mien.plotting import new_figure
 from mien.reports.figures import augmentation as transforms
 from mien.reports.figures.architecture import find_backbone, layout
-from mien.reports.figures.style import new_figure
 from mien.reports.html import picture
 from mien.reports.network import Network, network_of_card, network_of_run, parts
 from mien.runs.recipe import Recipe, load_recipe, to_toml

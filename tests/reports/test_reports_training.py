@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError, UsageError
-from mien.reports.figures.style import new_figure
+from mien.plotting import new_figure
 from mien.reports.figures.training import draw_gaps, draw_losses, running_median
 from mien.reports.numbers import plain
 from mien.reports.training import Learning, overview, parts, read_run, read_runs

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mien.auditing.findings import Finding
 from mien.auditing.precision import Precision
 from mien.data.table import FaceTable
+from mien.plotting import COLOURS, QUIET, draw_faces, quiet
 from mien.reports.document import Part
-from mien.reports.figures.style import COLOURS, QUIET, draw_faces, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

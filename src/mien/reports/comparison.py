@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from mien.evaluation.comparison import CommonFaces
 from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.significance import Paired, compare_paired, holm, verdict
+from mien.plotting import COLOURS, QUIET, quiet
 from mien.reports.document import Part
-from mien.reports.figures.style import COLOURS, QUIET, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mien.reports.figures.style import Draw
+from mien.plotting import Draw
 
 
 @dataclass(frozen=True)

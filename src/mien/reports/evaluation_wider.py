@@ -16,10 +16,10 @@ from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
+from mien.plotting import QUIET
 from mien.reports.document import Part
 from mien.reports.figures import leaderboard as board
 from mien.reports.figures import tasks as beyond
-from mien.reports.figures.style import QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mien.reports.figures.style import DPI
+from mien.plotting import DPI
 
 _STYLE = Path(__file__).parent / "page.css"
 # A CSS pixel is 1/96 inch; figures are shown a little larger than they were drawn.

@@ -10,8 +10,8 @@ from typing import Any
 
 import mien
 from mien.errors import DataError
+from mien.plotting import new_figure, save
 from mien.reports.document import Document, Part
-from mien.reports.figures.style import new_figure, save
 from mien.reports.html import Section, SectionGroup, link_to, numbered, page, picture
 from mien.reports.numbers import as_html, plain
 

@@ -128,7 +128,7 @@ def _names_fold(changes: list[str]) -> bool:
 
 
 def _draw_preview(folder: Path, preview: Preview) -> None:
-    from mien.reports.figures.style import new_figure, save
+    from mien.plotting import new_figure, save
     from mien.reports.training import preview_part
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mien.plotting import COLOURS, QUIET, quiet
 from mien.reports.figures.architecture import Stage
-from mien.reports.figures.style import COLOURS, QUIET, quiet
 from mien.runs.scaling import ALPHA, BACKBONES, BETA, GAMMA, cost, multipliers
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.reports.figures.style import COLOURS, QUIET, quiet
+from mien.plotting import COLOURS, QUIET, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

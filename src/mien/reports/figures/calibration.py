@@ -16,8 +16,8 @@ from mien.evaluation.calibration.temperature import Calibration, calibrate, spli
 from mien.evaluation.metrics.calibration import CoverageCurve, Reliability, reliability
 from mien.evaluation.metrics.votes import voters_reliability
 from mien.evaluation.predictions import Predictions, align
+from mien.plotting import COLOURS, QUIET, percent, quiet
 from mien.probabilities import tempered
-from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

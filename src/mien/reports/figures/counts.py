@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import MissingExtra
-from mien.reports.figures.style import COLOURS, quiet
+from mien.plotting import COLOURS, quiet
 
 if TYPE_CHECKING:
     import pandas as pd

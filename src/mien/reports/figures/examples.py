@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.evaluation.predictions import Predictions
+from mien.plotting import draw_faces
 from mien.reports.document import Part
-from mien.reports.figures.style import draw_faces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

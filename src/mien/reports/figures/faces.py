@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.data.table import UNLABELLED, FaceTable
 from mien.emotions import VOTES
-from mien.reports.figures.style import COLOURS, QUIET, draw_faces, quiet
+from mien.plotting import COLOURS, QUIET, draw_faces, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
-from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
+from mien.plotting import COLOURS, QUIET, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

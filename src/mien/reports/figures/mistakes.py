@@ -11,8 +11,8 @@ import numpy as np
 from mien.emotions import VOTES
 from mien.evaluation.mistakes import ConfusedPair, Mistake, confident_mistakes, confused_pairs
 from mien.evaluation.predictions import Predictions
+from mien.plotting import draw_faces
 from mien.reports.document import Part
-from mien.reports.figures.style import draw_faces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import PrecisionRecall, Roc, precision_recall, roc
 from mien.evaluation.metrics.ranking import Ranking
 from mien.evaluation.predictions import Predictions
-from mien.reports.figures.style import COLOURS, QUIET, draw_matrix, percent, quiet
+from mien.plotting import COLOURS, QUIET, draw_matrix, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from mien.evaluation.binary import BinaryScores
 from mien.evaluation.fairness import GroupScores
 from mien.evaluation.metrics.multilabel import MultiLabelScores
 from mien.evaluation.robustness import Robustness
-from mien.reports.figures.style import COLOURS, QUIET, percent, quiet
+from mien.plotting import COLOURS, QUIET, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

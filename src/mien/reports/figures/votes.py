@@ -12,7 +12,7 @@ from mien.data.table import UNLABELLED, FaceTable
 from mien.data.votes import TOP_VOTES, top_votes
 from mien.emotions import FERPLUS, VOTES
 from mien.errors import UsageError
-from mien.reports.figures.style import COLOURS, draw_faces, draw_matrix, quiet
+from mien.plotting import COLOURS, draw_faces, draw_matrix, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What every figure of the study shares: colours, quiet axes, faces set in rows, and files."""
+"""What all figures share: colours, quiet axes, faces in rows, and files."""
 
 from __future__ import annotations
 
