@@ -78,7 +78,7 @@ def test_people_get_a_table_with_the_photo_the_face_and_its_expression(predict: 
     assert done.code == 0
     assert "astronaut.jpg" in done.out
     assert said in done.out
-    assert "1 picture, 1 face" in done.out
+    assert "1 image, 1 face" in done.out
 
 
 def test_json_says_what_the_library_says(predict: Predict, model: Path) -> None:
@@ -162,7 +162,7 @@ def test_out_takes_its_format_from_its_name_and_leaves_the_table_on_stdout(
 ) -> None:
     out = tmp_path / f"faces{suffix}"
     done = predict(PHOTO, "--out", out)
-    assert "1 picture, 1 face" in done.out
+    assert "1 image, 1 face" in done.out
     assert out.read_text() == predict(PHOTO, f"--{suffix[1:]}").out
 
 
@@ -182,8 +182,8 @@ def test_out_does_not_overwrite_unless_told(predict: Predict, tmp_path: Path) ->
     [
         (["--json", "--csv"], "exclude each other"),
         (["--out", "faces.txt"], "suffix"),
-        (["--no-detect", "--align"], "--align"),
-        (["--no-detect", "--detector-threshold", "0.3"], "--detector-threshold"),
+        (["--crops", "--align"], "--align"),
+        (["--crops", "--detector-threshold", "0.3"], "--detector-threshold"),
         (["--device", "tpu"], "tpu"),
     ],
 )
@@ -239,9 +239,9 @@ def test_nothing_of_the_photo_but_its_pixels_is_saved(predict: Predict, tmp_path
 
 
 @pytest.mark.parametrize("label", range(7))
-def test_no_detect_takes_the_picture_for_the_face(predict: Predict, tmp_path: Path, label: int) -> None:
+def test_crops_treats_the_image_as_one_face(predict: Predict, tmp_path: Path, label: int) -> None:
     Image.fromarray(banded_face(label, 7)).save(tmp_path / "face.png")
-    document = json.loads(predict(tmp_path / "face.png", "--no-detect", "--json").out)
+    document = json.loads(predict(tmp_path / "face.png", "--crops", "--json").out)
     (face,) = document["results"][0]["faces"]
     assert face["top"] == FER2013[label]
     assert face["box"] == [0, 0, 48, 48]

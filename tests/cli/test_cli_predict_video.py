@@ -197,9 +197,9 @@ def test_nothing_is_overwritten_unasked(predict: Predict, clip: Path, tmp_path: 
         (["--resume"], "--out"),
         (["--json", "--csv"], "exclude each other"),
         (["--out", "x.txt"], "suffix"),
-        (["--interval", "often"], "is no time"),
+        (["--interval", "often"], "is not a valid time"),
         (["--start", "99"], "nothing is left"),
-        (["--no-detect"], "for photos"),
+        (["--crops"], "for photos"),
     ],
 )
 def test_options_that_make_no_sense_are_said(
@@ -250,7 +250,7 @@ def test_times_are_read_as_people_write_them(text: str, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1:2", "1:2:3:4", "5 days"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a valid time"):
         seconds(text)
 
 

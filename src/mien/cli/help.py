@@ -99,7 +99,7 @@ def metavar(parameter: Any) -> str:
 def _names(parameter: Any) -> Text:
     if parameter.param_type_name == "argument":
         return Text(metavar(parameter), style="bold yellow")
-    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    names = ", ".join([*sorted(parameter.opts, key=len, reverse=True), *parameter.secondary_opts])
     value = metavar(parameter)
     return Text.assemble((names, "bold cyan"), (f" {value}" if value else "", "yellow"))
 
@@ -120,7 +120,7 @@ def shown_default(parameter: Any) -> str:
         return ""
     if default is True:
         return str(parameter.opts[0])
-    return str(getattr(default, "value", default))
+    return f"{default:g}" if isinstance(default, float) else str(getattr(default, "value", default))
 
 
 def _panel(title: str, rows: list[tuple[Text, Text]], width: int) -> RenderableType:

@@ -6,7 +6,7 @@ import webbrowser
 
 import typer
 
-from mien.cli.predict.command import LabelSet
+from mien.cli.options import LabelSet
 from mien.cli.serve import start
 from mien.models.registry import DEFAULT
 

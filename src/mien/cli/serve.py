@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mien.cli.predict.command import LabelSet
+from mien.cli.options import LabelSet
 from mien.errors import MissingExtra, UsageError
 from mien.models.registry import DEFAULT
 

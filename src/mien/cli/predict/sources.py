@@ -1,4 +1,4 @@
-"""What the sources of `mien predict` are, and the times and formats that its options name."""
+"""The kinds of sources, the times and the formats that the options of `mien predict` name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FORMATS = ("json", "jsonl", "csv", "parquet")
 
 
 def are_clips(sources: list[str]) -> bool:
-    """Whether the sources are clips, streams or cameras, not photos. A folder of both counts as photos.
+    """Whether the sources are clips, streams or cameras, not photos; a folder of both counts as photos.
 
     Raises:
-        UsageError: some are and some are not.
+        UsageError: there are both.
     """
     kinds = {source: _is_moving(source) for source in sources}
     if len(set(kinds.values())) > 1:
@@ -29,38 +29,43 @@ def are_clips(sources: list[str]) -> bool:
     return any(kinds.values())
 
 
-def seconds(text: str) -> float:
-    """A span of time in seconds: ``"0.2s"``, ``"200ms"``, ``"90"``, ``"1:30"`` or ``"1:02:03.5"``.
+def seconds(text: str | float) -> float:
+    """A time in seconds: ``"0.2s"``, ``"200ms"``, ``"90"``, ``"1:30"`` or ``"1:02:03.5"``; a number as it is.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a valid time.
     """
-    if match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", text.strip()):
+    clean = str(text).strip()
+    if match := re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|min|h)?", clean):
         units = {"ms": 0.001, None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
         return float(match[1]) * units[match[2]]
-    if re.fullmatch(r"(\d+:)?\d+:\d\d(\.\d*)?", text.strip()):
-        return math.fsum(float(part) * 60**i for i, part in enumerate(reversed(text.strip().split(":"))))
-    raise UsageError(f"{text!r} is no time. Write 0.2s, 200ms, 90s, 1:30 or 1:02:03.5.")
+    if re.fullmatch(r"(\d+:)?\d+:\d\d(\.\d*)?", clean):
+        return math.fsum(float(part) * 60**i for i, part in enumerate(reversed(clean.split(":"))))
+    raise UsageError(f"{text!r} is not a valid time. Write 0.2s, 200ms, 90s, 1:30 or 1:02:03.5.")
 
 
-def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None) -> str | None:
-    """How the options ask for the table to be written; None for not at all.
+def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, clips: bool) -> str | None:
+    """The format of the results, by the options; None for the table alone.
 
     Raises:
-        UsageError: more than one way, or a suffix that says none.
+        UsageError: more than one format, or a suffix of no format.
     """
-    asked = [name for name, wanted in zip(FORMATS, (as_json, as_jsonl, as_csv), strict=False) if wanted]
-    if len(asked) > 1:
+    chosen = [name for name, wanted in zip(FORMATS, (as_json, as_jsonl, as_csv), strict=False) if wanted]
+    if len(chosen) > 1:
         raise UsageError("--json, --jsonl and --csv exclude each other; run mien once for each.")
-    if asked or out is None:
-        return asked[0] if asked else None
-    if (suffix := out.suffix.lower().removeprefix(".")) in FORMATS:
+    if chosen or out is None:
+        return chosen[0] if chosen else None
+    known = FORMATS if clips else FORMATS[:3]
+    if (suffix := out.suffix.lower().removeprefix(".")) in known:
         return suffix
-    raise UsageError(f"--out {out}: its suffix does not say how to write it. Use .{', .'.join(FORMATS)}.")
+    raise UsageError(
+        f"--out {out}: the suffix is not that of a known format. Use .{', .'.join(known)}, or add --json, "
+        "--jsonl or --csv."
+    )
 
 
 def _is_moving(source: str) -> bool:
-    from mien.images.decode import SUFFIXES as PICTURES
+    from mien.images.decode import SUFFIXES as IMAGES
     from mien.video.sources import SUFFIXES as CLIPS
 
     if is_camera(source) or is_address(source) or is_clip(source):
@@ -68,4 +73,4 @@ def _is_moving(source: str) -> bool:
     if not Path(source).is_dir():
         return False
     suffixes = {path.suffix.lower() for path in Path(source).rglob("*") if not path.name.startswith(".")}
-    return bool(suffixes & CLIPS) and not suffixes & PICTURES
+    return bool(suffixes & CLIPS) and not suffixes & IMAGES

@@ -13,46 +13,46 @@ from mien.inference.face import Face
 from mien.inference.sinks import ImageFailure, ImageResult
 
 _BAR = 8  # characters
-_WIDE = 100  # characters a line where stdout is no terminal
+_WIDE = 100  # characters per line where stdout is not a terminal
 
 
 class TableSink:
-    """Collects results and prints them as one table at the end: a line a face, and what it came to."""
+    """Collects results and prints them as one table at the end: one line per face, and the totals."""
 
     def __init__(self) -> None:
         self._results: list[ImageResult] = []
         self._failures = 0
 
     def write(self, result: ImageResult) -> None:
-        """Take one picture that was read."""
+        """Take one image that was read."""
         self._results.append(result)
 
     def fail(self, failure: ImageFailure) -> None:  # noqa: ARG002
-        """Count one picture that could not be read; the message went to stderr when it happened."""
+        """Count one image that cannot be read; the message is on stderr already."""
         self._failures += 1
 
     def close(self) -> None:
-        """Print the table and the sums."""
+        """Print the table and the totals."""
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = _WIDE
         if self._results:
             console.print(self._table())
         faces = [face for result in self._results for face in result.faces]
-        sums = [_count(len(self._results), "picture"), _count(len(faces), "face")]
+        totals = [_count(len(self._results), "image"), _count(len(faces), "face")]
         if self._failures:
-            sums.append(f"{self._failures} could not be read")
-        console.print(", ".join(sums))
+            totals.append(f"{self._failures} cannot be read")
+        console.print(", ".join(totals))
         if any(face.uncertain for face in faces):
             console.print("? uncertain: no single expression stands out", style="dim")
 
     def _table(self) -> Table:
-        """The table; only names of pictures are wrapped where the terminal is narrow."""
+        """The table; only names of images are wrapped where the terminal is narrow."""
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("picture", overflow="fold")
+        table.add_column("image", overflow="fold")
         for name in ("face", "at x,y", "size"):
             table.add_column(name, justify="right", no_wrap=True)
-        for name in ("looks", "", "then"):
+        for name in ("expression", "", "second"):
             table.add_column(name, no_wrap=True)
         for result in self._results:
             if not result.faces:
@@ -60,8 +60,8 @@ class TableSink:
                     Text(Path(result.source).name), "", "", "", Text("no face found", style="dim"), "", ""
                 )
             for number, face in enumerate(result.faces, start=1):
-                picture = Text(Path(result.source).name if number == 1 else "")
-                table.add_row(picture, str(number), *_place(face), *_said(face))
+                shown = Text(Path(result.source).name if number == 1 else "")
+                table.add_row(shown, str(number), *_position(face), *_expression(face))
         return table
 
 
@@ -69,13 +69,13 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _place(face: Face) -> tuple[str, str]:
+def _position(face: Face) -> tuple[str, str]:
     x, y, width, height = (round(value) for value in face.box)
     return f"{x},{y}", f"{width}x{height}"
 
 
-def _said(face: Face) -> tuple[Text, Text, Text]:
-    """What is most probable, a bar of it, and what comes second."""
+def _expression(face: Face) -> tuple[Text, Text, Text]:
+    """The most probable emotion, a bar of its probability, and the second."""
     (name, probability), (second, less) = face.shown[:2]
     mark = "?" if face.uncertain else ""
     colour = COLOURS.get(name, "white")
