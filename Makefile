@@ -1,5 +1,7 @@
 # make demo   set up what is needed and label the faces in a photo that ships
 # make test   set up everything and pass the checks and tests
+# make docs   write the pages that are made from the code
+# make site   build the documentation as a site, in site/
 PYTHON ?= python3
 VENV ?= .venv
 
@@ -7,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint types imports unit chromium docs bench clean
+.PHONY: demo test lint types imports unit chromium docs site clean
 
 demo: $(VENV)-demo/.installed
 	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
@@ -28,7 +30,7 @@ imports: $(VENV)/.installed
 unit: $(VENV)/.installed chromium
 	$(BIN)/python -m pytest
 
-# The page's tests drive a Chromium. It is installed where that can be done unasked; else they are skipped.
+# The page's tests drive a Chromium. It is installed where that needs no password; without it they are skipped.
 chromium:
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || test -n "$$MIEN_CHROMIUM" \
 	  || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq \
@@ -39,9 +41,15 @@ chromium:
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/write_cli_docs.py
 	$(BIN)/python scripts/write_model_docs.py
+	$(BIN)/python scripts/write_map.py
+
+# The documentation as a site; the tests build it too.
+site: $(VENV)/.installed
+	$(BIN)/python -m sphinx -W -q docs site
+	@echo "Open site/index.html."
 
 clean:
-	rm -rf $(VENV) $(VENV)-demo demo
+	rm -rf $(VENV) $(VENV)-demo demo site
 
 $(VENV)-demo/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'

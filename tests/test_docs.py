@@ -1,7 +1,9 @@
-"""The documentation is complete and true: commands, options, recipes, errors, links."""
+"""The documentation is complete and true: commands, options, recipes, errors, packages, links."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
 import importlib.util
 import re
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 
 import pytest
 import typer.main
+import yaml
 
+import mien
 from mien import errors
 from mien.cli.app import app
+from mien.models.card import Card
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
 
 
 def _script(name: str) -> ModuleType:
@@ -35,6 +40,11 @@ def _commands(command: Any, path: str) -> list[tuple[str, Any]]:
     return found
 
 
+def _errors() -> list[type[errors.MienError]]:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    return [kind for kind in kinds if issubclass(kind, errors.MienError)]
+
+
 ALL = _commands(typer.main.get_command(app), "mien")
 
 
@@ -49,6 +59,68 @@ def test_every_command_and_option_explains_itself(path: str, command: Any) -> No
 def test_the_command_line_page_is_up_to_date() -> None:
     """`make docs` writes it."""
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == _script("write_cli_docs").page()
+
+
+def test_the_table_of_exit_codes_is_up_to_date() -> None:
+    """`make docs` writes it."""
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    assert page == _script("write_cli_docs").exit_codes()
+
+
+def test_every_error_has_a_row_with_its_exit_code() -> None:
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    rows = {
+        name: int(code) for code, name in re.findall(r"^\| (\d+) \| (?:&nbsp;)*`(\w+)`", page, re.MULTILINE)
+    }
+    assert rows == {kind.__name__: kind.exit_code for kind in _errors()}
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_map_of_packages_is_made_from_the_contracts(page: str) -> None:
+    """`make docs` writes it."""
+    script = _script("write_map")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "map: made by `make docs`" in text
+    assert text == script.filled(text, script.section(ROOT / page))
+
+
+def test_every_package_and_module_has_a_floor_in_the_contracts() -> None:
+    """A new package cannot escape the contract, and the map names nothing that is gone."""
+    floors = {name for floor in _script("write_map").floors() for name in floor}
+    inside = (ROOT / "src" / "mien").iterdir()
+    real = {p.stem for p in inside if p.suffix == ".py" or (p / "__init__.py").is_file()} - {"__init__"}
+    assert floors == {f"mien.{name}" for name in real}
+
+
+def test_the_map_has_a_sentence_for_every_package() -> None:
+    script = _script("write_map")
+    for floor in script.floors():
+        for package in floor:
+            assert re.fullmatch(r"[A-Z`].{10,}\.", script.sentence(package)), package
+
+
+@pytest.mark.parametrize("folder", ["scripts", "benchmarks", "notebooks"])
+def test_scripts_and_benchmarks_import_nothing_from_the_command_line(folder: str) -> None:
+    """The library is the product. Only the page of the command line is made from the command line."""
+    for path in (ROOT / folder).rglob("*"):
+        if path.suffix in (".py", ".ipynb") and path.name != "write_cli_docs.py":
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"(from|import) mien\.cli", text), path
+
+
+def test_the_citation_names_this_version_and_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "type"} <= set(citation)
+    assert citation["version"] == mien.__version__
+    assert citation["license"] == importlib.metadata.metadata("mien")["License-Expression"]
+
+
+def test_the_glossary_has_every_key_of_a_card() -> None:
+    page = (ROOT / "docs" / "reference" / "glossary.md").read_text(encoding="utf-8")
+    table = page.split("## The keys of a card")[1].split("\n## ")[0]
+    keys = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if "|" in line))
+    assert keys == [entry.name for entry in dataclasses.fields(Card)]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/models.md", "docs/training.md"])
@@ -69,9 +141,4 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 
 def test_the_error_tree_is_drawn_as_it_is() -> None:
     drawn = re.findall(r"([A-Z]\w+)\s", (errors.__doc__ or "").split("The number")[0].split("purpose.", 1)[1])
-    real = {
-        name
-        for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, errors.MienError)
-    }
-    assert real <= set(drawn)
+    assert {kind.__name__ for kind in _errors()} <= set(drawn)

@@ -9,13 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer.main
 
 from mien.cli.app import app
-from mien.data.synthetic.faces import faces
-from mien.emotions import FERPLUS_COLUMNS, VOTES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,31 +28,21 @@ COMMANDS = [
 PARSED_ONLY = ("mien train", "mien export", "mien live", "mien serve", "mien predict clip")
 
 
+# What is needed beyond the base install is said in the line.
+EXTRAS = {"live": "serve", "train": "train", "explain": "train"}
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README speaks of; FER2013's rows are drawn."""
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a newcomer has: the examples of the repository, and nothing else."""
     folder = tmp_path_factory.mktemp("readme")
     shutil.copytree(ROOT / "examples", folder / "examples")
-    (folder / "photos").mkdir()
-    shutil.copy(ROOT / "examples" / "astronaut.jpg", folder / "photos")
-    table = faces(70)
-    rows = ["emotion,pixels,Usage"]
-    for label, face, split in zip(table.labels, table.pixels, table.splits, strict=True):
-        rows.append(f"{label},{' '.join(map(str, face.ravel()))},{split}")
-    (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
-    assert table.votes is not None
-    theirs = list(FERPLUS_COLUMNS)
-    order = [VOTES.index(FERPLUS_COLUMNS[name]) for name in theirs]
-    lines = [",".join(["Usage", "Image name", *theirs])]
-    for i, (split, votes) in enumerate(zip(table.splits, np.asarray(table.votes)[:, order], strict=True)):
-        lines.append(",".join([split, f"fer{i:07d}.png", *map(str, votes)]))
-    (folder / "fer2013new.csv").write_text("\n".join(lines) + "\n")
     return folder
 
 
 @pytest.mark.parametrize("code", [text for kind, text in BLOCKS if kind == "python"])
-def test_python_in_the_readme_runs(code: str, place: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True)
+def test_python_in_the_readme_runs(code: str, clone: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -64,10 +51,10 @@ MIEN = [command for command in COMMANDS if command.startswith("mien ")]
 
 
 @pytest.mark.parametrize("command", [c for c in MIEN if not c.startswith(PARSED_ONLY)])
-def test_a_command_in_the_readme_runs(command: str, place: Path) -> None:
+def test_a_command_in_the_readme_runs(command: str, clone: Path) -> None:
     words = shlex.split(command.split(" > ")[0])[1:]
     done = subprocess.run(
-        [sys.executable, "-m", "mien.cli.app", *words], cwd=place, capture_output=True, text=True
+        [sys.executable, "-m", "mien.cli.app", *words], cwd=clone, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
 
@@ -78,6 +65,27 @@ def test_a_long_command_in_the_readme_has_options_that_exist(command: str) -> No
     group = typer.main.get_command(app)
     parser = group.commands[verb]  # type: ignore[attr-defined]
     assert parser.make_context(verb, words) is not None
+
+
+@pytest.mark.parametrize("command", MIEN)
+def test_a_command_in_the_readme_names_the_extra_that_it_needs(command: str) -> None:
+    (line,) = (text for text in README.splitlines() if text.startswith(f"$ {command}"))
+    extra = EXTRAS.get(command.split()[1])
+    assert re.findall(r"\[(\w+)\]", line) == ([extra] if extra else [])
+
+
+def test_the_readme_has_about_six_commands_and_six_lines_of_python() -> None:
+    """It is read in two minutes; the guides have the rest."""
+    (code,) = (text for kind, text in BLOCKS if kind == "python")
+    assert len(MIEN) == 6
+    assert len(code.splitlines()) <= 6
+
+
+def test_the_install_of_today_is_from_a_clone() -> None:
+    """The package is not on an index yet, so nothing tells a newcomer to fetch it from one."""
+    commands = [command for command in COMMANDS if command.startswith("pip ")]
+    assert commands[0] == "pip install ."
+    assert all(re.fullmatch(r"pip install '?\.(\[\w+\]')?", command) for command in commands)
 
 
 def test_the_two_commands_are_in_the_makefile() -> None:
