@@ -46,7 +46,7 @@ COMMANDS = [
     for page in PAGES
     if page.name not in _HISTORY
     for call in _commands(page)
-    if re.match(r"mien (--\w|[a-z]+( |$))", call) and not call.startswith("mien predicts")
+    if re.match(r"mien (?!predicts)[-a-z]+( |$)", call)
 ]
 
 
