@@ -15,8 +15,9 @@ import mien
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
+from mien.images.decode import ImageSource, read_image
 from mien.inference import analyzer as analyzer_module
-from mien.inference.analyzer import Analyzer, Source, open_image
+from mien.inference.analyzer import Analyzer
 from mien.models.card import Head
 from mien.testing.fakes import FakeDetector, banded_face, write_band_model
 
@@ -57,13 +58,13 @@ def test_the_example_photo_has_one_face_where_its_face_is(real: Analyzer) -> Non
 def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -> None:
     with Image.open(PHOTO) as opened:
         image = opened.convert("RGB")
-    sources: list[Source] = [
+    sources: list[ImageSource] = [
         PHOTO,
         str(PHOTO),
         PHOTO.read_bytes(),
         image,
         np.asarray(image),
-        open_image(PHOTO),
+        read_image(PHOTO),
     ]
     answers = [real.analyze(source) for source in sources]
     assert all(answer == answers[0] for answer in answers)

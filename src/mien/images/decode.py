@@ -1,13 +1,13 @@
-"""A photo from anywhere as RGB pixels, upright; what cannot be read is said, never guessed.
+"""The one reader of untrusted images: a source of any kind as RGB pixels, upright, or an error with a reason.
 
-| what is met | what comes back |
+| source | result |
 |---|---|
-| EXIF orientation | applied: the picture stands as the camera was held |
+| EXIF orientation | applied: the image stands as the camera was held |
 | transparency | laid on white |
 | animation (GIF, WebP, APNG), several pages | the first frame or page |
 | gray, 1 bit, palette, CMYK, YCbCr | RGB |
-| 16 bits a channel | scaled to 8, not clipped |
-| an ICC profile | ignored: pixels are taken for sRGB |
+| 16 bits per channel | scaled to 8, not clipped |
+| an ICC profile | ignored: pixels are treated as sRGB |
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import glob
 import io
 import os
 import struct
+import sys
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +31,10 @@ from PIL import Image, UnidentifiedImageError
 
 from mien.errors import ImageError, ImageTooLarge
 from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
-from mien.images.rgb import on_white, to_rgb, upright
 
 MAX_PIXELS = 100_000_000
-# Those of HEIC are among them, so that such photos in a folder are reported, not passed over.
+STDIN = "-"
+# Those of HEIC are among them, so that such photos in a folder are reported and not passed over.
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff",
     ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".heic", ".heif",
@@ -40,11 +42,22 @@ SUFFIXES = frozenset((
 
 # What Pillow's readers raise for a file that is cut short or damaged.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_ORIENTATION = 0x0112  # EXIF tag
+# Source: EXIF 2.32, table 6; the numbers are those of the tag, 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedImage:
-    """A decoded picture.
+    """A decoded image.
 
     Attributes:
         pixels: uint8 (H, W, 3) RGB, upright, read-only.
@@ -53,6 +66,9 @@ class DecodedImage:
 
     pixels: NDArray[np.uint8]
     source: str
+
+    def __repr__(self) -> str:
+        return f"DecodedImage({self.source!r}, {self.width} x {self.height})"
 
     @property
     def width(self) -> int:
@@ -65,25 +81,65 @@ class DecodedImage:
         return int(self.pixels.shape[0])
 
 
-def read_image(source: str | Path | bytes | BinaryIO, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-    """The picture in a file, in encoded bytes or in a binary stream (read to its end).
+# A path ("~" is the home folder, "-" standard input), encoded bytes, an open binary file or stream, pixels
+# (uint8, RGB (H, W, 3), RGBA (H, W, 4) or gray (H, W)), a Pillow image, or an image that is decoded already.
+ImageSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | NDArray[Any]
+    | Image.Image
+    | DecodedImage
+)
+EncodedSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
-    Beside `max_pixels` Pillow's own limit holds, twice `PIL.Image.MAX_IMAGE_PIXELS` or 179 million pixels.
+
+def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> DecodedImage:
+    """The image of any source in RGB.
+
+    A stream is read from its beginning, or from where it is if it cannot be rewound (a pipe, standard
+    input). For encoded images Pillow's own limit holds beside `max_pixels`: twice
+    `PIL.Image.MAX_IMAGE_PIXELS`, or 179 million pixels.
 
     Raises:
-        ImageTooLarge: its header announces more than that; nothing has been decoded.
-        ImageError: it is missing, a folder, empty, in no format that mien reads, cut short or damaged.
+        ImageTooLarge: the header announces more pixels than that; nothing has been decoded.
+        ImageError: the source is missing, a folder, empty, in no format that mien reads, cut short or
+            damaged; or its type is not one of `ImageSource`.
     """
-    name, opened = _open(source)
+    if isinstance(source, DecodedImage):
+        return source
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, Image.Image):
+        return from_pil(source)
+    image, name = decode(source, max_pixels=max_pixels)
+    return _image(_rgb(image), name)
+
+
+def decode(
+    source: EncodedSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> tuple[Image.Image, str]:
+    """An encoded image as a Pillow image of mode RGB or L, upright and without transparency, and its name.
+
+    `name` replaces the source's own in messages.
+
+    Raises:
+        ImageTooLarge, ImageError: as `read_image`.
+    """
+    own_name, opened = _open(source)
+    name = name or own_name
     with opened as file:
         if not file.read(1):
             raise ImageError(f"{name} is empty (0 bytes).")
         file.seek(0)
-        return _decode(file, name, max_pixels)
+        return _decode(file, name, max_pixels), name
 
 
 def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
-    """The picture of an array: RGB (H, W, 3), RGBA (H, W, 4; laid on white) or gray (H, W) or (H, W, 1).
+    """The image of an array: RGB (H, W, 3), RGBA (H, W, 4; laid on white) or gray (H, W) or (H, W, 1).
 
     OpenCV's arrays are BGR: turn them with ``image[..., ::-1]``.
 
@@ -92,7 +148,7 @@ def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
     """
     if pixels.dtype != np.uint8:
         raise ImageError(
-            f"{source} holds {pixels.dtype}; a picture is uint8, 0 to 255. {_to_uint8(pixels.dtype)}"
+            f"{source} is {pixels.dtype}; an image is uint8, 0 to 255. {_to_uint8(pixels.dtype)}"
         )
     if 0 in pixels.shape:
         raise ImageError(f"{source} of shape {pixels.shape} has no pixels.")
@@ -101,100 +157,110 @@ def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     elif pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = np.asarray(on_white(Image.fromarray(np.ascontiguousarray(pixels))))
+        pixels = np.asarray(_on_white(Image.fromarray(np.ascontiguousarray(pixels))))
     elif pixels.ndim != 3 or pixels.shape[2] != 3:
         hint = " Move the channels last." if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) else ""
         raise ImageError(
-            f"{source} has the shape {pixels.shape}; a picture is (H, W, 3), (H, W, 4) or (H, W).{hint}"
+            f"{source} has the shape {pixels.shape}; an image is (H, W, 3), (H, W, 4) or (H, W).{hint}"
         )
-    return _picture(pixels, source)
+    return _image(pixels, source)
 
 
 def from_pil(image: Image.Image, source: str | None = None) -> DecodedImage:
-    """The picture of a Pillow image of any mode but float and 32-bit, its EXIF orientation applied.
+    """The image of a Pillow image of any mode but float and 32-bit, its EXIF orientation applied.
 
     Raises:
         ImageError: it cannot be decoded, or its mode has no known scale.
     """
     name = source or str(getattr(image, "filename", "")) or "<image>"
-    with _quiet_pillow():
-        try:
-            image.load()
-        except _DAMAGE as error:
-            raise ImageError(describe_damage(name, image, None, error)) from error
-        return _picture(np.asarray(to_rgb(upright(image), name)), name)
+    with _quiet_pillow:
+        return _image(_rgb(_loaded(image, name, None)), name)
 
 
-def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """The pictures of files, folders and globs, each once, in the order of the sources.
+def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The images of files, folders and globs, each once, in the order of the sources.
 
-    A folder gives the files in it and below that end like a picture (`SUFFIXES`), sorted, hidden ones left
-    out; so does a glob, where ``**`` goes down folders. A name without ``*``, ``?`` or ``[`` that is no
-    folder is taken as it is, whatever its ending: `read_image` says what is wrong with it.
+    A folder gives the files in it and below whose names end like an image's (`SUFFIXES`), sorted, without
+    hidden ones; so does a glob, where ``**`` goes down folders. A name without ``*``, ``?`` or ``[`` that is
+    not a folder is returned as it is, whatever its ending: `read_image` reports what is wrong with it.
 
     Raises:
-        ImageError: a folder or a glob has no picture in it.
+        ImageError: a folder or a glob contains no image.
     """
-    found: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     for source in sources:
         path = Path(source).expanduser()
         if path.is_dir():
-            pictures = _in_folder(path)
+            paths = _in_folder(path)
         elif glob.has_magic(str(path)) and not path.exists():
             matches = (Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207
-            pictures = sorted(match for match in matches if _is_picture(match) and match.is_file())
+            paths = sorted(match for match in matches if _is_image(match) and match.is_file())
         else:
-            pictures = [path]
-        if not pictures:
+            paths = [path]
+        if not paths:
             raise ImageError(
-                f"{source} has no pictures: nothing there ends in {', '.join(sorted(SUFFIXES))}."
+                f"{source} contains no images: no name in it ends in {', '.join(sorted(SUFFIXES))}."
             )
-        found.update(dict.fromkeys(pictures))
-    return list(found)
+        images.update(dict.fromkeys(paths))
+    return list(images)
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The pictures in a folder and below, sorted, without hidden files and folders."""
-    found = []
+    """The images in a folder and below, sorted, without hidden files and folders."""
+    images = []
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(here, name) for name in files if _is_picture(Path(name))]
-    return sorted(found)
+        images += [Path(here, name) for name in files if _is_image(Path(name))]
+    return sorted(images)
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, AbstractContextManager[BinaryIO]]:
+def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]:
     """A name for messages, and a seekable file to be used in a with block."""
-    if isinstance(source, bytes):
+    if isinstance(source, (bytes, bytearray, memoryview)):
         return "<bytes>", io.BytesIO(source)
-    if not isinstance(source, (str, Path)):
-        name = getattr(source, "name", None)
-        return name if isinstance(name, str) else "<stream>", nullcontext(io.BytesIO(source.read()))
-    path = Path(source)
-    if path.is_dir():
-        raise ImageError(f"{source} is a folder; name the pictures in it, or let find_images find them.")
+    if isinstance(source, (str, os.PathLike)):
+        if os.fspath(source) == STDIN:
+            return "<stdin>", io.BytesIO(sys.stdin.buffer.read())
+        return str(source), _open_path(source)
+    if not hasattr(source, "read"):
+        raise ImageError(
+            "an image is a path, bytes, an open binary file, a NumPy array or a Pillow image, not "
+            f"{type(source).__name__}."
+        )
+    name = getattr(source, "name", None)
+    name = name if isinstance(name, str) else "<stream>"
     try:
-        return str(source), path.open("rb")
+        source.seek(0)
+    except (AttributeError, OSError):
+        pass  # a pipe
+    content = source.read()
+    if not isinstance(content, bytes):
+        raise ImageError(f"{name} is open as text. Open it in binary mode: open(path, 'rb').")
+    return name, io.BytesIO(content)
+
+
+def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        path = Path(source).expanduser()
+        if path.is_dir():
+            raise ImageError(f"{source} is a folder. Name the images in it, or use find_images.")
+        return path.open("rb")
     except FileNotFoundError:
-        hint = " It looks like an address; save the picture to a file first." if "://" in str(source) else ""
+        hint = " It looks like an address; save the image to a file first." if "://" in str(source) else ""
         raise ImageError(f"{source} does not exist.{hint}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{source} cannot be opened: {reason}.") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
-    """The picture in an open file.
-
-    Raises:
-        ImageError: as `read_image`.
-    """
+def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     Image.init()
     formats = [known for known in FORMATS if known in Image.OPEN]
-    with _quiet_pillow():
+    with _quiet_pillow:
         try:
             image = Image.open(file, formats=formats)
         except Image.DecompressionBombError as error:
@@ -204,24 +270,66 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> DecodedImage:
         except _DAMAGE as error:
             raise ImageError(describe_damage(name, None, file, error)) from error
         with image:
-            _check_size(image, name, max_pixels)
-            try:
-                image.load()
-            except _DAMAGE as error:
-                raise ImageError(describe_damage(name, image, file, error)) from error
-            return _picture(np.asarray(to_rgb(upright(image), name)), name)
+            if image.width * image.height > max_pixels:
+                raise ImageTooLarge(
+                    f"{name} announces {image.width:,} x {image.height:,} pixels, more than the "
+                    f"{max_pixels:,} allowed. Shrink it, or allow more with max_pixels."
+                )
+            return _loaded(image, name, file)
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
-    """Raises ImageTooLarge for a header that announces too many pixels."""
-    if image.width * image.height > max_pixels:
-        raise ImageTooLarge(
-            f"{name} announces {image.width:,} x {image.height:,} pixels, more than the {max_pixels:,} "
-            "allowed. Shrink it, or allow more with max_pixels."
-        )
+def _loaded(image: Image.Image, name: str, file: BinaryIO | None) -> Image.Image:
+    """The whole image, decoded, upright, in RGB or L.
+
+    Raises:
+        ImageError: it is cut short or damaged, or its mode has no known scale.
+    """
+    try:
+        image.load()
+    except _DAMAGE as error:
+        raise ImageError(describe_damage(name, image, file, error)) from error
+    return _without_transparency(_upright(image), name)
 
 
-def _picture(pixels: NDArray[np.uint8], source: str) -> DecodedImage:
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return image  # a damaged EXIF block; the pixels are whole and stay as they are stored
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _without_transparency(image: Image.Image, name: str) -> Image.Image:
+    """The image in RGB or L, transparent parts laid on white.
+
+    Raises:
+        ImageError: nothing defines how its values map to brightness.
+    """
+    if image.mode in ("RGB", "L") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG")):
+        # 0..65535 to 0..255, rounded: 65535 / 255 is 257.
+        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if image.mode in ("I", "F", "LAB"):
+        what = {"I": "32-bit integers", "F": "floating-point values", "LAB": "L*a*b* colours"}[image.mode]
+        raise ImageError(f"{name} contains {what}; save it with 8 or 16 bits per channel, gray or RGB.")
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"))
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """An RGBA image laid on white, as most programs show it."""
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _image(pixels: NDArray[np.uint8], source: str) -> DecodedImage:
     view = pixels.view()
     view.flags.writeable = False
     return DecodedImage(view, source)
@@ -236,9 +344,29 @@ def _to_uint8(dtype: np.dtype[Any]) -> str:
     return "Convert it with .astype(numpy.uint8) once its values lie in 0..255."
 
 
-@contextmanager
-def _quiet_pillow() -> Iterator[None]:
-    """A with block without Pillow's warnings: what they announce is handled here or does not matter."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+class _Quiet:
+    """A with block without Pillow's warnings: what they announce is handled here or does not matter.
+
+    The filter is set by the first thread that enters and taken back by the last that leaves: threads that
+    each saved and restored Python's one list of filters could leave it changed.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet_pillow = _Quiet()

@@ -38,7 +38,10 @@ def describe_unknown(name: str, file: BinaryIO) -> str:
             f"{name} is a HEIC photo, which mien does not read. Save it as JPEG, or install pillow-heif "
             "and call pillow_heif.register_heif_opener() first."
         )
-    return f"{name} is no picture that mien reads (its {size:,} bytes begin with {start[:8]!r})."
+    return (
+        f"{name} cannot be read as an image: its {size:,} bytes begin with {start[:8]!r}, which is no format "
+        "that mien reads."
+    )
 
 
 def describe_damage(name: str, image: Image.Image | None, file: BinaryIO | None, error: Exception) -> str:

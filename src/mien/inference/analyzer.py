@@ -6,23 +6,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.detection.blazeface import BlazeFace
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
 from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
-from mien.images.decode import DecodedImage, from_array, from_pil, read_image
+from mien.images.decode import DecodedImage, ImageSource, read_image
 from mien.inference.face import Face, read_face
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import DEFAULT
-
-# A picture: its path, its encoded bytes, its pixels (uint8, RGB (H, W, 3) or gray (H, W)), or Pillow's image.
-Source: TypeAlias = str | Path | bytes | NDArray[Any] | Image.Image | DecodedImage
 
 # The names of the answers, as users ask for them -> the head of the model that gives each.
 LABELS: dict[str, str] = {"fer2013": "fer2013", "ferplus": "votes"}
@@ -65,12 +61,12 @@ class Analyzer:
         self.align = align
 
     @overload
-    def analyze(self, source: Source) -> list[Face]: ...
+    def analyze(self, source: ImageSource) -> list[Face]: ...
 
     @overload
-    def analyze(self, source: list[Any] | tuple[Source, ...]) -> list[list[Face]]: ...
+    def analyze(self, source: list[Any] | tuple[ImageSource, ...]) -> list[list[Face]]: ...
 
-    def analyze(self, source: Source | list[Any] | tuple[Source, ...]) -> list[Face] | list[list[Face]]:
+    def analyze(self, source: ImageSource | list[Any] | tuple[ImageSource, ...]) -> list[Face] | list[list[Face]]:
         """The faces of a picture, the largest first; an empty list where there is none.
 
         A list or tuple of pictures gives a list of such lists, as ``list(analyze_many(...))`` does.
@@ -82,7 +78,7 @@ class Analyzer:
             return list(self.analyze_many(source))
         return next(self.analyze_many([source]))
 
-    def analyze_many(self, sources: Iterable[Source]) -> Iterator[list[Face]]:
+    def analyze_many(self, sources: Iterable[ImageSource]) -> Iterator[list[Face]]:
         """Yields the faces of each picture in turn, as `analyze` gives them.
 
         Pictures are read one at a time; the faces of several go through the model together.
@@ -93,7 +89,7 @@ class Analyzer:
         found: list[_Found] = []
         for source in sources:
             try:
-                found.append(self._find(open_image(source)))
+                found.append(self._find(read_image(source)))
             except ImageError:
                 yield from self._read(found)
                 raise
@@ -102,7 +98,7 @@ class Analyzer:
                 found = []
         yield from self._read(found)
 
-    def analyze_crops(self, sources: Iterable[Source]) -> list[Face]:
+    def analyze_crops(self, sources: Iterable[ImageSource]) -> list[Face]:
         """One face a picture, taking each whole picture for a face: for faces that are cropped already.
 
         Meant for square gray crops as FER2013's; colour becomes gray, other sizes are resized, and of a
@@ -115,7 +111,7 @@ class Analyzer:
         size = self.classifier.card.input_size
         boxes, crops = [], []
         for source in sources:
-            picture = open_image(source)
+            picture = read_image(source)
             side = min(picture.width, picture.height)
             x, y = (picture.width - side) // 2, (picture.height - side) // 2
             boxes.append((x, y, side, side))
@@ -164,39 +160,20 @@ class _Found:
     crops: list[NDArray[np.uint8]]
 
 
-def open_image(source: Source) -> DecodedImage:
-    """The picture of anything that `Analyzer.analyze` takes.
-
-    Raises:
-        ImageError: it cannot be read, or is nothing that mien takes for a picture.
-    """
-    if isinstance(source, DecodedImage):
-        return source
-    if isinstance(source, np.ndarray):
-        return from_array(source)
-    if isinstance(source, Image.Image):
-        return from_pil(source)
-    if isinstance(source, (str, Path, bytes)):
-        return read_image(source)
-    raise ImageError(
-        f"a picture is a path, bytes, a NumPy array or a Pillow image, not {type(source).__name__}."
-    )
-
-
 @cache
 def _analyzer() -> Analyzer:
     return Analyzer()
 
 
 @overload
-def analyze(source: Source) -> list[Face]: ...
+def analyze(source: ImageSource) -> list[Face]: ...
 
 
 @overload
-def analyze(source: list[Any] | tuple[Source, ...]) -> list[list[Face]]: ...
+def analyze(source: list[Any] | tuple[ImageSource, ...]) -> list[list[Face]]: ...
 
 
-def analyze(source: Source | list[Any] | tuple[Source, ...]) -> list[Face] | list[list[Face]]:
+def analyze(source: ImageSource | list[Any] | tuple[ImageSource, ...]) -> list[Face] | list[list[Face]]:
     """The faces of a picture and their apparent expression, by the default model, the largest face first.
 
     Takes a path, encoded bytes, pixels (uint8, RGB (H, W, 3) or gray (H, W)) or a Pillow image; a list of
