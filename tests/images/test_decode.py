@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,79 @@ def test_path_text_bytes_and_stream_give_the_same_picture(photo: NDArray[np.uint
     assert (pictures[0].width, pictures[0].height) == (80, 60)
 
 
+class Pipe(io.RawIOBase):
+    """A stream that cannot be rewound."""
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:
+        return self._rest.readinto(buffer)
+
+
+class Named:
+    """A path of another library."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+
+def test_every_kind_of_source_gives_the_same_image(
+    photo: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data = encoded(Image.fromarray(photo), "PNG")
+    (tmp_path / "photo.png").write_bytes(data)
+    written = io.BytesIO()
+    Image.fromarray(photo).save(written, "PNG")  # stands at its end, as after any writing
+    decoded = read_image(data)
+    for source in (
+        "~/photo.png",
+        Named(tmp_path / "photo.png"),
+        bytearray(data),
+        memoryview(data),
+        written,
+        Pipe(data),
+        photo,
+        Image.fromarray(photo),
+        decoded,
+    ):
+        assert (read_image(source).pixels == photo).all(), type(source)
+    assert read_image(decoded) is decoded
+    assert repr(decoded) == "DecodedImage('<bytes>', 80 x 60)"
+
+
+@pytest.mark.parametrize("dash", ["-", Path("-")])
+def test_a_dash_is_standard_input(
+    dash: str | Path, photo: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe = io.BufferedReader(Pipe(encoded(Image.fromarray(photo), "PNG")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(pipe))
+    image = read_image(dash)
+    assert (image.pixels == photo).all()
+    assert image.source == "<stdin>"
+
+
+def test_a_file_that_is_open_as_text_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "photo.txt").write_text("text")
+    with (tmp_path / "photo.txt").open() as file, pytest.raises(ImageError, match=r"open\(path, 'rb'\)"):
+        read_image(file)  # type: ignore[arg-type]
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings_as_they_were(photo: NDArray[np.uint8]) -> None:
+    data = encoded(Image.fromarray(photo), "PNG")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(read_image, [data] * 400))
+    assert warnings.filters == before
+
+
 def test_pixels_are_read_only_and_an_array_given_stays_writable(photo: NDArray[np.uint8]) -> None:
     picture = from_array(photo)
     with pytest.raises(ValueError, match="read-only"):
@@ -159,7 +234,7 @@ def test_a_cut_file_is_refused_and_never_silently_grey(
 ) -> None:
     noise = np.random.default_rng(3).integers(0, 255, (120, 160, 3), dtype=np.uint8)
     data = encoded(Image.fromarray(noise), kind, **options)
-    with pytest.raises(ImageError, match=r"cut short|no picture that mien reads"):
+    with pytest.raises(ImageError, match=r"cut short|cannot be read as an image"):
         read_image(data[: int(len(data) * share)])
 
 
@@ -289,7 +364,7 @@ def test_what_is_no_picture_is_refused_with_its_name_and_a_reason(tmp_path: Path
         ("https://example.org/a.jpg", "looks like an address"),
         (tmp_path, "is a folder"),
         (empty, r"empty\.jpg is empty"),
-        (text, r"notes\.jpg is no picture .* begin with b'not a pi'"),
+        (text, r"notes\.jpg cannot be read .* begin with b'not a pi'"),
         (heic, "is a HEIC photo"),
         (b"", "<bytes> is empty"),
     ]:
@@ -298,7 +373,7 @@ def test_what_is_no_picture_is_refused_with_its_name_and_a_reason(tmp_path: Path
 
 
 def test_eps_is_not_handed_to_other_programs() -> None:
-    with pytest.raises(ImageError, match="no picture that mien reads"):
+    with pytest.raises(ImageError, match="cannot be read as an image"):
         read_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
 
 

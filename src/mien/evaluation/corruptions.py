@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.images.gray import read_gray
+
 Faces = NDArray[np.uint8]
 Apply = Callable[[Faces, float, np.random.Generator], Faces]
 
@@ -145,5 +147,4 @@ def _gray(values: NDArray[np.float64]) -> Faces:
 def _through_jpeg(face: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     file = io.BytesIO()
     Image.fromarray(face).save(file, "JPEG", quality=quality)
-    with Image.open(file) as back:
-        return np.asarray(back)
+    return read_gray(file.getvalue())

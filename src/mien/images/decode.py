@@ -20,7 +20,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -233,10 +233,8 @@ def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]
         )
     name = getattr(source, "name", None)
     name = name if isinstance(name, str) else "<stream>"
-    try:
+    with suppress(AttributeError, OSError):  # a pipe has no beginning to go to
         source.seek(0)
-    except (AttributeError, OSError):
-        pass  # a pipe
     content = source.read()
     if not isinstance(content, bytes):
         raise ImageError(f"{name} is open as text. Open it in binary mode: open(path, 'rb').")

@@ -66,7 +66,9 @@ class Analyzer:
     @overload
     def analyze(self, source: list[Any] | tuple[ImageSource, ...]) -> list[list[Face]]: ...
 
-    def analyze(self, source: ImageSource | list[Any] | tuple[ImageSource, ...]) -> list[Face] | list[list[Face]]:
+    def analyze(
+        self, source: ImageSource | list[Any] | tuple[ImageSource, ...]
+    ) -> list[Face] | list[list[Face]]:
         """The faces of a picture, the largest first; an empty list where there is none.
 
         A list or tuple of pictures gives a list of such lists, as ``list(analyze_many(...))`` does.

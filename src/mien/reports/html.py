@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
+from mien.images.decode import decode
 from mien.plotting import DPI
 
 _STYLE = Path(__file__).parent / "page.css"
@@ -46,17 +45,16 @@ class SectionGroup:
 def picture(path: Path, alt: str) -> str:
     """An img element that carries the picture itself, as PNG or as lossless WebP, whichever is smaller."""
     content = path.read_bytes()
-    with Image.open(path) as opened:
-        width, height = opened.size
-        packed = io.BytesIO()
-        opened.save(packed, "WEBP", lossless=True, method=4)
+    figure, _ = decode(content)
+    packed = io.BytesIO()
+    figure.save(packed, "WEBP", lossless=True, method=4)
     kind = "png"
     if packed.tell() < len(content):
         kind, content = "webp", packed.getvalue()
-    scale = _CSS_PIXELS_AN_INCH / DPI
+    width, height = (round(pixels * _CSS_PIXELS_AN_INCH / DPI) for pixels in figure.size)
     data = base64.b64encode(content).decode("ascii")
     return (
-        f'<img alt="{html.escape(alt)}" width="{round(width * scale)}" height="{round(height * scale)}" '
+        f'<img alt="{html.escape(alt)}" width="{width}" height="{height}" '
         f'src="data:image/{kind};base64,{data}">'
     )
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
-from mien.errors import DataError
+from mien.errors import DataError, ImageError
+from mien.images.decode import decode
 
 # The name of the preview in a run's folder.
 PREVIEW = "batches.png"
@@ -67,9 +68,9 @@ def read_preview(path: Path) -> Preview:
         DataError: the file is no preview.
     """
     try:
-        with Image.open(path) as picture:
-            facts = json.loads(picture.text[_CHUNK])  # type: ignore[attr-defined]
-            canvas = np.asarray(picture.convert("L"))
+        image, _ = decode(path)
+        facts = json.loads(image.info[_CHUNK])
+        canvas = np.asarray(image.convert("L"))
         side, factor, columns = facts["side"], facts["factor"], facts["columns"]
         faces = canvas[::factor, ::factor]
         places = [divmod(place, columns) for place in range(len(facts["captions"]))]
@@ -77,6 +78,6 @@ def read_preview(path: Path) -> Preview:
             np.stack([faces[(2 * y + below) * side :, x * side :][:side, :side] for y, x in places])
             for below in (0, 1)
         )
-    except (OSError, UnidentifiedImageError, KeyError, ValueError, AttributeError) as error:
+    except (ImageError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is no preview of augmented faces that mien wrote ({error!r}).") from error
     return Preview(before, after, tuple(facts["captions"]), columns)
