@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -257,10 +258,9 @@ def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     Image.init()
-    formats = [known for known in FORMATS if known in Image.OPEN]
     with _quiet_pillow:
         try:
-            image = Image.open(file, formats=formats)
+            image = Image.open(file, formats=_formats(len(Image.OPEN)))
         except Image.DecompressionBombError as error:
             raise ImageTooLarge(f"{name} is too large: {error}") from error
         except UnidentifiedImageError as error:
@@ -274,6 +274,12 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
                     f"{max_pixels:,} allowed. Shrink it, or allow more with max_pixels."
                 )
             return _loaded(image, name, file)
+
+
+@lru_cache(maxsize=1)
+def _formats(known: int) -> tuple[str, ...]:  # noqa: ARG001 - a plugin may add to Pillow's formats later
+    """The formats to try, as far as this Pillow knows them."""
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _loaded(image: Image.Image, name: str, file: BinaryIO | None) -> Image.Image:

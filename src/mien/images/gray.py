@@ -22,7 +22,7 @@ def read_gray(
     Raises:
         ImageTooLarge, ImageError: as `mien.images.decode.read_image`.
     """
-    return np.asarray(decode(source, max_pixels=max_pixels, name=name)[0].convert("L"))
+    return np.asarray(_gray(decode(source, max_pixels=max_pixels, name=name)[0]))
 
 
 def gray_face(encoded: bytes, size: int) -> NDArray[np.uint8]:
@@ -34,7 +34,7 @@ def gray_face(encoded: bytes, size: int) -> NDArray[np.uint8]:
         ImageTooLarge: the header announces more than 64 megapixels.
         ImageError: it cannot be read as an image.
     """
-    gray = decode(encoded, max_pixels=_MAX_PIXELS, name="the image")[0].convert("L")
+    gray = _gray(decode(encoded, max_pixels=_MAX_PIXELS, name="the image")[0])
     if gray.width != gray.height:
         side = min(gray.size)
         left, top = (gray.width - side) // 2, (gray.height - side) // 2
@@ -42,6 +42,10 @@ def gray_face(encoded: bytes, size: int) -> NDArray[np.uint8]:
     if gray.width != size:
         gray = gray.resize((size, size), Image.Resampling.LANCZOS)
     return np.asarray(gray)
+
+
+def _gray(image: Image.Image) -> Image.Image:
+    return image if image.mode == "L" else image.convert("L")
 
 
 def png(face: NDArray[np.uint8]) -> bytes:
