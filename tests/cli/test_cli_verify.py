@@ -75,9 +75,9 @@ def verify(place: Path, *options: str, data: str = "faces.csv") -> Result:
 def test_a_true_card_comes_true(place: Path) -> None:
     done = verify(place)
     assert done.exception is None, done.output
-    assert "Every card came true" in done.output
+    assert "All figures on the model cards were reproduced" in done.output
     assert "75.00%" in done.output
-    assert "the very faces of the card" in done.output
+    assert "the same faces as the card" in done.output
 
 
 def test_a_card_that_promises_more_fails_and_says_which_figure(place: Path) -> None:

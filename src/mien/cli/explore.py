@@ -1,34 +1,24 @@
-"""`mien explore`: look at labelled faces before training on them."""
+"""`mien explore`: figures of labelled faces, before training on them."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 
+from mien.cli import options
 
-def explore(
-    data: str = typer.Option(
-        help="FER2013's CSV, plain or packed; Parquet; a folder with one folder a class; or 'synthetic'.",
-        metavar="PATH",
-    ),
-    out: Path = typer.Option(help="The folder to write to; made if it is not there.", metavar="DIR"),
-    votes: Path | None = typer.Option(None, help="FER+ votes (fer2013new.csv), joined by row."),
-) -> None:
-    """Draw what a data set holds: emotions by split, mean faces, light, how far people agreed.
 
-    Writes every figure as PNG and SVG, the numbers as explore.json, and explore.html, one page of all.
+def explore(data: options.DataOption, out: options.OutFolder, votes: options.Votes = None) -> None:
+    """Draw what a data set contains: emotions by split, mean faces, brightness, how far people agreed.
+
+    Writes explore.html, one page with all figures; each figure as PNG and SVG; and explore.json with the
+    numbers.
     """
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
+    from mien.cli.progress import progress_bar
     from mien.data import load
     from mien.reports.explore import explore as write
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"reading {data}")
+    with progress_bar(f"reading {data}") as bar:
         table = load(data, votes=votes)
-        progress.update(task, description="drawing")
-        page = write(table, out, done=lambda name: progress.update(task, description=f"drawn: {name}"))
+        bar.stage("drawing")
+        page = write(table, out, done=lambda name: bar.describe(f"drawn: {name}"))
     typer.echo(f"{page}: {len(table):,} faces; figures as PNG and SVG and explore.json beside it")

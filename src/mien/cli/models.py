@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mien.cli import options
 from mien.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ resolution beside. Each of these names can be a recipe's network.backbone."""
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout instead of tables.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """List the models that ship, with their figures, and the backbones that can be trained.
+    """List the shipped models with their figures, and the backbones that can be trained.
 
-    Without the extra `train` only the shipped models are listed.
+    The backbones are listed only where the extra `train` is installed.
     """
     from mien.models.registry import find_model, shipped
 
@@ -91,17 +92,18 @@ def _explain(measured: list[tuple[Backbone, Cost]]) -> str:
 
 
 def _measure_all() -> list[tuple[Backbone, Cost]]:
-    """What every backbone costs; says on stderr which one is being built."""
-    from rich.console import Console
-
+    """The parameters and multiply-accumulates of every backbone."""
+    from mien.cli.progress import progress_bar
     from mien.runs.scaling import BACKBONES
     from mien.training.network import cost
 
     measured = []
-    with Console(stderr=True).status("Counting") as status:
+    with progress_bar() as bar:
+        advance = bar.stage("counting", len(BACKBONES))
         for backbone in BACKBONES:
-            status.update(f"Building {backbone.name} to count what it costs")
+            bar.describe(f"building {backbone.name} to count what it costs")
             measured.append((backbone, cost.measure(backbone)))
+            advance(1)
     return measured
 
 
@@ -126,15 +128,15 @@ def _backbone_fields(backbone: Backbone, cost: Cost) -> dict[str, Any]:
 
 
 def _shipped_table(found: list[ModelFile]) -> Table:
-    """One column a model, so that what there is to say has room."""
-    table = _table("Models that ship", "")
+    """One column per model."""
+    table = _table("Shipped models", "")
     for model in found:
         table.add_column(model.card.name, justify="right", overflow="fold")
     facts: dict[str, Callable[[ModelFile], str]] = {
         "backbone": lambda m: m.card.backbone,
         "inner resolution": lambda m: f"{m.card.network_size} px",
         "parameters": lambda m: f"{m.card.parameters / 1e6:.2f} M",
-        "MACs a face": lambda m: f"{m.card.macs / 1e6:.1f} M",
+        "MACs per face": lambda m: f"{m.card.macs / 1e6:.1f} M",
         "file": lambda m: f"{m.onnx.stat().st_size / 1e6:.1f} MB",
     }
     for label, show in facts.items():
@@ -146,7 +148,7 @@ def _shipped_table(found: list[ModelFile]) -> Table:
         for label in shown[0]:
             table.add_row(label, *(figures[label] for figures in shown))
     if not any(model.card.figures for model in found):
-        table.caption = "Their cards hold no figures."
+        table.caption = "Their cards have no figures."
     return table
 
 

@@ -1,27 +1,28 @@
-"""`mien verify`: measure the models that ship on your own data, and hold their cards to it."""
+"""`mien verify`: measure the models that ship on your own data, and check their cards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from mien.cli import options
 from mien.errors import CardError, UsageError, VerifyError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from mien.data.table import FaceTable
     from mien.evaluation.verification import Check
     from mien.models.registry import ModelFile
 
-# What each head is held against.
+# The labels that each head is compared with.
 _TRUTH: dict[str, Literal["fer2013", "ferplus"]] = {"fer2013": "fer2013", "votes": "ferplus"}
 
-# Splits that a card may speak of, or that its model has never seen.
+# Splits whose figures a card may have, and that its model was not trained on.
 _SPLITS = ("PublicTest", "PrivateTest")
 
 
@@ -30,9 +31,8 @@ class Verified:
     """One head of one model on one split.
 
     Attributes:
-        claimed: whether the card has figures for it; where not, what was measured stands alone.
-        same_faces: whether these are the very faces that the card's figures are of, as far as their data's
-            hash tells.
+        claimed: whether the card has figures for it.
+        same_faces: whether the card's figures are of data with the same hash.
     """
 
     model: str
@@ -44,43 +44,33 @@ class Verified:
     checks: tuple[Check, ...]
 
 
-def verify(
-    data: Annotated[
-        str, typer.Option(help="FER2013 in any layout, with PublicTest, PrivateTest or both.", metavar="PATH")
-    ],
-    votes: Annotated[
-        Path | None, typer.Option(help="FER+'s fer2013new.csv: verifies the head of votes too.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A shipped model, or an ONNX file with its card. Repeatable. Default: all that ship."
-        ),
-    ] = None,
-) -> None:
-    """Measure the shipped models on your data; fails where a card's figures do not come out.
+Models: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A shipped model, or an ONNX file with its card. Repeatable. Default: all shipped models.",
+        rich_help_panel=options.MODEL,
+    ),
+]
 
-    Each file's SHA-256 is held against its card. Every figure of the card that has a 95 % interval is
-    measured again on PublicTest, and on PrivateTest if the data has it, and must lie within that interval;
-    what the card has no figure for is shown beside it. Exit code 10: a card did not come true.
+
+def verify(data: options.DataOption, votes: options.Votes = None, model: Models = None) -> None:
+    """Measure the shipped models on your data, and check the figures on their cards.
+
+    The SHA-256 of each file is compared with its card. Every figure on the card that has a 95 % interval is
+    measured again on PublicTest, and on PrivateTest if the data has it; it must lie within that interval.
+    Figures that the card does not have are shown beside the others. With --votes, the head of votes is
+    checked too. The exit code is 10 if a figure was not reproduced.
     """
     from rich.console import Console
 
+    from mien.cli.progress import progress_bar
     from mien.data import load
-    from mien.models.registry import find_model, shipped
 
-    names = model or shipped()
-    if not names:
-        raise UsageError("no model ships with this installation. Name an ONNX file with --model FILE.")
-    console, failures = Console(highlight=False), []
-    intact = []
-    for name in names:
-        try:
-            intact.append(find_model(name, verify=True))
-            console.print(f"{name}: the file is the one that its card describes", markup=False)
-        except CardError as error:
-            failures.append(str(error))
-    with Console(stderr=True).status(f"Reading {data}") as status:
+    console = Console(highlight=False)
+    intact, failures = _check_files(model, console)
+    with progress_bar(f"reading {data}") as bar:
         table = load(data, votes=votes)
         splits = [split for split in _SPLITS if split in table.split_counts]
         if not splits:
@@ -89,25 +79,42 @@ def verify(
                 f"{', '.join(table.split_counts)}. Give FER2013 with --data PATH."
             )
         for each in intact:
-            done = _verify_model(each, table, splits, status.update)
+            done = _verify_model(each, table, splits, bar.describe)
             for found in done:
                 console.print(f"\n{_title(found)}", markup=False, soft_wrap=True)
                 console.print(_show(found))
             failures += _failures(each, done)
     if failures:
         raise VerifyError("; ".join(failures))
-    console.print("Every card came true.")
+    console.print("All figures on the model cards were reproduced.")
+
+
+def _check_files(names: list[str] | None, console: Console) -> tuple[list[ModelFile], list[str]]:
+    """The models whose file is the one of their card, and what is wrong with the others."""
+    from mien.models.registry import find_model, shipped
+
+    intact, failures = [], []
+    names = names or shipped()
+    if not names:
+        raise UsageError("no model ships with this installation. Name an ONNX file with --model FILE.")
+    for name in names:
+        try:
+            intact.append(find_model(name, verify=True))
+            console.print(f"{name}: the file is the one that its card describes", markup=False)
+        except CardError as error:
+            failures.append(str(error))
+    return intact, failures
 
 
 def _verify_model(
-    model: ModelFile, table: FaceTable, splits: list[str], tell: Callable[[str], None]
+    model: ModelFile, table: FaceTable, splits: list[str], describe: Callable[[str], None]
 ) -> list[Verified]:
-    """Each split and head of a model that the data has the truth of."""
+    """Each split and head of a model that the data has labels for."""
     done = []
     for split in splits:
         for head in model.card.heads:
             if _TRUTH[head.name] == "fer2013" or table.votes is not None:
-                tell(f"Measuring {model.card.name}, head {head.name}, on {split}")
+                describe(f"measuring {model.card.name}, head {head.name}, on {split}")
                 done.append(_verify_head(model, head.name, table, split))
     return done
 
@@ -138,7 +145,7 @@ def _verify_head(model: ModelFile, head: str, table: FaceTable, split: str) -> V
 
 
 def _failures(model: ModelFile, done: list[Verified]) -> list[str]:
-    """What is wrong with a card, in words."""
+    """What is wrong with a card, as sentences."""
     held = [check for found in done if found.claimed for check in found.checks if check.measured is not None]
     if not held:
         return [f"{model.card.name}: its card has no figures for what these data can measure"]
@@ -160,7 +167,7 @@ def _words(check: Check) -> str:
 def _title(found: Verified) -> str:
     note = "the card has no figures for it"
     if found.claimed:
-        note = "the very faces of the card" if found.same_faces else "other data than the card's"
+        note = "the same faces as the card" if found.same_faces else "other data than the card's"
     return f"{found.model}, {found.split}, head {found.head}, {found.faces:,} faces; {note}"
 
 
