@@ -1,4 +1,4 @@
-"""What a MODEL on the command line may be: a shipped name, an ONNX file, a training run's folder."""
+"""Models by what names them: a shipped name, an ONNX file, the folder of a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from mien.models.classifier import Opened
+    from mien.models.classifier import HeadClassifier, Model
 
 
 def is_run(model: str | Path) -> bool:
@@ -31,23 +31,36 @@ def is_run(model: str | Path) -> bool:
     return True
 
 
-def open_classifier(model: str, head: str) -> Opened:
-    """One head of a training run, an ONNX file or a shipped model.
+def load_model(model: str | Path) -> Model:
+    """A model with all its heads: of a training run's folder, an ONNX file with its card, or a shipped name.
+
+        >>> import mien
+        >>> mien.load_model("mien-tiny")
+        <OnnxModel mien-tiny: fer2013 (7 labels), votes (10 labels); 48 px faces, on cpu>
+
+    Its `predict` takes gray faces, uint8 (N, S, S), and gives the probabilities of each head from one pass.
 
     Raises:
         UsageError: a folder that is no run.
         MissingExtra: a run, and PyTorch is not installed.
-        ModelError: it cannot be loaded.
+        UnknownModel, CardError, ModelError: it is no model, or cannot be loaded.
     """
     if not is_run(model):
-        from mien.models.onnx import OnnxClassifier
+        from mien.models.onnx import OnnxModel
 
-        return OnnxClassifier(model, head=head)
+        return OnnxModel(model)
     if find_spec("torch") is None:
         raise MissingExtra("A training run", "train")
-    from mien.training.classifier import TorchClassifier
+    from mien.training.classifier import TorchModel
 
-    return TorchClassifier(model, head=head)
+    return TorchModel(model)
+
+
+def open_classifier(model: str | Path, head: str) -> HeadClassifier:
+    """One head of what `load_model` gives. Raises as that does; also CardError: it has no such head."""
+    from mien.models.classifier import HeadClassifier
+
+    return HeadClassifier(load_model(model), head)
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ import pytest
 
 from mien.data.table import FaceTable
 from mien.data.votes import vote_shares
-from mien.emotions import FER2013, VOTES, binary_task
+from mien.emotions import VOTES, binary_task
 from mien.errors import ModelError, UsageError
 from mien.evaluation.extended import score_extended
 from mien.evaluation.metrics.calibration import reliability
 from mien.evaluation.metrics.votes import voters_calibration_error, voters_reliability
 from mien.evaluation.predictions import predict_split, predict_votes, vote_predictions
-from mien.models.classifier import Remembering, classify
-from mien.testing.fakes import FakeClassifier, numbered_faces
+from mien.models.classifier import classify_heads
+from mien.testing.fakes import FakeClassifier, FakeModel, numbered_faces
 
 
 @pytest.fixture
@@ -103,27 +103,27 @@ def test_without_votes_their_blocks_are_null(table):
     assert "unmeasured" in plain["fairness"]
 
 
-def test_no_face_is_asked_about_twice():
+def test_no_face_is_predicted_twice_and_both_heads_come_from_one_pass():
     seen: list[int] = []
 
     def rule(crops: np.ndarray) -> np.ndarray:
         seen.extend(crops[:, 0, 1].tolist())
         return np.eye(7, dtype=np.float32)[crops[:, 0, 1] % 7]
 
-    once = Remembering(FakeClassifier(rule))
-    first = classify(once, numbered_faces([1, 2, 1, 3]), batch_size=3)
-    again = classify(once, numbered_faces([3, 2, 4]))
-    assert first.argmax(axis=1).tolist() == [1, 2, 1, 3]
-    assert again.argmax(axis=1).tolist() == [3, 2, 4]
-    assert sorted(seen) == [1, 2, 3, 4]
-    assert (once.name, once.labels) == ("fake", FER2013)
-    assert once.predict(numbered_faces([])).shape == (0, 7)
+    model = FakeModel({"fer2013": FakeClassifier(rule), "votes": FakeClassifier.predicting("sad")})
+    moved: list[int] = []
+    given = classify_heads(model, numbered_faces([1, 2, 1, 3, 2]), batch_size=2, progress=moved.append)
+    assert given["fer2013"].argmax(axis=1).tolist() == [1, 2, 1, 3, 2]
+    assert given["votes"].argmax(axis=1).tolist() == [4] * 5
+    assert seen == [1, 2, 3]
+    assert sum(moved) == 5
+    assert classify_heads(model, numbered_faces([]))["fer2013"].shape == (0, 7)
 
 
-def test_a_wrong_answer_is_still_named():
-    wrong = Remembering(FakeClassifier(lambda crops: np.ones((len(crops), 3), np.float32)))
+def test_wrong_columns_are_named_for_a_whole_model_too():
+    wrong = FakeModel({"fer2013": FakeClassifier(lambda crops: np.ones((len(crops), 3), np.float32))})
     with pytest.raises(ModelError, match="7 labels"):
-        classify(wrong, numbered_faces([1, 2]))
+        classify_heads(wrong, numbered_faces([1, 2]))
 
 
 def test_bins_against_the_voters_hold_their_shares(table):

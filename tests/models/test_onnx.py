@@ -10,7 +10,7 @@ from scipy.special import softmax
 from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.errors import CardError, ModelError, UnknownModel, UsageError
 from mien.models.card import Head
-from mien.models.onnx import OnnxClassifier, _providers
+from mien.models.onnx import OnnxClassifier, OnnxModel, _providers
 from mien.testing.fakes import banded_face, write_band_model
 
 HEADS = (Head("fer2013", FER2013, temperature=2.0), Head("votes", VOTES, ABSTAIN))
@@ -81,6 +81,28 @@ def test_a_view_that_is_not_contiguous_is_read_right(model: Path) -> None:
 def test_other_types_and_shapes_are_refused_with_what_is_wanted(model: Path, crops: np.ndarray) -> None:
     with pytest.raises(UsageError, match=r"uint8 \(N, 48, 48\)"):
         OnnxClassifier(model).predict(crops)
+
+
+def test_one_session_gives_every_head_and_a_classifier_is_a_view_of_one(model: Path) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    whole = OnnxModel(model)
+    given = whole.predict(faces)
+    assert {name: array.shape for name, array in given.items()} == {"fer2013": (5, 7), "votes": (5, 10)}
+    for head in whole.heads:
+        view = OnnxClassifier(whole, head=head)
+        assert (view.name, view.labels, view.head.name) == (whole.name, whole.heads[head], head)
+        np.testing.assert_array_equal(view.predict(faces), given[head])
+        np.testing.assert_array_equal(OnnxClassifier(model, head=head).predict(faces), given[head])
+
+
+def test_a_recalibrated_model_divides_the_same_logits_by_other_temperatures(model: Path) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    whole = OnnxModel(model)
+    cold = whole.recalibrated({"votes": 0.5})
+    assert cold.temperatures == {"fer2013": 1.0, "votes": 0.5}
+    expected = softmax(whole.logits(faces)["votes"].astype(float) / 0.5, axis=1)
+    np.testing.assert_allclose(cold.predict(faces)["votes"], expected, atol=1e-6)
+    assert whole.temperatures["votes"] == whole.card.head("votes").temperature
 
 
 def test_a_head_that_the_model_lacks_is_refused(model: Path) -> None:

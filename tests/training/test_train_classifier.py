@@ -45,7 +45,7 @@ def test_the_classifier_keeps_the_protocol_of_evaluation(
     run: Path, few_faces: FaceTable, head: str, labels: tuple[str, ...]
 ) -> None:
     classifier = TorchClassifier(run, head=head)
-    assert (classifier.name, classifier.labels, classifier.heads) == (
+    assert (classifier.name, classifier.labels, tuple(classifier.model.heads)) == (
         "tiny-run",
         labels,
         ("fer2013", "votes"),

@@ -14,7 +14,6 @@ from mien.errors import UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from mien.models.classifier import Classifier
     from mien.reports.study import Subject
 
 
@@ -77,27 +76,18 @@ def _model_of(runs: tuple[Path, ...]) -> str:
 
 
 def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
-    """The model of a name or path, opened, with both of its heads where it has both."""
-    from mien.loading import is_run, open_classifier
+    """The model of a name or path, opened once, with both of its heads where it has both."""
+    from mien.loading import is_run, load_model
+    from mien.models.classifier import HeadClassifier
+    from mien.models.registry import find_model
     from mien.reports.network import network_of_card, network_of_run
     from mien.reports.study import Subject
 
-    if is_run(model):
-        from mien.training.classifier import TorchClassifier
-
-        first = TorchClassifier(Path(model), head="fer2013")
-        heads, network, temperature = first.heads, network_of_run(Path(model)), 1.0
-    else:
-        from mien.models.registry import find_model
-
-        card = find_model(model).card
-        heads, network = tuple(head.name for head in card.heads), network_of_card(card)
-        temperature = (
-            card.heads[0].temperature if "fer2013" not in heads else card.head("fer2013").temperature
-        )
-    wanted = [head for head in ("fer2013", "votes") if head in heads]
-    classifiers: dict[str, Classifier] = {head: open_classifier(model, head) for head in wanted}
-    return Subject(network, classifiers, temperature, runs)
+    opened = load_model(model)
+    network = network_of_run(Path(model)) if is_run(model) else network_of_card(find_model(model).card)
+    heads = [head for head in ("fer2013", "votes") if head in opened.heads]
+    temperature = opened.temperatures[heads[0]] if heads else 1.0
+    return Subject(network, {head: HeadClassifier(opened, head) for head in heads}, temperature, runs)
 
 
 @contextmanager

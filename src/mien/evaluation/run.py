@@ -68,7 +68,6 @@ def ask(model: str, head: str | None, labels: Labels, views: TtaCrops | None) ->
     """One head of a run, an ONNX file or a shipped model: the one of the labels, where none is named."""
     from mien.emotions import binary_task
     from mien.loading import open_classifier, question_of
-    from mien.models.classifier import Remembering
 
     question = question_of(model)
     name = head or question or _HEADS[labels]
@@ -76,12 +75,12 @@ def ask(model: str, head: str | None, labels: Labels, views: TtaCrops | None) ->
     seen = _viewed(opened, views)
     return Asked(
         seen,
-        Remembering(seen),
+        seen,
         name,
-        opened.heads,
+        tuple(opened.model.heads),
         None if question is None else binary_task(question),
         # The mean over views is no softmax of logits over the temperature, which could be taken out again.
-        opened.temperature if views is None else 1.0,
+        opened.model.temperatures[name] if views is None else 1.0,
     )
 
 

@@ -7,14 +7,21 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mien.errors import CardError
+
+# The labels of the data, or the majority of its FER+ votes.
+Labels: TypeAlias = Literal["fer2013", "ferplus"]
+
+# The head that is trained on each kind of labels, and the labels that each head is calibrated and scored on.
+HEAD_OF_LABELS: dict[Labels, str] = {"fer2013": "fer2013", "ferplus": "votes"}
+LABELS_OF_HEAD: dict[str, Labels] = {head: labels for labels, head in HEAD_OF_LABELS.items()}
 
 
 @dataclass(frozen=True)
 class Head:
-    """One answer of a model.
+    """One output of a model.
 
     Attributes:
         name: ``"fer2013"`` or ``"votes"``; also the name of the ONNX output, float32 logits (N, len(labels)).

@@ -1,7 +1,9 @@
-"""An exported model at work: gray face crops in, calibrated probabilities out. No PyTorch."""
+"""Exported models in ONNX Runtime: gray face crops in, calibrated probabilities of every head out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ from numpy.typing import NDArray
 
 from mien.errors import CardError, ModelError, UsageError
 from mien.models.card import Card, Head
+from mien.models.classifier import HeadClassifier
 from mien.models.registry import DEFAULT, find_model
+from mien.probabilities import softmax
 
 _INPUT = "pixels"
 _PROVIDERS = {
@@ -20,15 +24,14 @@ _PROVIDERS = {
 }
 
 
-class OnnxClassifier:
-    """One head of an exported model, run by ONNX Runtime.
+class OnnxModel:
+    """An exported model with all its heads in one session of ONNX Runtime.
 
     Args:
         model: a shipped name, or the path of an ONNX file with its card beside it.
-        head: which of the model's answers; its default head for None.
         threads: threads of one run; ONNX Runtime's choice (the physical cores) for None.
         device: ``"auto"`` (CUDA where it can be had, else the CPU), ``"cpu"``, ``"cuda"`` or ``"coreml"``.
-        batch_size: the most crops that one run is given.
+        batch_size: the most crops in one run.
 
     Raises:
         UnknownModel: neither a shipped name nor a file.
@@ -41,19 +44,23 @@ class OnnxClassifier:
         self,
         model: str | Path = DEFAULT,
         *,
-        head: str | None = None,
         threads: int | None = None,
         device: str = "auto",
         batch_size: int = 64,
     ) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}.")
-        found = find_model(model, verify=True)
-        self.card: Card = found.card
-        self.head: Head = found.card.head(head)
+        file = find_model(model, verify=True)
+        self.card: Card = file.card
         self.batch_size = batch_size
-        self._session = _open_session(found.onnx, device, threads)
-        _check_contract(self._session, self.card, self.head, found.onnx)
+        self.heads = {head.name: head.labels for head in file.card.heads}
+        self.temperatures = {head.name: head.temperature for head in file.card.heads}
+        self._session = _open_session(file.onnx, device, threads)
+        _check_contract(self._session, self.card, file.onnx)
+
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{name} ({len(labels)} labels)" for name, labels in self.heads.items())
+        return f"<OnnxModel {self.name}: {heads}; {self.card.input_size} px faces, on {self.device}>"
 
     @property
     def name(self) -> str:
@@ -61,49 +68,41 @@ class OnnxClassifier:
         return self.card.name
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the columns of `predict`, in order."""
-        return self.head.labels
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of all the model's heads."""
-        return tuple(head.name for head in self.card.heads)
-
-    @property
-    def temperature(self) -> float:
-        """The temperature that `predict` holds."""
-        return self.head.temperature
-
-    @property
     def device(self) -> str:
         """Where it runs: ``"cpu"``, ``"cuda"`` or ``"coreml"``."""
         used = self._session.get_providers()[0]
         return next((device for device, provider in _PROVIDERS.items() if provider == used), used)
 
-    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities, float32 (N, C), rows sum to 1: the softmax of the logits over the temperature.
+    def recalibrated(self, temperatures: Mapping[str, float]) -> OnnxModel:
+        """The same model, in the same session, with other temperatures; heads that are not named have 1."""
+        other = copy(self)
+        other.temperatures = {name: temperatures.get(name, 1.0) for name in self.heads}
+        return other
 
-        `crops` are gray faces, uint8 (N, S, S), with S the card's `input_size`. No crops give no rows.
+    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """By name of the head, probabilities, float32 (N, C), rows sum to 1.
+
+        They are the softmax of the logits over the head's temperature. `crops` are gray faces, uint8
+        (N, S, S), with S the card's `input_size`. No crops give no rows.
 
         Raises:
             UsageError: crops of another type or shape.
-            ModelError: the network answered with something that is not a number.
+            ModelError: the network gave something that is not a number.
         """
-        scaled = self.logits(crops) / np.float32(self.head.temperature)
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))  # the largest becomes 1: no overflow
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+        logits = self.logits(crops)
+        return {name: softmax(out / np.float32(self.temperatures[name])) for name, out in logits.items()}
 
-    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the network says before temperature and softmax, float32 (N, C). Raises as `predict` does."""
+    def logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """By name of the head, float32 (N, C) before temperature and softmax. Raises as `predict` does."""
         self._check_crops(crops)
-        out = np.empty((len(crops), len(self.labels)), dtype=np.float32)
+        whole = {name: np.empty((len(crops), len(labels)), np.float32) for name, labels in self.heads.items()}
         for start in range(0, len(crops), self.batch_size):
             batch = np.ascontiguousarray(crops[start : start + self.batch_size])
-            (out[start : start + len(batch)],) = self._session.run([self.head.name], {_INPUT: batch})
-        if not np.isfinite(out).all():
-            raise ModelError(f"model {self.name!r} answered with NaN or infinity. Export it again.")
-        return out
+            for name, out in zip(whole, self._session.run(list(whole), {_INPUT: batch}), strict=True):
+                whole[name][start : start + len(batch)] = out
+        if not all(np.isfinite(out).all() for out in whole.values()):
+            raise ModelError(f"model {self.name!r} gave NaN or infinity. Export it again.")
+        return whole
 
     def _check_crops(self, crops: NDArray[np.uint8]) -> None:
         size = self.card.input_size
@@ -116,6 +115,47 @@ class OnnxClassifier:
                 f"crops must be uint8 (N, {size}, {size}), not {crops.dtype} {crops.shape}. "
                 "`Analyzer.analyze_crops` takes faces of any size and colour."
             )
+
+
+class OnnxClassifier(HeadClassifier):
+    """One head of an exported model: what scores one set of labels. Several share the session of one model.
+
+    Args:
+        model: an open `OnnxModel`, a shipped name, or the path of an ONNX file with its card beside it.
+        head: the name of the head; the model's default head for None.
+        options: those of `OnnxModel`, where the model is not open yet.
+
+    Raises:
+        CardError: the model has no such head; or as `OnnxModel` does.
+        UnknownModel, ModelError, UsageError: as `OnnxModel` does.
+    """
+
+    model: OnnxModel
+
+    def __init__(
+        self, model: str | Path | OnnxModel = DEFAULT, *, head: str | None = None, **options: Any
+    ) -> None:
+        opened = model if isinstance(model, OnnxModel) else OnnxModel(model, **options)
+        super().__init__(opened, head or opened.card.default_head)
+
+    @property
+    def card(self) -> Card:
+        """The card of the model."""
+        return self.model.card
+
+    @property
+    def head(self) -> Head:
+        """The head, as the card describes it."""
+        return self.card.head(self.head_name)
+
+    @property
+    def device(self) -> str:
+        """Where it runs: ``"cpu"``, ``"cuda"`` or ``"coreml"``."""
+        return self.model.device
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The head's logits, float32 (N, C), before temperature and softmax. Raises as `predict` does."""
+        return self.model.logits(crops)[self.head_name]
 
 
 def _open_session(path: Path, device: str, threads: int | None) -> Any:
@@ -153,14 +193,19 @@ def _providers(device: str, available: list[str]) -> list[str]:
     return [cpu] if device == "cpu" else [_PROVIDERS[device], cpu]
 
 
-def _check_contract(session: Any, card: Card, head: Head, path: Path) -> None:
-    """Hold the ONNX file against what its card says of it: a wrong pair fails here, not in a batch."""
+def _check_contract(session: Any, card: Card, path: Path) -> None:
+    """Raise where the ONNX file and its card do not belong together, before the first batch."""
     inputs = {node.name: (node.type, node.shape[1:]) for node in session.get_inputs()}
     outputs = {node.name: node.shape for node in session.get_outputs()}
     size = card.input_size
     if inputs != {_INPUT: ("tensor(uint8)", [size, size])}:
         raise CardError(f"{path} must take pixels uint8 (N, {size}, {size}) as its card says, not {inputs}.")
-    if head.name not in outputs:
-        raise CardError(f"{path} has no output {head.name!r} as its card says; it has: {', '.join(outputs)}.")
-    if (shape := outputs[head.name]) and shape[-1] != len(head.labels):
-        raise CardError(f"{path}: output {head.name!r} is {shape}; its card names {len(head.labels)} labels.")
+    for head in card.heads:
+        if head.name not in outputs:
+            raise CardError(
+                f"{path} has no output {head.name!r} as its card says; it has: {', '.join(outputs)}."
+            )
+        if (shape := outputs[head.name]) and shape[-1] != len(head.labels):
+            raise CardError(
+                f"{path}: output {head.name!r} is {shape}; its card names {len(head.labels)} labels."
+            )

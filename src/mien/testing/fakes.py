@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,28 @@ class FakeClassifier:
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The rule's probabilities, float32 (N, len(labels))."""
         return self.rule(crops).astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    """A model made of classifiers, one per head: ``FakeModel({"votes": FakeClassifier.predicting("sad")})``."""
+
+    classifiers: Mapping[str, FakeClassifier]
+    name: str = "fake"
+
+    @property
+    def heads(self) -> dict[str, tuple[str, ...]]:
+        """Name of each head to the labels of its columns."""
+        return {name: classifier.labels for name, classifier in self.classifiers.items()}
+
+    @property
+    def temperatures(self) -> dict[str, float]:
+        """1 for each head."""
+        return dict.fromkeys(self.classifiers, 1.0)
+
+    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """What each head's classifier gives."""
+        return {name: classifier.predict(crops) for name, classifier in self.classifiers.items()}
 
 
 def numbered_faces(numbers: NDArray[np.integer] | list[int], *, size: int = 48) -> NDArray[np.uint8]:

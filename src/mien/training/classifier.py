@@ -1,4 +1,4 @@
-"""A finished run at work: its best network out of its folder, and the classifier that evaluation asks."""
+"""A finished run at work: its best network out of its folder, and the model that evaluation scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mien.errors import CardError, MienError, ModelError, RecipeError, UsageError
+from mien.errors import MienError, ModelError, RecipeError, UsageError
+from mien.models.classifier import HeadClassifier
 from mien.models.registry import find_model
 from mien.probabilities import softmax
 from mien.runs.recipe import Recipe, from_dict, load_recipe
@@ -108,55 +109,59 @@ def logits_of(
     return {name: np.concatenate(part) for name, part in parts.items()}
 
 
-class TorchClassifier:
-    """One head of a run's best network, before any calibration.
+class TorchModel:
+    """A run's best network with all its heads, before any calibration.
 
     Args:
         run: the run's folder.
-        head: ``"fer2013"``, ``"votes"``, or the name of the framing that the run was trained on.
         device: where torch works.
         batch_size: the most faces that go through the network at once.
 
     Raises:
         ModelError: the folder holds no network that can be loaded.
-        CardError: the network has no such head.
         UsageError: a batch size below 1.
     """
 
-    def __init__(
-        self, run: str | Path, *, head: str = "fer2013", device: str = "cpu", batch_size: int = 256
-    ) -> None:
+    def __init__(self, run: str | Path, *, device: str = "cpu", batch_size: int = 256) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}.")
-        self._run, self._head, self._batch_size = Path(run), head, batch_size
-        self._network = load_run(self._run).network.to(device)
-        if head not in self.heads:
-            raise CardError(f"run {self.name!r} has no head {head!r}; it has: {', '.join(self.heads)}.")
+        self.run, self._batch_size = Path(run), batch_size
+        self._network = load_run(self.run).network.to(device)
+        # For votes all ten columns, grounds to abstain included.
+        self.heads = {name: head_labels(name) for name in self._network.heads}
+        self.temperatures = dict.fromkeys(self.heads, 1.0)
+
+    def __repr__(self) -> str:
+        heads = ", ".join(f"{name} ({len(labels)} labels)" for name, labels in self.heads.items())
+        return f"<TorchModel {self.name}: {heads}>"
 
     @property
     def name(self) -> str:
         """The name of the run's folder."""
-        return self._run.resolve().name
+        return self.run.resolve().name
 
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """Names of all the network's heads."""
-        return tuple(self._network.heads)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names of the columns of `predict`, in order; for votes all ten, grounds to abstain included."""
-        return head_labels(self._head)
-
-    @property
-    def temperature(self) -> float:
-        """The temperature that `predict` holds: none."""
-        return 1.0
-
-    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities, float32 (N, C), rows sum to 1, of gray faces, uint8 (N, S, S).
+    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """By name of the head, probabilities, float32 (N, C), of gray faces, uint8 (N, S, S); rows sum to 1.
 
         Raises:
             UsageError: crops of another type or shape.
         """
-        return softmax(logits_of(self._network, crops, batch_size=self._batch_size)[self._head])
+        logits = logits_of(self._network, crops, batch_size=self._batch_size)
+        return {name: softmax(out) for name, out in logits.items()}
+
+
+class TorchClassifier(HeadClassifier):
+    """One head of a run's best network.
+
+    Args:
+        run: the run's folder.
+        head: ``"fer2013"``, ``"votes"``, or the name of the binary task that the run was trained on.
+        options: those of `TorchModel`.
+
+    Raises:
+        CardError: the network has no such head.
+        ModelError, UsageError: as `TorchModel` does.
+    """
+
+    def __init__(self, run: str | Path, *, head: str = "fer2013", **options: Any) -> None:
+        super().__init__(TorchModel(run, **options), head)
