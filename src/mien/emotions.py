@@ -82,7 +82,7 @@ def canonical(name: str) -> str:
         ) from None
 
 
-# Binary framings. -----------------------------------------------------------------------------------------
+# Binary tasks. --------------------------------------------------------------------------------------------
 
 # The two ends of valence: unpleasant and pleasant. Surprise may be either, and only what follows tells which;
 # neutral is neither. Source: the horizontal axis of Russell 1980, "A circumplex model of affect"; to leave
@@ -96,12 +96,12 @@ NEITHER = -1
 
 @dataclass(frozen=True)
 class BinaryTask:
-    """Emotions asked about as one yes-or-no question.
+    """Emotions as the two classes of one yes-or-no question.
 
     Attributes:
-        name: as it is asked for, ``"happy"`` or ``"negative"``.
-        classes: the two answers, that of the question last: ``("not happy", "happy")``.
-        members: the emotions of each answer, in the order of `classes`. Emotions of neither, and grounds to
+        name: ``"happy"`` or ``"negative"``.
+        classes: the two classes, that of the question last: ``("not happy", "happy")``.
+        members: the emotions of each class, in the order of `classes`. Emotions of neither, and grounds to
             abstain, are left out.
     """
 
@@ -125,10 +125,10 @@ class BinaryTask:
 
 
 def binary_task(name: str) -> BinaryTask:
-    """The framing of that name: an emotion (against all others), or ``"negative"`` (against positive).
+    """The binary task of that name: an emotion (against all others), or ``"negative"`` (against positive).
 
     Raises:
-        UsageError: no framing has that name.
+        UsageError: no task has that name.
     """
     if name.strip().lower() == "negative":
         return BinaryTask("negative", ("positive", "negative"), (POSITIVE, NEGATIVE))
@@ -138,7 +138,7 @@ def binary_task(name: str) -> BinaryTask:
         asked = ""
     if asked not in FERPLUS:
         raise UsageError(
-            f"there is no framing {name!r}. There are: negative, or one emotion against the rest: "
+            f"there is no binary task {name!r}. There are: negative, or one emotion against the rest: "
             f"{', '.join(FERPLUS)}."
         )
     others = tuple(emotion for emotion in FERPLUS if emotion != asked)

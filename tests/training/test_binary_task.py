@@ -52,7 +52,7 @@ def test_negative_against_positive_leaves_out_what_is_neither(few_faces: FaceTab
 def test_a_question_that_the_faces_cannot_answer_is_refused(few_faces: FaceTable) -> None:
     with pytest.raises(DataError, match="no face to learn from is contempt"):
         rows_of(few_faces, DataRecipe(binary="contempt"), lambda text: None)
-    with pytest.raises(RecipeError, match=r"data\.framing: there is no framing 'bored'"):
+    with pytest.raises(RecipeError, match=r"data\.binary: there is no binary task 'bored'"):
         from_dict({"data": {"binary": "bored"}})
 
 

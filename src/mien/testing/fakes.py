@@ -60,7 +60,7 @@ class FakeClassifier:
 
 @dataclass(frozen=True)
 class FakeModel:
-    """A model made of classifiers, one per head: ``FakeModel({"votes": FakeClassifier.predicting("sad")})``."""
+    """A model made of classifiers, one per head: ``{"votes": FakeClassifier.predicting("sad")}``."""
 
     classifiers: Mapping[str, FakeClassifier]
     name: str = "fake"
