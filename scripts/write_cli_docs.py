@@ -12,6 +12,7 @@ import typer.main
 
 from mien import errors
 from mien.cli.app import app
+from mien.cli.help import metavar, panel_of, shown_default
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "cli.md"
@@ -60,26 +61,32 @@ def _error(kind: type[errors.MienError], depth: int) -> str:
 
 def _command(command: Any, path: str, level: int) -> list[str]:
     lines = ["#" * level + f" `{path}`", "", _plain(command.help or ""), ""]
-    options = [p for p in command.params if not getattr(p, "hidden", False) and "--help" not in p.opts]
-    if options:
-        lines += ["| | |", "|---|---|", *(f"| {_names(p)} | {_explain(p)} |" for p in options), ""]
+    panels: dict[str, list[Any]] = {}
+    for parameter in command.params:
+        if not getattr(parameter, "hidden", False) and "--help" not in parameter.opts:
+            panels.setdefault(panel_of(parameter), []).append(parameter)
+    if panels:
+        lines += ["| | |", "|---|---|"]
+        for title, parameters in panels.items():
+            lines += [f"| **{title}** | |", *(f"| {_names(p)} | {_explain(p)} |" for p in parameters)]
+        lines.append("")
     for name, child in getattr(command, "commands", {}).items():
         lines += _command(child, f"{path} {name}", level + 1)
     return lines
 
 
 def _names(parameter: Any) -> str:
+    value = metavar(parameter).replace("|", "\\|")
     if parameter.param_type_name == "argument":
-        return f"`{parameter.metavar or parameter.name.upper()}`"
-    return ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+        return f"`{value}`"
+    names = [*parameter.opts, *parameter.secondary_opts]
+    return ", ".join(f"`{name} {value}`" if value else f"`{name}`" for name in names)
 
 
 def _explain(parameter: Any) -> str:
     text = _plain(getattr(parameter, "help", None) or "")
-    default = parameter.default
-    if default in (None, False, (), []) or callable(default) or parameter.required:
-        return text
-    return f"{text} Default: `{default if default is not True else 'on'}`."
+    default = shown_default(parameter)
+    return f"{text} Default: `{default}`." if default else text
 
 
 def _plain(text: str) -> str:
