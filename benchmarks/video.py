@@ -34,13 +34,14 @@ from mien.images.crop import FER2013_FRAMING, crop_face
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.testing.clips import Actor, play, write_clip
-from mien.video.analysis import DETECTOR_SIZE, VideoAnalysis, open_source
+from mien.video.analysis import VideoAnalysis, open_source
 from mien.video.opening import open_video
 from mien.video.output.encoder import VideoSegment
 from mien.video.output.painter import ClipPainter
 from mien.video.output.writer import AnnotatedClip
 from mien.video.results import FrameResult
-from mien.video.tracker import Tracker, appearance_of
+from mien.video.stages.pipeline import DETECTOR_SIZE
+from mien.video.tracker import Tracker, appearance_of, shrink
 
 HERE = Path(__file__).parent
 PHOTO = HERE.parent / "examples" / "astronaut.jpg"
@@ -107,7 +108,7 @@ def stages(clip: Path, analyzer: Analyzer, frames: int) -> dict[str, Cost]:
         return len(pictures)
 
     def follow() -> int:
-        tracker, appearances = Tracker(), [appearance_of(crop) for crop in crops]
+        tracker, appearances = Tracker(), [appearance_of(shrink(crop)) for crop in crops]
         for picture in pictures:
             tracker.update(picture.time_s, [it.box for it in whole], appearances)
         return len(pictures)

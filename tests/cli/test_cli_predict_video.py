@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import mien.video.batch as predict_video
+import mien.video.output.writer as writer
 from mien.cli.app import main
 from mien.cli.predict.sources import are_clips, seconds
 from mien.emotions import ABSTAIN, FER2013, VOTES
@@ -105,7 +105,7 @@ def test_parquet_is_written_by_its_suffix(predict: Predict, clip: Path, tmp_path
 def test_an_interrupted_run_goes_on_to_the_same_files(
     predict: Predict, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_video, "_STATE_INTERVAL", 12)
+    monkeypatch.setattr(writer, "SEGMENT_FRAMES", 12)
     wanted = ("--save", tmp_path / "whole", "--out", tmp_path / "whole.csv")
     assert predict(clip, *wanted).code == 0
     wanted = ("--save", tmp_path / "broken", "--out", tmp_path / "broken.csv")
@@ -269,7 +269,7 @@ def test_show_opens_a_window_and_says_where_there_is_none(
             assert not blur_others
 
         def show(self, analyzed: AnalyzedFrame) -> bool:
-            assert analyzed.picture is not None
+            assert analyzed.frame is not None
             shown.append(analyzed.result.frame)
             return True
 
@@ -277,7 +277,7 @@ def test_show_opens_a_window_and_says_where_there_is_none(
             shown.append("closed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mien.video.output.window.Window", Seen)
+        patch.setattr("mien.video.batch.Window", Seen)
         assert predict(clip, "--show", "--end", "0.4s").code == 0
     assert shown == [*range(10), "closed"]
     monkeypatch.setitem(sys.modules, "tkinter", None)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 
 import av
@@ -117,13 +116,18 @@ def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_whole() -> None:
     assert found.detections[0].keypoints == pytest.approx(2 * np.arange(12).reshape(6, 2))
 
 
-def test_what_was_saved_goes_on_as_if_it_had_not_been() -> None:
-    whole, _ = find(sliding, 31)
-    first, second = DetectStage(Scripted(sliding)), DetectStage(Scripted(sliding))
-    begun = [done for i in range(16) for done in first.feed(frame(i))]
-    assert first.idle
-    second.restore(json.loads(json.dumps(first.state())))
-    rest = [done for i in range(16, 31) for done in second.feed(frame(i))] + second.finish()
-    assert [[f.box for f in it.detections] for it in begun + rest] == [
-        [f.box for f in it.detections] for it in whole
-    ]
+@pytest.mark.parametrize("name", ["slides", "comes", "is cut"])
+def test_a_stage_resumes_behind_any_settled_frame(name: str) -> None:
+    scene = {"comes": lambda i: [(5, 5, 10, 10)] + [(40, 5, 10, 10)] * (i >= 16)}.get(name, sliding)
+    levels = {"is cut": lambda i: 40 if i < 17 else 200}.get(name, lambda _: 100)
+    whole, _ = find(scene, 31, level=levels)
+    for end in (it for it in whole[:-1] if it.settled):
+        number = end.frame.position.index
+        stage = DetectStage(Scripted(scene), detector_size=64)
+        stage.resume(end.frame, end.detections)
+        rest = [it for i in range(number + 1, 31) for it in stage.feed(frame(i, level=levels(i)))]
+        facts = [
+            [(it.detected, it.cut, it.settled, [face.box for face in it.detections]) for it in frames]
+            for frames in (rest + stage.finish(), whole[number + 1 :])
+        ]
+        assert facts[0] == facts[1]

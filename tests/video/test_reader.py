@@ -17,9 +17,9 @@ from PIL import Image
 from mien.errors import ImageError, MissingExtra, UsageError
 from mien.testing.clips import write_clip
 from mien.video.camera import open_camera
-from mien.video.frame import VideoFrame
+from mien.video.frame import FramePosition, VideoFrame
 from mien.video.opening import open_video
-from mien.video.reader import FramePosition, Video
+from mien.video.reader import Video
 from mien.video.sources import find_clips, is_camera, is_clip
 
 NTSC = Fraction(30000, 1001)

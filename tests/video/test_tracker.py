@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -12,13 +11,13 @@ from scipy.optimize import linear_sum_assignment
 
 from mien.geometry import Box, iou
 from mien.video.assignment import assign
-from mien.video.tracker import Appearance, Track, Tracker, appearance_of
+from mien.video.tracker import Appearance, Track, Tracker, appearance_of, shrink
 
 RATE = 30
 
 
 def person(seed: int) -> Appearance:
-    return appearance_of(np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8))
+    return appearance_of(shrink(np.random.default_rng(seed).integers(0, 255, (48, 48), np.uint8)))
 
 
 ANNA, BERT = person(1), person(2)
@@ -130,7 +129,7 @@ def test_who_was_hidden_for_a_second_is_the_same_again() -> None:
 def test_who_comes_out_from_behind_somebody_is_the_same_again() -> None:
     """Half hidden, a face looked like nobody known, and a tenth of a second later it had a new number, for
     good: two people who passed each other in a clip became three."""
-    half = appearance_of(np.random.default_rng(7).integers(0, 255, (48, 48), np.uint8))
+    half = appearance_of(shrink(np.random.default_rng(7).integers(0, 255, (48, 48), np.uint8)))
     clear_of = [1.5, 2.7, 3.0]  # hidden from, seen in part from, seen whole from
 
     def where(t: float) -> dict[str, Box]:
@@ -208,23 +207,6 @@ def test_an_irregular_clock_does_not_disturb() -> None:
     assert tracks[-1].velocity[0] == pytest.approx(120, rel=0.05)
 
 
-def test_a_tracker_that_was_saved_goes_on_as_if_it_had_not_been() -> None:
-    scene = hide_the_rear(moving(3, lambda t: {"anna": at(100 + 200 * t), "bert": at(700 - 200 * t, 215)}))
-    whole, first = Tracker(), Tracker()
-    for i, seen in enumerate(scene):
-        if i == 40:
-            saved = json.dumps(first.state())
-            first = Tracker()
-            first.restore(json.loads(saved))
-        boxes, appearances = (
-            [box for _, box in seen],
-            [{"anna": ANNA, "bert": BERT}[name] for name, _ in seen],
-        )
-        for tracker in (whole, first):
-            tracker.update(i / RATE, boxes, appearances)
-    assert first.state() == whole.state()
-
-
 def test_faces_that_just_vanished_are_expected_where_they_were_going() -> None:
     tracker = Tracker()
     for i in range(15):
@@ -243,4 +225,4 @@ def test_iou_of_known_boxes() -> None:
 
 
 def test_a_look_of_one_grey_level_is_like_nothing() -> None:
-    assert appearance_of(np.full((48, 48), 77, np.uint8)) @ ANNA == 0
+    assert appearance_of(np.full((8, 8), 77, np.uint8)) @ ANNA == 0

@@ -9,15 +9,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import mien.video.output.table_file as table_file
 from mien.emotions import ABSTAIN, FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.inference.face import Face
 from mien.models.card import Head
-from mien.video.output.table import CsvForm, JsonForm, JsonLinesForm, columns, rows, to_frame
-from mien.video.output.table_file import open_table
+from mien.video.output.table import CsvForm, JsonForm, JsonLinesForm, columns, open_table, rows, to_frame
 from mien.video.results import FrameResult, TrackedFace
-from mien.video.summary import ClipSummary, summary
+from mien.video.summary import summary
 
 HEAD = Head("votes", VOTES, ABSTAIN)
 
@@ -116,7 +114,7 @@ def test_a_table_gone_on_with_is_the_table_in_one_go(tmp_path: Path, form: str) 
 
 
 def test_parquet_holds_the_rows_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_file, "_PARQUET_ROWS", 3)
+    monkeypatch.setattr("mien.video.output.table._PARQUET_ROWS", 3)
     with open_table(tmp_path / "t.parquet", "parquet", model="m", head=HEAD) as table:
         for result in SCENE * 2:
             table.write(result)
@@ -182,16 +180,6 @@ def test_the_summary_of_the_file_is_that_of_the_results(tmp_path: Path) -> None:
             table.write(result)
     read = summary(pd.read_csv(tmp_path / "t.csv"))
     pd.testing.assert_frame_equal(read, summary(to_frame(results(STORY))))
-
-
-def test_a_tally_that_was_saved_goes_on_as_if_it_had_not_been() -> None:
-    whole, first, second = ClipSummary("a.mp4"), ClipSummary("a.mp4"), ClipSummary("a.mp4")
-    for i, result in enumerate(results(STORY)):
-        whole.write(result)
-        (first if i < 13 else second).write(result)
-        if i == 12:
-            second.restore(json.loads(json.dumps(first.state())))
-    assert second.people() == whole.people()
 
 
 def test_a_table_without_the_columns_is_refused() -> None:

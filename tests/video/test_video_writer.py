@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,14 +8,14 @@ import numpy as np
 import pytest
 
 from mien.emotions import FERPLUS
-from mien.errors import ImageError, UsageError
+from mien.errors import ImageError
 from mien.inference.face import Face
 from mien.testing.clips import write_clip
-from mien.video.aside import BackgroundWorker
 from mien.video.opening import open_video
 from mien.video.output.painter import ClipPainter
 from mien.video.output.writer import AnnotatedClip
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
+from mien.video.threads import BackgroundWorker
 
 
 def face(box: tuple[float, float, float, float], person: int = 1) -> TrackedFace:
@@ -139,41 +138,39 @@ def test_faces_are_drawn_where_they_are(tmp_path: Path) -> None:
     assert not changed[:80].any()
 
 
-def test_a_video_gone_on_with_is_the_video_in_one_go(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_resumed_video_is_the_video_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Segments that are finished are kept; one that is lost is drawn again."""
+    monkeypatch.setattr("mien.video.output.writer.SEGMENT_FRAMES", 6)
     path = write_clip(tmp_path / "in.mp4", shades(40), tone_hz=440)
     faces = (face((30, 30, 50, 50)),)
     with open_video(path) as video:
-        frames = [(f.index, f.time_s) for f in video.frames()]
-    analyzed = [
-        AnalyzedFrame(FrameResult("x", index, time_s, faces), None, (), {}) for index, time_s in frames
-    ]
+        results = [FrameResult("x", f.index, f.time_s, faces) for f in video.frames()]
+    analyzed = [AnalyzedFrame(result, None, (), {}) for result in results]
     made = []
-    for name, stop in (("whole", False), ("broken", True)):
+    for name, stop in (("whole", None), ("broken", 20)):
         clip = AnnotatedClip(open_video(path), tmp_path / f"{name}.mp4")
-        for it in analyzed[:15]:
+        for it in analyzed[:stop]:
             clip.write(it)
-        state = json.loads(json.dumps(clip.state()))
         if stop:
-            for it in analyzed[15:20]:  # lost with the interruption
-                clip.write(it)
-            partial = clip.close(keep_parts=True)
+            partial = clip.close(keep_segments=True)
             assert partial is not None
             assert len(read(partial)[0]) == 20  # what was done is kept
-            clip = AnnotatedClip(open_video(path), tmp_path / f"{name}.mp4", state=state)
-        for it in analyzed[15:]:
-            clip.write(it)
+            segments = sorted((tmp_path / ".broken.mp4.segments").glob("*.mp4"))
+            assert len(segments) == 4
+            if lost:
+                segments[1].unlink()
+            clip = AnnotatedClip(open_video(path), tmp_path / f"{name}.mp4", resume=True)
+            for it in analyzed:
+                clip.write(it)
         out = clip.close()
         assert out is not None
         made.append(read(out))
-    assert made[0][0] == made[1][0] == pytest.approx([time_s for _, time_s in frames], abs=1e-4)
+    assert made[0][0] == made[1][0] == pytest.approx([it.time_s for it in results], abs=1e-4)
     assert all((a == b).all() for a, b in zip(made[0][1], made[1][1], strict=True))
     assert sorted(it.name for it in tmp_path.iterdir()) == ["broken.mp4", "in.mp4", "whole.mp4"]
-
-
-def test_parts_that_are_gone_are_said(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "in.mp4", shades(5))
-    with pytest.raises(UsageError, match="without --resume"):
-        AnnotatedClip(open_video(path), tmp_path / "o.mp4", state={"parts": [["0.mp4", 0.0]], "after": None})
 
 
 def test_no_picture_gives_no_video(tmp_path: Path) -> None:
@@ -214,7 +211,7 @@ def test_faces_at_the_edge_are_drawn_too(box: tuple[float, float, float, float])
     assert (ClipPainter(blur_others=True).paint(ground, [face(box)], [box]) != ground).any()
 
 
-def test_work_put_aside_is_done_in_order_and_its_error_comes_back() -> None:
+def test_background_work_is_done_in_order_and_its_error_comes_back() -> None:
     done: list[int] = []
 
     def work(item: int) -> None:
@@ -222,13 +219,13 @@ def test_work_put_aside_is_done_in_order_and_its_error_comes_back() -> None:
             raise ImageError("no more room")
         done.append(item)
 
-    aside = BackgroundWorker(work, room=2)
+    worker = BackgroundWorker(work, room=2)
 
     def put_all() -> None:
         for i in range(100):
-            aside.put(i)
+            worker.put(i)
 
     with pytest.raises(ImageError, match="no more room"):
         put_all()
     assert done == [0, 1, 2, 3, 4]
-    aside.close()
+    worker.close()

@@ -82,7 +82,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., VideoAnal
     def make(*, live: bool = False, **options: Any) -> VideoAnalysis:
         video = open_source(clip)
         video.live = live
-        return VideoAnalysis(video, analyzer, pictures=True, **options)
+        return VideoAnalysis(video, analyzer, keep_frames=True, **options)
 
     return make
 
@@ -93,8 +93,8 @@ def test_each_result_is_shown_on_its_own_picture(
     window, painter, wanted = Window(), ClipPainter(), []
     for analyzed in analyse().details():
         assert window.show(analyzed)
-        assert analyzed.picture is not None
-        wanted.append(painter.paint(analyzed.picture.rgb(), analyzed.result.faces, analyzed.others))
+        assert analyzed.frame is not None
+        wanted.append(painter.paint(analyzed.frame.rgb(), analyzed.result.faces, analyzed.others))
     assert len(tk.shown) == len(wanted) == 15
     assert all(np.array_equal(shown, drawn) for shown, drawn in zip(tk.shown, wanted, strict=True))
 
@@ -118,9 +118,9 @@ def test_leaving_the_window_ends_a_camera_as_if_it_were_its_end(
 ) -> None:
     tk.on_update = lambda: len(tk.shown) == 3 and tk.handlers["q"]()  # type: ignore[func-returns-value]
     outcome = ClipJob(analyse(live=True), window=Window()).run()
-    assert outcome.pictures == 3
+    assert outcome.frames == 3
     assert outcome.complete
-    assert outcome.problem is None
+    assert outcome.error is None
 
 
 def test_leaving_the_window_stops_a_file_as_ctrl_c_does(

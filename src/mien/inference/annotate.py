@@ -26,9 +26,10 @@ COLOURS: dict[str, str] = {
     "neutral": "#C8C8C8",
     "contempt": "#56E0E9",
 }
-_OTHER = "#FFFFFF"
-_PANEL = (16, 18, 22, 220)
-_TEXT = "#FFFFFF"
+WHITE = "#FFFFFF"  # text, and what has no colour of its own
+DARK = (16, 18, 22)
+LEAST_FONT = 11
+_PANEL = (*DARK, 220)
 _TRACK = (84, 87, 92, 255)
 
 # Below this many pixels on its shorter side a picture is enlarged first, or its labels could not be read.
@@ -36,7 +37,6 @@ _LEAST_SIDE = 320
 _MOST_ENLARGED = 4096  # a long strip is not enlarged beyond this many pixels on its longer side
 _FONT_OF_SIDE = 1 / 32  # font size as a share of the picture's shorter side
 _FONT_OF_FACE = 1 / 7  # and at most this share of the face's height, so that crowds do not drown in labels
-_LEAST_FONT = 11
 _CROWD = 6  # more faces than this get no bars, so that their labels are alike
 
 
@@ -54,9 +54,9 @@ def annotate(image_rgb: NDArray[np.uint8], faces: Sequence[Face], *, bars: int =
     boxes = [_rectangle(face, factor, picture.size) for face in faces]
     overlay = Image.new("RGBA", picture.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(overlay)
-    width = max(2, round(min(picture.size) / 240))  # of the lines
+    width = line_width(picture.size)
     for face, box in zip(faces, boxes, strict=True):
-        _frame(pen, box, _colour(face), width)
+        draw_outline(pen, box, _colour(face), width, dark=_PANEL)
     bars = bars if len(faces) <= _CROWD else 0
     taken: list[Rectangle] = []
     for face, box in zip(faces, boxes, strict=True):
@@ -101,17 +101,39 @@ def _rectangle(face: Face, factor: int, size: tuple[int, int]) -> Rectangle:
 
 
 def _colour(face: Face) -> str:
-    return COLOURS.get(face.shown[0][0], _OTHER)
+    return COLOURS.get(face.shown[0][0], WHITE)
 
 
-def _frame(pen: ImageDraw.ImageDraw, box: Rectangle, colour: str, width: int) -> None:
+def line_width(size: tuple[int, int]) -> int:
+    """The width of the lines on an image of this size, in pixels."""
+    return max(2, round(min(size) / 240))
+
+
+def draw_outline(
+    pen: ImageDraw.ImageDraw, box: Rectangle, colour: str, width: int, *, dark: tuple[int, ...] = DARK
+) -> None:
     """A coloured line between two dark ones, so that it stands out from light and dark ground alike."""
     left, top, right, bottom = box
     edge = max(1, width // 2)
     outer = (left - edge, top - edge, right + edge, bottom + edge)
     radius = 3 * width
-    pen.rounded_rectangle(outer, radius + edge, outline=_PANEL, width=width + 2 * edge)
+    pen.rounded_rectangle(outer, radius + edge, outline=dark, width=width + 2 * edge)
     pen.rounded_rectangle(box, radius, outline=colour, width=width)
+
+
+def draw_bar(pen: ImageDraw.ImageDraw, bar: Rectangle, share: float, colour: str) -> None:
+    """A bar that is filled to a share, 0..1, of its length."""
+    left, top, right, bottom = bar
+    pen.rectangle(bar, fill=_TRACK)
+    if share * (right - left) >= 1:
+        pen.rectangle((left, top, left + share * (right - left), bottom), fill=colour)
+
+
+def overlap(a: Rectangle, b: Rectangle) -> float:
+    """The area that two rectangles share, in square pixels."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    tall = min(a[3], b[3]) - max(a[1], b[1])
+    return max(0, wide) * max(0, tall)
 
 
 def _fit(
@@ -129,14 +151,14 @@ def _fit(
 def _layout(face: Face, box: Rectangle, size: tuple[int, int], bars: int) -> _Label:
     """The label of a face, in a font that suits the picture and the face."""
     tall = box[3] - box[1]
-    em = max(_LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
+    em = max(LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
     font = ImageFont.load_default(em)
     ranked = face.shown
     with_bars = bars > 0 and bars * 1.4 * em <= tall
     mark = "?" if face.uncertain else ""
     shown = ranked[:bars] if with_bars else ranked[:1]
     rows = tuple(
-        (name + (mark if i == 0 else ""), p, COLOURS.get(name, _OTHER)) for i, (name, p) in enumerate(shown)
+        (name + (mark if i == 0 else ""), p, COLOURS.get(name, WHITE)) for i, (name, p) in enumerate(shown)
     )
     name_width = max(font.getbbox(text)[2] for text, _, _ in rows)
     bar_width = 4 * em if with_bars else 0
@@ -163,17 +185,11 @@ def _place(
         x = min(max(x, gap), size[0] - label.width - gap)
         y = min(max(y, gap), size[1] - label.height - gap)
         area = (x, y, x + label.width, y + label.height)
-        of_others = sum(_overlap(area, other) for other in avoid)
-        cost = _overlap(area, box) + 2 * of_others  # rather its own face than another's, or another label
+        of_others = sum(overlap(area, other) for other in avoid)
+        cost = overlap(area, box) + 2 * of_others  # rather its own face than another's, or another label
         if cost < least:
             best, least, covered = (x, y), cost, of_others
     return best, covered
-
-
-def _overlap(a: Rectangle, b: Rectangle) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    tall = min(a[3], b[3]) - max(a[1], b[1])
-    return max(0.0, wide) * max(0.0, tall)
 
 
 def _label(pen: ImageDraw.ImageDraw, label: _Label, place: tuple[float, float]) -> None:
@@ -183,19 +199,11 @@ def _label(pen: ImageDraw.ImageDraw, label: _Label, place: tuple[float, float]) 
     for i, (text, probability, colour) in enumerate(label.rows):
         middle = top + label.padding + (i + 0.5) * label.row_height
         x = left + label.padding
-        pen.text((x, middle), text, fill=colour if i == 0 else _TEXT, font=label.font, anchor="lm")
+        pen.text((x, middle), text, fill=colour if i == 0 else WHITE, font=label.font, anchor="lm")
         pen.text(
-            (right - label.padding, middle), f"{probability:.0%}", fill=_TEXT, font=label.font, anchor="rm"
+            (right - label.padding, middle), f"{probability:.0%}", fill=WHITE, font=label.font, anchor="rm"
         )
         if label.bars:
-            _bar(pen, (x + label.name_width + 0.5 * label.em, middle), label.em, probability, colour)
-
-
-def _bar(
-    pen: ImageDraw.ImageDraw, start: tuple[float, float], em: float, probability: float, colour: str
-) -> None:
-    x, middle = start
-    wide, half = 4 * em, 0.22 * em
-    pen.rectangle((x, middle - half, x + wide, middle + half), fill=_TRACK)
-    if probability * wide >= 1:
-        pen.rectangle((x, middle - half, x + probability * wide, middle + half), fill=colour)
+            start, half = x + label.name_width + 0.5 * label.em, 0.22 * label.em
+            bar = (start, middle - half, start + 4 * label.em, middle + half)
+            draw_bar(pen, bar, probability, colour)

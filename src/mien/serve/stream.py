@@ -25,7 +25,9 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from mien.errors import MienError, UsageError
+from mien.images.decode import read_image
 from mien.serve.errors import Problem, as_problem
+from mien.serve.images.uploads import Upload
 from mien.serve.security import SUBPROTOCOL
 from mien.serve.service import Service
 from mien.video.live import LivePipeline, LiveResult
@@ -73,7 +75,7 @@ class _Stream:
         self._service = service
         self._socket = socket
         self._labels = service.labels
-        self._reader = LivePipeline(max_pixels=service.settings.limits.pixels)
+        self._reader = LivePipeline()
         self._newest: _Frame | None = None
         self._arrived = asyncio.Event()
         self._dropped = 0
@@ -168,9 +170,13 @@ class _Stream:
 
     async def _read(self, frame: _Frame, labels: str) -> LiveResult:
         analyzer = self._service.analyzers[labels]
-        return await self._service.readers.run(
-            lambda: self._reader.read(frame.picture, frame.time_s, analyzer)
-        )
+        upload, most = Upload(frame.picture, "the frame"), self._service.settings.limits.pixels
+
+        def read() -> LiveResult:
+            image = read_image(upload, max_pixels=most)
+            return self._reader.read(image.pixels, frame.time_s, analyzer)
+
+        return await self._service.readers.run(read)
 
     def _note(self, answer: LiveResult, seconds: float) -> None:
         metrics = self._service.metrics

@@ -1,47 +1,51 @@
-"""A clip, a stream or a camera in, the faces of each picture and their apparent expression out."""
+"""A clip, a stream or a camera in, the faces of each frame and their apparent expression out."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
+from dataclasses import asdict
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mien.errors import UsageError
-from mien.images.crop import FER2013_FRAMING
+from mien.errors import ImageError, UsageError
 from mien.inference.analyzer import Analyzer
 from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
+from mien.video.log import Log, LogWriter, log_header
 from mien.video.opening import open_video
-from mien.video.reader import FramePosition, ReadStatus, Video
+from mien.video.reader import ReadStatus, Video
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import Smoothing
 from mien.video.sources import is_address, is_camera
-from mien.video.stages.classify import ClassifyStage
-from mien.video.stages.detect import DetectStage
-from mien.video.stages.select import FaceSelection, FaceSelector
-from mien.video.stages.track import TrackedFrame, TrackStage
+from mien.video.stages.pipeline import DETECT_INTERVAL_S, DETECTOR_SIZE, Pipeline
+from mien.video.stages.select import FaceSelection
+from mien.video.stages.track import TrackedFrame
 from mien.video.threads import Dropped, prefetch
 
 __all__ = ["FrameResult", "TrackedFace", "VideoAnalysis", "analyze_video", "live"]
 
-# The longest side of the picture that the detector is given.
-DETECTOR_SIZE = 640
-# In a file the detector is asked once in so long, see `DetectStage`.
-DETECT_INTERVAL_S = 0.1
-
 
 class VideoAnalysis(Iterator[FrameResult]):
-    """The faces of a clip's pictures, one picture after another, worked out as they are asked for.
+    """The faces of a clip's frames, one frame after another, computed on demand.
 
-    Iterate over it, or over `details` for those who draw. Memory does not grow with the clip's length. It
-    lets go of the file at the end, on `close`, and at the end of a `with` block.
+    Iterate over it, or over `details` for drawing. Memory does not grow with the clip's length. The file is
+    closed at the end, on `close`, and at the end of a `with` block.
 
     Attributes:
         video: the opened source: size, rate, duration.
-        analyzer: what finds and reads the faces.
-        dropped: how many pictures of a live source were left out because they came too fast.
+        analyzer: the model and the detector.
+        dropped: how many frames of a live source were left out because they came too fast.
+
+    Args:
+        log: write everything that was expensive to find out to this file, see `mien.video.log`.
+        resume: the log of an interrupted run of the same clip is there: begin with its results, then go on.
+
+    Raises:
+        UsageError: `resume`, and the log is of another clip, model or options.
     """
 
     def __init__(
@@ -56,36 +60,32 @@ class VideoAnalysis(Iterator[FrameResult]):
         smoothing: Smoothing | None = None,
         detector_size: int = DETECTOR_SIZE,
         detect_interval_s: float = DETECT_INTERVAL_S,
-        pictures: bool = False,
+        keep_frames: bool = False,
         thumbnails: bool = False,
-        state_interval: int | None = None,
+        log: Path | None = None,
+        resume: bool = False,
     ) -> None:
         self.video, self.analyzer, self.dropped = video, analyzer, Dropped()
-        self._range = {"start_s": start_s, "end_s": end_s, "interval_s": interval_s}
-        self._after: FramePosition | None = None
-        card, classifier = analyzer.classifier.card, analyzer.classifier
-        self._follower = TrackStage(
-            DetectStage(
-                analyzer.detector,
-                interval_s=0.0 if video.live else detect_interval_s,
-                detector_size=detector_size,
-            ),
-            card.framing or FER2013_FRAMING,
-            card.input_size,
-            align=analyzer.align,
-            keep_pictures=video.live or pictures,
-            thumbnails=thumbnails,
-            state_interval=state_interval,
-        )
-        self._teller = ClassifyStage(
+        self._range: dict[str, Any] = {"start_s": start_s, "end_s": end_s, "interval_s": interval_s}
+        smoothing = smoothing or Smoothing()
+        self._pipeline = Pipeline(
             video.source,
-            classifier,
-            classifier.head,
-            smoothing or Smoothing(),
+            analyzer,
             live=video.live,
-            chooser=FaceSelector(faces),
+            faces=faces,
+            smoothing=smoothing,
+            detector_size=detector_size,
+            detect_interval_s=detect_interval_s,
+            keep_frames=video.live or keep_frames,
+            thumbnails=thumbnails,
         )
-        self._state: dict[str, Any] | None = None
+        options: dict[str, Any] = {"detector_size": detector_size, "detect_interval_s": detect_interval_s}
+        options |= {"align": analyzer.align, "thumbnails": thumbnails, "live": video.live}
+        options |= {"faces": faces, "smoothing": asdict(smoothing)}
+        self._log, self._options = log, self._range | options
+        self._done = Log(log) if log and resume else None
+        if self._done:
+            self._done.check(self._header())
         self._details: Generator[AnalyzedFrame, None, None] | None = None
         self._started = False
 
@@ -102,7 +102,7 @@ class VideoAnalysis(Iterator[FrameResult]):
 
     @property
     def status(self) -> ReadStatus:
-        """How reading went; `status.describe()` says what went wrong, once the results have been taken."""
+        """How reading went; `status.describe()` describes what went wrong, once the results were taken."""
         return self.video.status
 
     def close(self) -> None:
@@ -113,60 +113,62 @@ class VideoAnalysis(Iterator[FrameResult]):
             self.video.close()
 
     def details(self) -> Generator[AnalyzedFrame, None, None]:
-        """The results with what those who draw need besides; the same run that iterating goes through."""
+        """The results with what drawing needs besides; the same run that iterating goes through."""
         if self._details is None:
             self._details = self._run()
         return self._details
 
-    def state(self) -> dict[str, Any] | None:
-        """All that is needed to go on behind the result that was yielded last, as plain values for JSON.
-
-        None where no state fell due, which it does every `state_interval` pictures; see `restore`.
-        """
-        return self._state
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave, in a new analysis of the same source with the same options."""
-        self._after = FramePosition(*state["after"])
-        self._follower.restore(state["follower"])
-        self._teller.restore(state["teller"])
-
     def _run(self) -> Generator[AnalyzedFrame, None, None]:
-        """Decoding, following and telling at the same time, each in a thread of its own."""
+        """Decoding, tracking and classifying at the same time, each in a thread of its own."""
         self._started = True
+        try:
+            if self._done:
+                for record in self._done.records(whole=False):
+                    yield from self._pipeline.replay(record)
+        except BaseException:
+            self.video.close()
+            raise
+        size = self._done.size if self._done else None
+        log = LogWriter(self._log, self._header(), size=size) if self._log else None
+        with closing(log) if log else nullcontext():
+            yield from self._go_on(log)
+
+    def _header(self) -> dict[str, Any]:
+        return log_header(self.video.source, self.analyzer.classifier, self._options)
+
+    def _go_on(self, log: LogWriter | None) -> Generator[AnalyzedFrame, None, None]:
         live = self.video.live
         dropped, patience_s = (self.dropped, FROZEN_S) if live else (None, None)
-        pictures = prefetch(self._pictures(), room=2 if live else 8, dropped=dropped, patience_s=patience_s)
-        followed = prefetch(self._follow(pictures), room=1 if live else 8)
+        frames = prefetch(self._frames(), room=2 if live else 8, dropped=dropped, patience_s=patience_s)
+        tracked = prefetch(self._track(frames), room=1 if live else 8)
         try:
-            for it in followed:
-                done = self._teller.feed(it)
-                yield from done[:-1] if it.state is not None else done
-                if it.state is not None:
-                    moment = it.moment
-                    self._state = {
-                        "after": [moment.index, moment.time_s, moment.pts],
-                        "follower": it.state,
-                        "teller": self._teller.state(),
-                    }
-                    yield from done[-1:]
-                    self._state = None
-            yield from self._teller.finish(self._follower.last_ids())
+            for it in chain(tracked, (None,)):
+                if (batch := self._pipeline.classify(it)) and log:
+                    log.append([classified.record for classified in batch])
+                yield from self._pipeline.smooth(batch)
+            yield from self._pipeline.finish()
         finally:
-            followed.close()
-            pictures.close()
+            tracked.close()
+            frames.close()
 
-    def _pictures(self) -> Iterator[VideoFrame]:
-        frames = self.video.frames(**self._range, after=self._after)  # type: ignore[arg-type]
+    def _frames(self) -> Iterator[VideoFrame]:
+        # A resumed run reads its last frame again, to see whether the next one begins a new scene.
+        after = self._done.last[0] if self._done and self._done.last else None
+        frames = self.video.frames(**self._range, after=after)
         try:
             yield from until_frozen(frames, self.video) if self.video.live else frames
         finally:
             self.video.close()  # in the thread that reads it: PyAV's containers are not to be shared
 
-    def _follow(self, pictures: Iterator[VideoFrame]) -> Iterator[TrackedFrame]:
-        for picture in pictures:
-            yield from self._follower.feed(picture)
-        yield from self._follower.finish()
+    def _track(self, frames: Iterator[VideoFrame]) -> Iterator[TrackedFrame]:
+        if self._done and self._done.last:
+            frame, (_, last) = next(frames, None), self._done.last
+            if frame is None or frame.position != last.position:
+                raise ImageError(f"{self.video.source} has changed since its log was written.")
+            self._pipeline.resume(frame, last)
+        for frame in frames:
+            yield from self._pipeline.track(frame)
+        yield from self._pipeline.finish_tracking()
 
 
 def analyze_video(
@@ -180,8 +182,9 @@ def analyze_video(
     smooth_s: float = 0.2,
     stream: bool = False,
     detector_size: int = DETECTOR_SIZE,
+    log: str | Path | None = None,
 ) -> VideoAnalysis:
-    """The faces of a clip's pictures, one result a picture, worked out as they are asked for.
+    """The faces of a clip's frames, one result per frame, computed on demand.
 
         >>> for result in mien.analyze_video("clip.mp4"):
         ...     for face in result.faces:
@@ -193,9 +196,11 @@ def analyze_video(
         start_s, end_s: from when to when, in seconds since the clip's beginning.
         interval_s: analyze one frame per interval; None analyzes every frame.
         faces: ``"all"``, or ``"biggest"`` for one person at a time.
-        smooth_s: over about how long expressions are averaged, in files to both sides; 0 for not at all.
+        smooth_s: expressions are averaged over about so long, in files to both sides; 0 turns it off.
         stream: let `source` be an address (``rtsp://``, ``http://``, ...) and connect to it.
-        detector_size: the longest side of the picture that the detector is given; more finds smaller faces.
+        detector_size: the longest side of the detector's input; more finds smaller faces.
+        log: write everything that was expensive to find out to this file; `mien.video.log.replay` tracks and
+            smooths again from it, without the clip.
 
     Raises:
         MissingExtra: PyAV is not installed.
@@ -213,6 +218,7 @@ def analyze_video(
         faces=faces,
         smoothing=Smoothing(smooth_s),
         detector_size=detector_size,
+        log=Path(log) if log else None,
     )
 
 
@@ -225,14 +231,15 @@ def live(
     stream: bool = False,
     detector_size: int = DETECTOR_SIZE,
 ) -> VideoAnalysis:
-    """The faces before a camera now, one result a picture, until it is closed or the camera falls silent.
+    """The faces before a camera now, one result per frame, until it is closed or the camera falls silent.
 
         >>> with mien.live(camera=0) as results:
         ...     for result in results:
         ...         print([(face.id, face.top) for face in result.faces])
 
-    Pictures that come while one is read are dropped, the oldest first, and counted in `dropped`. Expressions
-    are smoothed from the past alone. `status.describe()` says afterwards why it ended: unplugged, or frozen.
+    Frames that come while one is analyzed are dropped, the oldest first, and counted in `dropped`.
+    Expressions are smoothed from the past alone. `status.describe()` says afterwards why it ended:
+    unplugged, or frozen.
 
     Args:
         camera: its number, or its device's path; with `stream`, an address.
@@ -240,11 +247,11 @@ def live(
 
     Raises:
         MissingExtra: PyAV is not installed.
-        ImageError: the camera is absent, busy or forbidden, or sent no picture for 3 s.
+        ImageError: the camera is absent, busy or forbidden, or sent no frame for 3 s.
         UsageError: an argument that makes no sense; an address without `stream`; a file.
     """
     if not (isinstance(camera, int) or is_camera(camera) or is_address(camera)):
-        raise UsageError(f"{camera} is no camera. Give its number, such as 0, or use mien.analyze_video.")
+        raise UsageError(f"{camera} is not a camera. Give its number, such as 0, or use mien.analyze_video.")
     return analyze_video(
         camera, analyzer=analyzer, faces=faces, smooth_s=smooth_s, stream=stream, detector_size=detector_size
     )
@@ -263,5 +270,5 @@ def open_source(source: str | Path | int, *, stream: bool = False) -> Video:
 
 @cache
 def _analyzer() -> Analyzer:
-    # One thread for the model: decoding and finding faces run beside it.
+    # One thread for the model: decoding and detection run beside it.
     return Analyzer(threads=1)

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mien.errors import UsageError
-from mien.video.frame import VideoFrame, quarter_turns
+from mien.video.container import open_container
+from mien.video.frame import FramePosition, VideoFrame, quarter_turns
 
 if TYPE_CHECKING:
     import av
@@ -57,15 +58,6 @@ class ReadStatus:
             of = "" if self.expected_s is None else f" of {self.expected_s:.2f} s"
             parts.append(f"ended {at}{of}: {self.reason}")
         return "; ".join(parts) or None
-
-
-@dataclass(frozen=True)
-class FramePosition:
-    """A picture that reading can go on behind: its number, its time and its time stamp."""
-
-    index: int
-    time_s: float
-    pts: int | None
 
 
 _BEFORE_ALL = FramePosition(-1, -math.inf, None)
@@ -246,8 +238,6 @@ class Video:
 
     def _pictures_before(self, pts: int | None) -> int:
         """How many pictures of the clip are shown before a time stamp, counted without decoding them."""
-        from mien.video.opening import open_container
-
         if pts is None:
             return 0
         count = 0

@@ -1,27 +1,24 @@
-"""What is said of a clip's pictures: the faces of each, with stable identities."""
+"""The results of a clip: the faces of each frame, with stable identities."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mien.geometry import Box
 from mien.inference.face import Face
-from mien.video.frame import VideoFrame
+from mien.video.frame import Frame
 
 
 @dataclass(frozen=True)
 class TrackedFace:
-    """A face in one picture of a clip, of a person who keeps their number while they are followed.
+    """A face in one frame of a clip, of a person who keeps their number while they are tracked.
 
     Attributes:
         id: the person's number, from 1; it says who is the same, not who it is.
         face: box and apparent expression, smoothed over time: what should be shown.
-        raw: the same from this picture alone.
-        detected: whether the detector was asked about this picture; else the box lies between its answers.
+        raw: the same from this frame alone.
+        detected: whether the detector ran on this frame; otherwise the box is interpolated.
     """
 
     id: int
@@ -31,7 +28,7 @@ class TrackedFace:
 
     @property
     def box(self) -> Box:
-        """(x, y, width, height) in pixels of the picture."""
+        """(x, y, width, height) in pixels of the frame."""
         return self.face.box
 
     @property
@@ -40,7 +37,7 @@ class TrackedFace:
         return self.face.top
 
     def to_dict(self) -> dict[str, Any]:
-        """The face as plain values for JSON: as `Face.to_dict`, with what this picture alone says."""
+        """The face as plain values for JSON: as `Face.to_dict`, with those of this frame alone."""
         return {
             "face_id": self.id,
             **self.face.to_dict(),
@@ -51,13 +48,13 @@ class TrackedFace:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """A picture of a clip and the faces in it (none is a result too), the largest first.
+    """A frame of a clip and the faces in it (none is a result too), the largest first.
 
     Attributes:
         source: the clip.
-        frame: the picture's number in it, from 0.
+        frame: the frame's number in it, from 0.
         time_s: when it is shown, in seconds since the clip's beginning.
-        faces: those that were followed for long enough to be believed.
+        faces: those that were tracked for long enough to be confirmed.
     """
 
     source: str
@@ -77,16 +74,16 @@ class FrameResult:
 
 @dataclass(frozen=True, eq=False)
 class AnalyzedFrame:
-    """A result with what those who draw need besides.
+    """A result with what drawing needs besides.
 
     Attributes:
         result: what users get.
-        picture: the picture itself, where it was asked for.
-        others: boxes of all other faces, sure or not, and of those that vanished a moment ago.
-        thumbnails: face number to a small RGB picture of it, now and then.
+        frame: the frame itself, where it was asked for.
+        others: boxes of all other faces, confirmed or not, and of those that vanished a moment ago.
+        thumbnails: face number to a small JPEG of it, now and then.
     """
 
     result: FrameResult
-    picture: VideoFrame | None
+    frame: Frame | None
     others: tuple[Box, ...]
-    thumbnails: dict[int, NDArray[np.uint8]]
+    thumbnails: dict[int, bytes]

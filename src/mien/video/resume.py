@@ -1,16 +1,16 @@
-"""What an interrupted run over clips leaves behind, so that `--resume` goes on as if nothing had happened."""
+"""What an interrupted run over clips leaves behind, beside the log of its last clip: which clips are done."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mien.errors import UsageError
+from mien.files import write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -18,20 +18,16 @@ class Progress:
     """How far a run got.
 
     Attributes:
-        options: what decides the results; a run goes on only with the same.
+        options: what decides the results; a run resumes only with the same.
         done: clips that were finished.
         errors: what went wrong with clips, as `TableWriter.errors`.
-        offset: size in bytes of the table at this point; None before the first.
-        clip: the clip that was being read, with its size and time of change; None between clips.
-        state: of the parts of that clip's run.
+        offset: size in bytes of the table behind the clips that are done; None before the first.
     """
 
     options: dict[str, Any]
     done: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     offset: int | None = None
-    clip: list[Any] | None = None
-    state: dict[str, Any] | None = None
 
 
 def save_progress(path: Path, progress: Progress) -> None:
@@ -40,13 +36,8 @@ def save_progress(path: Path, progress: Progress) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, **vars(progress)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, json.dumps({"format": _FORMAT, **vars(progress)}))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}.") from error
 
@@ -59,26 +50,16 @@ def load_progress(path: Path, options: dict[str, Any]) -> Progress:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        version = values.pop("format")
+        if values.pop("format") != _FORMAT:
+            raise UsageError(f"{path} was left by another version of mien; begin anew with --overwrite.")
         progress = Progress(**values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{path} cannot be read ({error!r}); start anew with --overwrite.") from error
-    if version != _FORMAT:
-        raise UsageError(f"{path} was left by another version of mien; start anew with --overwrite.")
+        raise UsageError(f"{path} cannot be read ({error!r}); begin anew with --overwrite.") from error
     now = json.loads(json.dumps(options))
     for name in now | progress.options:
         if progress.options.get(name) != now.get(name):
             raise UsageError(
-                f"the run to go on with had {name} {progress.options.get(name)!r}, not {now.get(name)!r}. "
-                "Give the same, or start anew with --overwrite."
+                f"the interrupted run had {name} {progress.options.get(name)!r}, not {now.get(name)!r}. "
+                "Give the same, or begin anew with --overwrite."
             )
     return progress
-
-
-def fingerprint(clip: str) -> list[Any]:
-    """What tells whether a clip's file is still the same: its path, size and time of change."""
-    path = Path(clip)
-    if not path.is_file():
-        return [clip, None, None]
-    status = path.stat()
-    return [clip, status.st_size, status.st_mtime_ns]

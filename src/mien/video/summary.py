@@ -95,20 +95,6 @@ class ClipSummary:
         self._last = None
         return [self._people[face_id] for face_id in sorted(self._people)]
 
-    def state(self) -> dict[str, Any]:
-        """What is needed to go on in another process, as plain values for JSON."""
-        people = [asdict(person) for person in self._people.values()]
-        return {"people": people, "last": self._last, "step_s": self._step_s}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        for values in state["people"]:
-            person = Person(**values | {"run": Run(**values["run"]), "longest": Run(**values["longest"])})
-            self._people[person.face_id] = person
-        last = state["last"]
-        self._last = last and (last[0], [(seen[0], seen[1], seen[2]) for seen in last[1]])
-        self._step_s = state["step_s"]
-
     def _notice(self, face_id: int, emotion: str, time_s: float, before_s: float | None) -> None:
         """Begin, or go on with, a run of an emotion."""
         person = self._people.get(face_id)

@@ -1,10 +1,10 @@
-"""Work done ahead in a thread of its own, so that decoding and reading faces share the machine's cores."""
+"""Stages in threads of their own, so that decoding, detection and drawing share the machine's cores."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -35,18 +35,17 @@ class _Shelf(Generic[T]):
         """Put everything on the shelf, waiting for room, until it is closed."""
         try:
             for item in source:
-                if not self._put(item):
+                if not self.put(item):
                     return
         except BaseException as error:  # handed to whoever takes the items
             self._error = error
         finally:
             if isinstance(source, Generator):
                 source.close()  # here, in the thread that ran it
-            with self._turn:
-                self._done = True
-                self._turn.notify_all()
+            self.end()
 
-    def _put(self, item: T) -> bool:
+    def put(self, item: T) -> bool:
+        """Put an item on the shelf, waiting for room; returns False where the shelf was closed."""
         with self._turn:
             if self._dropped is not None and len(self._items) >= self._room:
                 self._items.popleft()
@@ -55,6 +54,12 @@ class _Shelf(Generic[T]):
             self._items.append(item)
             self._turn.notify_all()
             return not self._closed
+
+    def end(self) -> None:
+        """Say that no more items come."""
+        with self._turn:
+            self._done = True
+            self._turn.notify_all()
 
     def take(self, patience_s: float | None) -> Generator[T, None, None]:
         while True:
@@ -96,3 +101,42 @@ def prefetch(
         shelf.close()
         if patience_s is None:  # a live source may be stuck for good; the thread is a daemon
             thread.join()
+
+
+class BackgroundWorker(Generic[T]):
+    """Hands items to `work` in another thread, at most `room` ahead of it.
+
+    An error of `work` is raised at the next `put` or `close`; items behind it are let go.
+    """
+
+    def __init__(self, work: Callable[[T], None], *, room: int = 8) -> None:
+        self._work = work
+        self._shelf: _Shelf[T] = _Shelf(room, None)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="mien-background", daemon=True)
+        self._thread.start()
+
+    def put(self, item: T) -> None:
+        """Hand over the next item, waiting for room."""
+        if not self._shelf.put(item):
+            self._raise()
+
+    def close(self) -> None:
+        """Finish what was handed over and end the thread."""
+        self._shelf.end()
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _run(self) -> None:
+        try:
+            for item in self._shelf.take(None):
+                self._work(item)
+        except BaseException as error:  # raised to whoever hands over the next one
+            self._error = error
+        finally:
+            self._shelf.close()

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,24 +143,6 @@ class Tracker:
             if track.face_id is not None and 0 < time_s - track.seen_s <= within_s and not track.after_cut
         }
 
-    def state(self) -> dict[str, Any]:
-        """All that a tracker needs to go on in another process, as plain values for JSON."""
-        tracks = [
-            {**asdict(track), "appearance": None if track.appearance is None else track.appearance.tolist()}
-            for track in self.tracks
-        ]
-        return {
-            "tracks": tracks,
-            "last_s": self._last_s,
-            "counts": [self._numbers, self._faces, self._updates],
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self.tracks = [_track(values) for values in state["tracks"]]
-        self._last_s = state["last_s"]
-        self._numbers, self._faces, self._updates = state["counts"]
-
     def _costs(
         self, time_s: float, boxes: Sequence[Box], appearances: Sequence[Appearance | None]
     ) -> NDArray[np.float64]:
@@ -232,13 +213,18 @@ class Tracker:
             track.face_id = self._faces
 
 
-def appearance_of(crop: NDArray[np.uint8]) -> Appearance:
-    """What a gray crop, uint8 (S, S), looks like at a glance: 64 values of mean 0 and length 1.
+def shrink(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A gray crop, uint8 (S, S), averaged down to (8, 8): all that `appearance_of` needs of it."""
+    size = (_APPEARANCE_SIDE, _APPEARANCE_SIDE)
+    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BOX))
+
+
+def appearance_of(small: NDArray[np.uint8]) -> Appearance:
+    """What a shrunk crop, uint8 (8, 8), looks like at a glance: 64 values of mean 0 and length 1.
 
     The correlation of two appearances is their dot product. A crop of one grey level gives zeros.
     """
-    small = Image.fromarray(crop).resize((_APPEARANCE_SIDE, _APPEARANCE_SIDE), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.float32).ravel()
+    values = small.astype(np.float32).ravel()
     return _unit(values - values.mean())
 
 
@@ -270,16 +256,3 @@ def _centre(box: Box) -> tuple[float, float]:
 def _unit(values: Appearance) -> Appearance:
     length = float(np.linalg.norm(values))
     return values / np.float32(length) if length > 1e-6 else np.zeros_like(values)
-
-
-def _track(values: dict[str, Any]) -> Track:
-    appearance = values["appearance"]
-    return Track(
-        **{
-            **values,
-            "box": tuple(values["box"]),
-            "born_box": values["born_box"] and tuple(values["born_box"]),
-            "velocity": tuple(values["velocity"]),
-            "appearance": None if appearance is None else np.array(appearance, dtype=np.float32),
-        }
-    )

@@ -56,7 +56,10 @@ def predict(
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
+    from rich.console import Console
+
     from mien.cli.predict.photos import predict_photos
+    from mien.cli.predict.video_table import ClipReporter
     from mien.detection.blazeface import BlazeFace
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions, predict_clips
@@ -74,7 +77,9 @@ def predict(
     label_set = labels and labels.value
     analyzer = Analyzer(model, detector, device=device, threads=model_threads, labels=label_set, align=align)
     if clips:
-        failures = predict_clips(sources, analyzer, options)
+        notes = Console(stderr=True, soft_wrap=True, highlight=False)
+        reporter = ClipReporter(notes, people=options.form is None or out is not None)
+        failures = predict_clips(sources, analyzer, options, reporter)
     else:
         failures = predict_photos(sources, analyzer, options, crops=crops, threads=threads)
     if failures:

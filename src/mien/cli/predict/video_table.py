@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.inference.annotate import COLOURS
+from mien.video.batch import BatchObserver
+from mien.video.job import ClipResult
 from mien.video.results import FrameResult
 from mien.video.summary import Person
 
@@ -65,6 +68,55 @@ class ClipProgress(Progress):
                 self.update(task, completed=result.time_s - start_s, rate=rate)
 
         return show
+
+
+class ClipReporter(BatchObserver):
+    """Shows a bar while a clip is read, then where its files are and, with `people`, who was seen."""
+
+    def __init__(self, notes: Console, *, people: bool) -> None:
+        self._notes, self._people = notes, people
+        self._bar: ClipProgress | None = None
+        self._show: Callable[[FrameResult], None] = lambda _: None
+
+    def started(self, name: str, start_s: float, length_s: float | None) -> None:
+        """Open the bar."""
+        self._bar = ClipProgress(self._notes, length_s)
+        self._bar.start()
+        self._show = self._bar.follow(name, start_s)
+
+    def analyzed(self, result: FrameResult) -> None:
+        """Move the bar along."""
+        self._show(result)
+
+    def finished(self, source: str, result: ClipResult) -> None:
+        """Print who was seen, and what was written or went wrong."""
+        self._close()
+        if self._people:
+            # A name or a bar that the terminal cannot show must not end the run.
+            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+            print_people(Console(highlight=False), source, result.people)
+        for path in result.files:
+            self._notes.print(f"saved {path}", markup=False)
+        if result.error:
+            self.failed(source, result.error)
+
+    def failed(self, source: str, error: str) -> None:
+        """Print what went wrong."""
+        self._close()
+        self._notes.print(f"error: {source}: {error}", markup=False, style="red")
+
+    def stopped(self, *, resumable: bool) -> None:
+        """Print what is kept, and how to continue."""
+        self._close()
+        kept = "what was read is kept" + (
+            "; the same command with --resume continues it" if resumable else ""
+        )
+        self._notes.print(f"stopped: {kept}", markup=False)
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._bar = None
 
 
 def print_people(console: Console, clip: str, people: list[Person]) -> None:

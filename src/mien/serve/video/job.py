@@ -12,10 +12,11 @@ from mien.errors import ImageTooLarge
 from mien.inference.analyzer import Analyzer
 from mien.serve.settings import Limits
 from mien.video.analysis import VideoAnalysis
+from mien.video.job import ClipJob
 from mien.video.opening import open_video
-from mien.video.output.table_file import open_table
+from mien.video.output.table import open_table
 from mien.video.stages.select import FaceSelection
-from mien.video.summary import ClipSummary, Person
+from mien.video.summary import Person
 
 State = Literal["waiting", "running", "done", "failed"]
 Form = Literal["csv", "jsonl", "json", "parquet"]
@@ -112,25 +113,21 @@ def read_clip(job: Job, analyzers: Mapping[str, Analyzer], limits: Limits) -> No
         MissingExtra: the packages for videos, or for Parquet, are not installed.
     """
     analyzer, options = analyzers[job.options.labels], job.options
-    video = open_video(job.clip)
+    classifier, video = analyzer.classifier, open_video(job.clip)
     video.source = job.name
+
+    def on_progress(frames: int, time_s: float) -> None:
+        if time_s > limits.video_s:
+            _check_size(job, video.size, time_s, limits)
+        job.progress = replace(job.progress, frames=frames, time_s=time_s)
+
     with VideoAnalysis(video, analyzer, interval_s=options.interval_s, faces=options.faces) as analysis:
         _check_size(job, video.size, video.duration_s, limits)
         job.progress = Progress("running", duration_s=video.duration_s)
-        tally, classifier = ClipSummary(job.name), analyzer.classifier
         with open_table(job.result, options.form, model=classifier.name, head=classifier.head) as table:
-            for result in analysis:
-                if job.stop.is_set():
-                    return
-                if result.time_s > limits.video_s:
-                    _check_size(job, video.size, result.time_s, limits)
-                table.write(result)
-                tally.write(result)
-                frames = job.progress.frames + 1
-                job.progress = replace(job.progress, frames=frames, time_s=result.time_s)
-            if problem := analysis.status.describe():
-                table.fail(job.name, problem)
-    job.progress = replace(job.progress, state="done", problem=problem, people=tuple(tally.people()))
+            done = ClipJob(analysis, table=table).run(on_progress=on_progress, cancel=job.stop.is_set)
+    if done.complete:
+        job.progress = replace(job.progress, state="done", problem=done.error, people=tuple(done.people))
 
 
 def _check_size(job: Job, size: tuple[int, int], seconds: float | None, limits: Limits) -> None:

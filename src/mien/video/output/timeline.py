@@ -1,7 +1,8 @@
-"""A clip's faces over time: stacked emotions, gaps where there was no face, small pictures above."""
+"""A clip's faces over time: stacked emotions, gaps where there was no face, thumbnails above."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.errors import MissingExtra, UsageError
 from mien.inference.annotate import COLOURS
 from mien.video.results import AnalyzedFrame, TrackedFace
-from mien.video.serialization import pixels_of, plain_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,12 +34,12 @@ _ORDER = ("happy", "surprise", "neutral", "sad", "contempt", "fear", "angry", "d
 
 @dataclass
 class _Strip:
-    """One person's bins: sums of probabilities, pictures with the face, uncertain ones among them."""
+    """One person's bins: sums of probabilities, frames with the face, uncertain ones among them."""
 
     sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
     unsure: dict[int, int] = field(default_factory=dict)
-    thumbnails: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
+    thumbnails: list[tuple[float, bytes]] = field(default_factory=list)
     last_s: float = 0.0
 
     @property
@@ -57,7 +58,7 @@ class Timeline:
         self._bin_s = _FIRST_BIN_S
         self._origin_s: float | None = None
         self._end_s = 0.0
-        self._pictures: dict[int, int] = {}
+        self._frames: dict[int, int] = {}
         self._strips: dict[int, _Strip] = {}
         self._left_out = 0
 
@@ -69,43 +70,13 @@ class Timeline:
         self._end_s = result.time_s
         while (at := int((result.time_s - self._origin_s) / self._bin_s)) >= _BINS:
             self._coarsen()
-        self._pictures[at] = self._pictures.get(at, 0) + 1
+        self._frames[at] = self._frames.get(at, 0) + 1
         for face in result.faces:
             self._add(at, face, result.time_s)
-        for person, pixels in analyzed.thumbnails.items():
-            self._picture(self._strips[person], result.time_s, pixels)
+        for person, jpeg in analyzed.thumbnails.items():
+            self._keep(self._strips[person], result.time_s, jpeg)
         if len(self._strips) > _STRIPS:
             self._drop_one(result.time_s)
-
-    def state(self) -> dict[str, Any]:
-        """What is needed to go on in another process, as plain values for JSON."""
-        strips = {
-            person: {
-                "sums": {at: row.tolist() for at, row in strip.sums.items()},
-                "seen": strip.seen,
-                "unsure": strip.unsure,
-                "thumbnails": [[time_s, plain_pixels(pixels)] for time_s, pixels in strip.thumbnails],
-                "last_s": strip.last_s,
-            }
-            for person, strip in self._strips.items()
-        }
-        times = [self._bin_s, self._origin_s, self._end_s, self._left_out]
-        return {"times": times, "pictures": self._pictures, "strips": strips}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave."""
-        self._bin_s, self._origin_s, self._end_s, self._left_out = state["times"]
-        self._pictures = _numbered(state["pictures"])
-        self._strips = {
-            int(person): _Strip(
-                {int(at): np.array(row) for at, row in values["sums"].items()},
-                _numbered(values["seen"]),
-                _numbered(values["unsure"]),
-                [(time_s, pixels_of(pixels)) for time_s, pixels in values["thumbnails"]],
-                values["last_s"],
-            )
-            for person, values in state["strips"].items()
-        }
 
     def draw(self, path: Path, title: str) -> bool:
         """Writes the figure, a panel a person, as the path's suffix says; False where nobody was seen.
@@ -148,18 +119,18 @@ class Timeline:
         strip.unsure[at] = strip.unsure.get(at, 0) + face.face.uncertain
         strip.last_s = time_s
 
-    def _picture(self, strip: _Strip, time_s: float, pixels: NDArray[np.uint8]) -> None:
+    def _keep(self, strip: _Strip, time_s: float, jpeg: bytes) -> None:
         """Keep thumbnails spread over the time that a face was seen."""
         kept = strip.thumbnails
         least_s = (time_s - kept[0][0]) / _THUMBNAILS if kept else 0.0
         if not kept or time_s - kept[-1][0] >= least_s:
-            kept.append((time_s, pixels))
+            kept.append((time_s, jpeg))
         if len(kept) > _THUMBNAILS:
             del kept[1::2]
 
     def _coarsen(self) -> None:
         self._bin_s *= 2
-        self._pictures = _halved(self._pictures)
+        self._frames = _halved(self._frames)
         for strip in self._strips.values():
             strip.halve()
 
@@ -206,14 +177,14 @@ class Timeline:
 
         The last row repeats, for steps that are drawn behind each edge.
         """
-        bins = sorted(self._pictures)
+        bins = sorted(self._frames)
         start_s = self._origin_s or 0.0
         ends = [*bins[1:], bins[-1] + 1]
         edges: list[float] = []
         shares: list[NDArray[Any]] = []
         unsure: list[float] = []
         for at, end in zip(bins, ends, strict=True):
-            there = strip.seen.get(at, 0) * 2 >= self._pictures[at]
+            there = strip.seen.get(at, 0) * 2 >= self._frames[at]
             if there:
                 edges.append(start_s + at * self._bin_s)
                 shares.append(strip.sums[at] / strip.seen[at])
@@ -228,20 +199,18 @@ class Timeline:
                 edges, shares, unsure = [], [], []
 
 
-def _thumbnails(
-    axes: Axes, pictures: Sequence[tuple[float, NDArray[np.uint8]]], span_s: tuple[float, float]
-) -> None:
-    """Small pictures above a panel, each over its time, none over another."""
+def _thumbnails(axes: Axes, thumbnails: Sequence[tuple[float, bytes]], span_s: tuple[float, float]) -> None:
+    """Thumbnails above a panel, each over its time, none over another."""
     width = 0.058  # of the panel
     free = -1.0
-    for time_s, pixels in pictures:
+    for time_s, jpeg in thumbnails:
         centre = (time_s - span_s[0]) / (span_s[1] - span_s[0])
         left = min(max(centre - width / 2, 0.0), 1 - width)
         if left < free:
             continue
         free = left + width * 1.1
         inset = axes.inset_axes((left, 1.03, width, 0.5))
-        inset.imshow(pixels)
+        inset.imshow(np.asarray(Image.open(io.BytesIO(jpeg), formats=["JPEG"])))
         inset.set_axis_off()
 
 
@@ -267,7 +236,3 @@ def _halved(bins: dict[int, Any]) -> dict[int, Any]:
     for at, value in bins.items():
         wide[at // 2] = wide[at // 2] + value if at // 2 in wide else value
     return wide
-
-
-def _numbered(bins: dict[str, int]) -> dict[int, int]:
-    return {int(at): value for at, value in bins.items()}

@@ -1,4 +1,4 @@
-"""The annotated pictures of a clip or a camera in a window of their own, while they are read."""
+"""The annotated frames of a clip or a camera in a window of their own, while they are read."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class Window:
             self._root.bind(key, self._leave)
 
     def show(self, analyzed: AnalyzedFrame) -> bool:
-        """Show a result on its picture; whether the window is still open."""
-        if self._open and analyzed.picture is not None:
+        """Show a result on its frame; whether the window is still open."""
+        if self._open and analyzed.frame is not None:
             result = analyzed.result
-            pixels = self._painter.paint(analyzed.picture.rgb(), result.faces, analyzed.others)
+            pixels = self._painter.paint(analyzed.frame.rgb(), result.faces, analyzed.others)
             screen = (self._root.winfo_screenwidth(), self._root.winfo_screenheight())
             self._picture = self._tk.PhotoImage(data=as_ppm(pixels, screen), format="ppm")
             self._place.configure(image=self._picture)

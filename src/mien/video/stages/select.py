@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from mien.errors import UsageError
 from mien.video.results import TrackedFace
@@ -42,15 +42,6 @@ class FaceSelector:
         if faces:
             self._follow(time_s, faces)
         return [face for face in faces if face.id == self._person]
-
-    def state(self) -> list[Any]:
-        """What is needed to go on in another process, as plain values for JSON."""
-        return [self._person, self._seen_s, self._rival]
-
-    def restore(self, state: list[Any]) -> None:
-        """Go on from what `state` gave."""
-        self._person, self._seen_s, rival = state
-        self._rival = rival and (rival[0], rival[1])
 
     def _follow(self, time_s: float, faces: Sequence[TrackedFace]) -> None:
         largest = faces[0]

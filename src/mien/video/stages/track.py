@@ -1,9 +1,9 @@
-"""Pictures of a clip in, followed faces and their crops out."""
+"""Detected faces in, tracked faces and their crops out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+import io
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,179 +11,150 @@ from numpy.typing import NDArray
 from mien.geometry import Box, Detection
 from mien.images.crop import crop_face, sample_square
 from mien.models.card import Framing
-from mien.video.frame import VideoFrame
-from mien.video.reader import FramePosition
-from mien.video.serialization import detection_of, pixels_of, plain_detection, plain_pixels
-from mien.video.stages.detect import DetectedFrame, DetectStage
-from mien.video.tracker import Track, Tracker, appearance_of
+from mien.video.frame import Frame, FramePosition
+from mien.video.stages.detect import DetectedFrame
+from mien.video.tracker import Tracker, appearance_of, shrink
 
-# A face that the picture does not show is still blurred where it should be for so long.
-_VANISHED_S = 0.5
-# A face is pictured for the timeline at most so often, with so much around it, and so large.
+# The place of a face that is not seen any more is still blurred for so long.
+_HIDE_UNSEEN_S = 1.0
+# A thumbnail of a face is taken at most so often, with so much around the box, and so large.
 _THUMBNAIL_S, _THUMBNAIL_AROUND, _THUMBNAIL_SIDE = 0.5, 1.25, 72
 
 
 @dataclass(frozen=True, eq=False)
-class TrackedFrame:
-    """A picture with its faces followed, before the model was asked.
+class FrameRecord:
+    """What is expensive to find out about a frame; all results follow from a clip's records.
 
     Attributes:
-        moment: which picture it is.
-        picture: the picture itself, where it is wanted later.
-        numbers: of the tracks, one a face.
-        detections, detected: as in `DetectedFrame`.
-        crops: the faces as the model takes them, one a face.
-        ids: numbers of the tracks that are confirmed by now -> their person's number.
-        vanished: person's number to where their face should be, which this picture does not show.
-        thumbnails: track number to a small RGB picture.
-        state: all that is needed to go on behind this picture in another process, where asked for.
+        position: which frame it is.
+        detections: its faces, in pixels of the frame.
+        detected: whether the detector ran on this frame; otherwise the faces are interpolated.
+        cut: whether it begins a new scene.
+        small: each face's crop as 8 x 8 grey values, uint8 (8, 8), for `appearance_of`.
+        probabilities: float32 (N, C), one row per face; (0, 0) until the model has run.
+        thumbnails: face's index to a small JPEG of it.
     """
 
-    moment: FramePosition
-    picture: VideoFrame | None
-    numbers: tuple[int, ...]
+    position: FramePosition
     detections: tuple[Detection, ...]
     detected: bool
-    crops: tuple[NDArray[np.uint8], ...]
+    cut: bool
+    small: tuple[NDArray[np.uint8], ...]
+    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    thumbnails: dict[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class TrackedFrame:
+    """A frame with its faces tracked.
+
+    Attributes:
+        record: what was found.
+        numbers: of the tracks, one per face.
+        ids: numbers of the tracks that are confirmed by now -> their person's number.
+        vanished: person's number to where their face should be, which this frame does not show.
+        crops: the model's input, one per face; empty once the probabilities are known.
+        frame: the frame itself, where it is wanted later.
+        settled: as in `DetectedFrame`.
+    """
+
+    record: FrameRecord
+    numbers: tuple[int, ...]
     ids: dict[int, int]
-    vanished: dict[int, Box] = field(default_factory=dict)
-    thumbnails: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    state: dict[str, Any] | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """What a `ClassifyStage` still needs once it has asked the model, as plain values for JSON."""
-        return {
-            "moment": [self.moment.index, self.moment.time_s, self.moment.pts],
-            "numbers": self.numbers,
-            "detections": [plain_detection(found) for found in self.detections],
-            "detected": self.detected,
-            "vanished": self.vanished,
-            "thumbnails": {number: plain_pixels(pixels) for number, pixels in self.thumbnails.items()},
-        }
-
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> Self:
-        """The picture of `plain`, without what is no longer needed."""
-        return cls(
-            moment=FramePosition(*plain["moment"]),
-            picture=None,
-            numbers=tuple(plain["numbers"]),
-            detections=tuple(map(detection_of, plain["detections"])),
-            detected=plain["detected"],
-            crops=(),
-            ids={},
-            vanished={int(person): tuple(box) for person, box in plain["vanished"].items()},
-            thumbnails={int(number): pixels_of(pixels) for number, pixels in plain["thumbnails"].items()},
-        )
+    vanished: dict[int, Box]
+    crops: tuple[NDArray[np.uint8], ...] = ()
+    frame: Frame | None = None
+    settled: bool = False
 
 
 class TrackStage:
-    """Finds, follows and crops the faces of a clip's pictures, fed one at a time.
+    """Crops and tracks the faces of a clip's frames, fed one at a time.
 
     Args:
-        finder: finds the faces of each picture.
         framing, size, align: of the crops, as `crop_face` takes them.
-        keep_pictures: hand the pictures on, for those who draw on them.
-        thumbnails: make small pictures of the faces now and then.
-        state_interval: hand on the state behind every so many pictures; never for None.
+        keep_frames: hand the frames on, for drawing on them.
+        thumbnails: take small images of the faces now and then.
     """
 
     def __init__(
         self,
-        finder: DetectStage,
         framing: Framing,
         size: int,
         *,
         align: bool = False,
-        keep_pictures: bool = False,
+        keep_frames: bool = False,
         thumbnails: bool = False,
-        state_interval: int | None = None,
     ) -> None:
-        self._finder = finder
         self._tracker = Tracker()
         self._framing, self._size, self._align = framing, size, align
-        self._keep_pictures, self._thumbnails = keep_pictures, thumbnails
-        self._state_interval, self._since_state = state_interval, 0
+        self._keep_frames, self._thumbnails = keep_frames, thumbnails
         self._pictured_s: dict[int, float] = {}
 
-    def feed(self, frame: VideoFrame) -> list[TrackedFrame]:
-        """Take the next picture; gives those that are done, in order, which may be none."""
-        return self._follow_all(self._finder.feed(frame))
-
-    def finish(self) -> list[TrackedFrame]:
-        """The pictures that were still waiting when the clip ended; the last one's `ids` are final."""
-        return self._follow_all(self._finder.finish())
-
-    def last_ids(self) -> dict[int, int]:
-        """At the end of the clip: track numbers to persons' numbers, the last doubts settled."""
-        self._tracker.finish()
-        return _ids(self._tracker.tracks)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `TrackedFrame.state`."""
-        self._finder.restore(state["finder"])
-        self._tracker.restore(state["tracker"])
-        self._pictured_s = {int(number): time_s for number, time_s in state["pictured_s"].items()}
-
-    def _follow_all(self, found: list[DetectedFrame]) -> list[TrackedFrame]:
-        self._since_state += len(found)
-        due = (
-            self._state_interval is not None
-            and self._since_state >= self._state_interval
-            and self._finder.idle
-        )
-        return [self._follow(it, due and it is found[-1]) for it in found]
-
-    def _follow(self, found: DetectedFrame, with_state: bool) -> TrackedFrame:
-        frame = found.frame
+    def feed(self, found: DetectedFrame) -> TrackedFrame:
+        """Track the faces of the next frame."""
         crops = tuple(
             crop_face(found.gray, detection, self._framing, size=self._size, align=self._align)
             for detection in found.detections
         )
-        tracks = self._tracker.update(
-            frame.time_s,
-            [detection.box for detection in found.detections],
-            [appearance_of(crop) for crop in crops],
-            cut=found.cut,
+        record = FrameRecord(
+            found.frame.position, found.detections, found.detected, found.cut, tuple(map(shrink, crops))
         )
-        return TrackedFrame(
-            moment=FramePosition(frame.index, frame.time_s, frame.pts),
-            picture=frame if self._keep_pictures else None,
-            numbers=tuple(track.number for track in tracks),
-            detections=found.detections,
-            detected=found.detected,
-            crops=crops,
-            ids=_ids(self._tracker.tracks),
-            vanished=self._tracker.unseen(frame.time_s, _VANISHED_S),
-            thumbnails=self._picture(frame, tracks) if self._thumbnails else {},
-            state=self._state() if with_state else None,
-        )
+        tracked = track_record(self._tracker, record)
+        if self._thumbnails:
+            record.thumbnails.update(self._thumbnails_of(found.frame, tracked))
+        frame = found.frame if self._keep_frames else None
+        return replace(tracked, crops=crops, frame=frame, settled=found.settled)
 
-    def _state(self) -> dict[str, Any]:
-        self._since_state = 0
-        return {
-            "finder": self._finder.state(),
-            "tracker": self._tracker.state(),
-            "pictured_s": dict(self._pictured_s),
-        }
+    def replay(self, record: FrameRecord) -> TrackedFrame:
+        """Track the faces of a frame that an earlier run recorded."""
+        tracked = track_record(self._tracker, record)
+        self._pictured_s |= {tracked.numbers[face]: record.position.time_s for face in record.thumbnails}
+        return tracked
 
-    def _picture(self, frame: VideoFrame, tracks: list[Track]) -> dict[int, NDArray[np.uint8]]:
-        """Small pictures of the faces that have not been pictured for a while."""
-        due = [t for t in tracks if frame.time_s - self._pictured_s.get(t.number, -1e9) >= _THUMBNAIL_S]
+    def finish(self) -> dict[int, int]:
+        """At the end of the clip: as `final_ids`."""
+        return final_ids(self._tracker)
+
+    def _thumbnails_of(self, frame: Frame, tracked: TrackedFrame) -> dict[int, bytes]:
+        """Small images of the faces that have had none for a while."""
+        time_s = frame.position.time_s
         alive = {track.number for track in self._tracker.tracks}
         self._pictured_s = {number: s for number, s in self._pictured_s.items() if number in alive}
+        due = [
+            face
+            for face, number in enumerate(tracked.numbers)
+            if time_s - self._pictured_s.get(number, -1e9) >= _THUMBNAIL_S
+        ]
         if not due:
             return {}
+        self._pictured_s |= {tracked.numbers[face]: time_s for face in due}
         pixels = frame.rgb()
-        made = {}
-        for track in due:
-            x, y, width, height = track.box
-            side = max(width, height) * _THUMBNAIL_AROUND
-            left, top = x + (width - side) / 2, y + (height - side) / 2
-            made[track.number] = np.asarray(sample_square(pixels, left, top, side, _THUMBNAIL_SIDE))
-            self._pictured_s[track.number] = frame.time_s
-        return made
+        return {face: _thumbnail(pixels, tracked.record.detections[face].box) for face in due}
 
 
-def _ids(tracks: list[Track]) -> dict[int, int]:
-    return {track.number: track.face_id for track in tracks if track.face_id is not None}
+def track_record(tracker: Tracker, record: FrameRecord) -> TrackedFrame:
+    """A recorded frame with its faces tracked; `tracker` has seen all frames before it."""
+    time_s = record.position.time_s
+    boxes = [detection.box for detection in record.detections]
+    tracks = tracker.update(time_s, boxes, [appearance_of(small) for small in record.small], cut=record.cut)
+    numbers = tuple(track.number for track in tracks)
+    return TrackedFrame(record, numbers, _ids(tracker), tracker.unseen(time_s, _HIDE_UNSEEN_S))
+
+
+def final_ids(tracker: Tracker) -> dict[int, int]:
+    """At the end of a clip: track numbers to persons' numbers, the last doubts settled."""
+    tracker.finish()
+    return _ids(tracker)
+
+
+def _ids(tracker: Tracker) -> dict[int, int]:
+    return {track.number: track.face_id for track in tracker.tracks if track.face_id is not None}
+
+
+def _thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
+    x, y, width, height = box
+    side = max(width, height) * _THUMBNAIL_AROUND
+    left, top = x + (width - side) / 2, y + (height - side) / 2
+    file = io.BytesIO()
+    sample_square(pixels, left, top, side, _THUMBNAIL_SIDE).save(file, "JPEG", quality=90)
+    return file.getvalue()

@@ -1,0 +1,257 @@
+"""The log of a clip's analysis: all that was expensive to find out, from which every result follows.
+
+JSON lines: a header, then one line per analyzed frame with its time, boxes, landmarks, detection confidence,
+8 x 8 grey values and probabilities of each face. An interrupted run resumes from it, and `replay` tracks and
+smooths again without reading the clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.errors import UsageError
+from mien.geometry import Detection
+from mien.models.card import Head
+from mien.models.onnx import OnnxClassifier
+from mien.video.frame import FramePosition
+from mien.video.results import FrameResult
+from mien.video.smoothing import Smoothing
+from mien.video.stages.select import FaceSelection, FaceSelector
+from mien.video.stages.smooth import SmoothStage
+from mien.video.stages.track import FrameRecord, final_ids, track_record
+from mien.video.tracker import Tracker
+
+FORMAT = "mien video log 1"
+_HASHED_BYTES = 1 << 20
+
+
+class LogWriter:
+    """Appends records to a log.
+
+    Args:
+        path: the log, which is replaced.
+        header: says what the records are of.
+        size: resume: keep so many bytes of the log, and append behind them.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], *, size: int | None = None) -> None:
+        try:
+            self._file: IO[bytes] = path.open("wb" if size is None else "r+b")
+            if size is not None:
+                self._file.truncate(size)
+                self._file.seek(size)
+            else:
+                self._write([header])
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error}.") from error
+
+    def append(self, batch: Sequence[FrameRecord]) -> None:
+        """Write a batch of frames, behind whose last one a run can resume."""
+        lines = [_to_json(record) for record in batch]
+        lines[-1]["checkpoint"] = True
+        self._write(lines)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+        self._file.flush()
+
+
+class Log:
+    """A log that was written before. Its last line may be torn, as after a power cut.
+
+    Attributes:
+        header: what the records are of: source, model, options, versions.
+        size: bytes up to the last frame behind which a run can resume, or of the header alone.
+        last: the record of that frame, with the one before it; None where there is none.
+
+    Raises:
+        UsageError: the file is no log.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = self._lines()
+        first = next(lines, None)
+        if first is None or first[1].get("format") != FORMAT:
+            raise UsageError(f"{path} is not a log of this version of mien; it should begin with {FORMAT!r}.")
+        self.size, self.header = first
+        self.last: tuple[FramePosition | None, FrameRecord] | None = None
+        before: FramePosition | None = None
+        for end, line in lines:
+            if line.get("checkpoint"):
+                self.size, self.last = end, (before, _from_json(line))
+            before = _position(line)
+
+    def check(self, header: dict[str, Any]) -> None:
+        """Compare the header with that of a run that is to resume.
+
+        Raises:
+            UsageError: the log is of another clip, model or options.
+        """
+        now = json.loads(json.dumps(header))
+        for name in now:
+            if self.header.get(name) != now[name]:
+                what = "clip" if name in ("source", "file") else name
+                raise UsageError(
+                    f"{now['source']} cannot be resumed: the {what} has changed since {self._path} was "
+                    "written. Begin anew with --overwrite."
+                )
+
+    def records(self, *, whole: bool = True) -> Iterator[FrameRecord]:
+        """Yields the records in order; if not `whole`, those up to `size` alone."""
+        lines = self._lines()
+        next(lines, None)
+        for end, line in lines:
+            if not whole and end > self.size:
+                return
+            yield _from_json(line)
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The lines that are whole, each with the position of its end in bytes."""
+        end = 0
+        try:
+            with self._path.open("rb") as file:
+                for line in file:
+                    end += len(line)
+                    if not line.endswith(b"\n"):
+                        return
+                    yield end, json.loads(line)
+        except ValueError:
+            return
+        except OSError as error:
+            raise UsageError(f"{self._path} cannot be read: {error}.") from error
+
+
+def replay(
+    path: str | Path,
+    *,
+    smoothing: Smoothing | None = None,
+    faces: FaceSelection | None = None,
+    tracker: Tracker | None = None,
+) -> Iterator[FrameResult]:
+    """Yields the results of a log, tracked and smoothed again without reading the clip.
+
+        >>> for result in replay("clip.log", smoothing=Smoothing(0.5)):
+        ...     print(result.time_s, [face.top for face in result.faces])
+
+    With no options, they equal the results of the run that wrote the log.
+
+    Args:
+        path: the log, as `mien.analyze_video(..., log=path)` writes it.
+        smoothing: how to smooth.
+        faces: ``"all"``, or ``"biggest"`` for one person at a time.
+        tracker: how to track, such as ``Tracker(lost_s=5)``; it must be new.
+
+    Raises:
+        UsageError: the file is not a log.
+    """
+    log = Log(Path(path))
+    header, tracker = log.header, tracker or Tracker()
+    head, options = header["model"]["head"], header["options"]
+    stage = SmoothStage(
+        header["source"],
+        Head(**head | {name: tuple(head[name]) for name in ("labels", "abstain")}),
+        smoothing or Smoothing(**options["smoothing"]),
+        live=options["live"],
+        selector=FaceSelector(faces or options["faces"]),
+    )
+    for record in log.records():
+        yield from (analyzed.result for analyzed in stage.feed(track_record(tracker, record)))
+    yield from (analyzed.result for analyzed in stage.finish(final_ids(tracker)))
+
+
+def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any]) -> dict[str, Any]:
+    """The header of a log: which clip, analyzed by which model, how, and by which version of mien."""
+    model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
+    file = _file_facts(Path(source))
+    return {
+        "format": FORMAT,
+        "mien": version("mien"),
+        "source": source,
+        "file": file,
+        "model": model,
+        "options": options,
+    }
+
+
+def _file_facts(file: Path) -> dict[str, Any] | None:
+    """What shows whether a clip's file is still the same; None for cameras and streams."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        start = hashlib.sha256(opened.read(_HASHED_BYTES)).hexdigest()
+    status = file.stat()
+    return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns, "sha256_of_first_mib": start}
+
+
+def _to_json(record: FrameRecord) -> dict[str, Any]:
+    position, faces = record.position, []
+    for i, detection in enumerate(record.detections):
+        points = detection.keypoints
+        face: dict[str, Any] = {
+            "box": [float(value) for value in detection.box],
+            "confidence": float(detection.confidence),
+            "keypoints": None if points is None else _numbers(points),
+            "small": _text(record.small[i].tobytes()),
+            "probabilities": _numbers(record.probabilities[i]),
+        }
+        if i in record.thumbnails:
+            face["thumbnail"] = _text(record.thumbnails[i])
+        faces.append(face)
+    return {
+        "frame": position.index,
+        "time_s": position.time_s,
+        "pts": position.pts,
+        "detected": record.detected,
+        "cut": record.cut,
+        "faces": faces,
+    }
+
+
+def _from_json(line: dict[str, Any]) -> FrameRecord:
+    faces = line["faces"]
+    return FrameRecord(
+        position=_position(line),
+        detections=tuple(_detection(face) for face in faces),
+        detected=line["detected"],
+        cut=line["cut"],
+        small=tuple(np.frombuffer(b64decode(face["small"]), np.uint8).reshape(8, 8) for face in faces),
+        probabilities=np.array([face["probabilities"] for face in faces], np.float32),
+        thumbnails={i: b64decode(face["thumbnail"]) for i, face in enumerate(faces) if "thumbnail" in face},
+    )
+
+
+def _position(line: dict[str, Any]) -> FramePosition:
+    return FramePosition(line["frame"], line["time_s"], line["pts"])
+
+
+def _detection(face: dict[str, Any]) -> Detection:
+    points = face["keypoints"]
+    keypoints = None if points is None else np.array(points, np.float32).reshape(-1, 2)
+    return Detection(tuple(face["box"]), face["confidence"], keypoints)
+
+
+def _numbers(values: NDArray[np.float32]) -> list[float]:
+    """Nine significant digits bring a float32 back exactly."""
+    return [float(f"{value:.9g}") for value in values.ravel().tolist()]
+
+
+def _text(content: bytes) -> str:
+    return b64encode(content).decode("ascii")

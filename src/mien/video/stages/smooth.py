@@ -1,0 +1,138 @@
+"""Classified faces in, results out: expressions smoothed over time, and the faces selected to report."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.inference.face import Face, read_face
+from mien.models.card import Head
+from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
+from mien.video.smoothing import CausalSmoother, Smoothing, centred
+from mien.video.stages.select import FaceSelector
+from mien.video.stages.track import TrackedFrame
+from mien.video.tracker import DOUBT_S
+
+# Results wait so long at least, for a face's first frames to be confirmed by those behind them.
+_LEAST_DELAY_S = DOUBT_S + 0.05
+
+Rows = NDArray[np.float32]
+
+
+@dataclass
+class _History:
+    """The probabilities of one face, as far back as smoothing reaches."""
+
+    times_s: list[float] = field(default_factory=list)
+    rows: list[Rows] = field(default_factory=list)
+
+
+class SmoothStage:
+    """Smooths each face's probabilities, gives persons their numbers, and returns results in order.
+
+    Args:
+        source: the clip's name, for the results.
+        head: names the columns of the probabilities.
+        smoothing: how to smooth.
+        live: give each result at once, smoothed from the past alone; otherwise results come a moment later,
+            smoothed from both sides.
+        selector: which faces are reported; all for None.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        head: Head,
+        smoothing: Smoothing | None = None,
+        *,
+        live: bool = False,
+        selector: FaceSelector | None = None,
+    ) -> None:
+        self._source, self._head, self._live = source, head, live
+        self._smoothing = smoothing or Smoothing()
+        self._delay_s = 0.0 if live else max(self._smoothing.reach_s, _LEAST_DELAY_S)
+        self._selector = selector or FaceSelector("all")
+        self._waiting: deque[TrackedFrame] = deque()
+        self._ids: dict[int, int] = {}
+        self._history: dict[int, _History] = {}
+        self._causal: dict[int, CausalSmoother] = {}
+
+    def feed(self, tracked: TrackedFrame) -> list[AnalyzedFrame]:
+        """Take the next classified frame; returns the results that are complete by now, in order."""
+        time_s = tracked.record.position.time_s
+        self._ids |= tracked.ids
+        self._waiting.append(tracked)
+        if not self._live:
+            for number, row in zip(tracked.numbers, tracked.record.probabilities, strict=True):
+                past = self._history.setdefault(number, _History())
+                past.times_s.append(time_s)
+                past.rows.append(row)
+        done = []
+        while self._waiting and self._waiting[0].record.position.time_s <= time_s - self._delay_s:
+            done.append(self._result(self._waiting.popleft()))
+        self._forget(tracked)
+        return done
+
+    def finish(self, ids: dict[int, int]) -> list[AnalyzedFrame]:
+        """The results that were still waiting when the clip ended; `ids` are the tracker's `final_ids`."""
+        self._ids |= ids
+        done = [self._result(tracked) for tracked in self._waiting]
+        self._waiting.clear()
+        return done
+
+    def _result(self, tracked: TrackedFrame) -> AnalyzedFrame:
+        """The result of a frame, now that what is around it is known."""
+        record, position = tracked.record, tracked.record.position
+        persons = [self._ids.get(number) for number in tracked.numbers]
+        faces = []
+        for i, person in enumerate(persons):
+            raw = record.probabilities[i]
+            smooth = self._smoothed(tracked.numbers[i], position.time_s, raw)
+            if person is not None:
+                smooth_face, raw_face = self._face(tracked, i, smooth), self._face(tracked, i, raw)
+                faces.append(TrackedFace(person, smooth_face, raw_face, record.detected))
+        faces.sort(key=lambda face: -face.box[2] * face.box[3])
+        chosen = self._selector.choose(position.time_s, faces)
+        mine = {face.id for face in chosen}
+        others = [d.box for d, person in zip(record.detections, persons, strict=True) if person not in mine]
+        gone = [box for person, box in tracked.vanished.items() if person != self._selector.person]
+        thumbnails = {
+            person: jpeg
+            for face, jpeg in record.thumbnails.items()
+            if (person := persons[face]) is not None and person in mine
+        }
+        result = FrameResult(self._source, position.index, position.time_s, tuple(chosen))
+        return AnalyzedFrame(result, tracked.frame, (*others, *gone), thumbnails)
+
+    def _face(self, tracked: TrackedFrame, i: int, row: Rows) -> Face:
+        found = tracked.record.detections[i]
+        return read_face(
+            row, self._head, box=found.box, confidence=found.confidence, keypoints=found.keypoints
+        )
+
+    def _smoothed(self, number: int, time_s: float, row: Rows) -> Rows:
+        if self._live:
+            smoother = self._causal.setdefault(number, CausalSmoother(self._smoothing))
+            return smoother.step(time_s, row)
+        past = self._history[number]
+        return centred(past.times_s, np.stack(past.rows), past.times_s.index(time_s), self._smoothing)
+
+    def _forget(self, newest: TrackedFrame) -> None:
+        """Let go of what no frame that waits can reach any more."""
+        newest_s = newest.record.position.time_s
+        oldest_s = self._waiting[0].record.position.time_s if self._waiting else newest_s
+        for number, past in list(self._history.items()):
+            while past.times_s and past.times_s[0] < oldest_s - self._smoothing.reach_s:
+                del past.times_s[0], past.rows[0]
+            if not past.times_s:
+                del self._history[number]
+        self._causal = {
+            number: smoother
+            for number, smoother in self._causal.items()
+            if smoother.time_s is not None and newest_s - smoother.time_s <= self._smoothing.gap_s
+        }
+        waiting = {number for tracked in self._waiting for number in tracked.numbers}
+        self._ids = {number: person for number, person in self._ids.items() if number in waiting}
