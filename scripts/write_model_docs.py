@@ -35,7 +35,7 @@ def overview() -> str:
     """One row a shipped model."""
     rows = [
         "| model | FER2013, 7 classes, PublicTest (n) | without Training's duplicates (n) | flip and five crops "
-        "| FER+ majority, 8 classes (n) | parameters | file | CPU time a face |",
+        "| FER+ majority, 8 classes (n) | parameters | file | CPU time per face |",
         "|---|---|---|---|---|---|---|---|",
     ]
     notes = []
@@ -89,15 +89,15 @@ def _facts(model: ModelFile) -> str:
         "| | |",
         "|---|---|",
         f"| backbone | {_backbone(card)}, faces enlarged to {card.network_size} px inside it |",
-        f"| parameters, MACs a face | {card.parameters:,}, {card.macs / 1e6:.0f} M |",
+        f"| parameters, MACs per face | {card.parameters:,}, {card.macs / 1e6:.0f} M |",
         f"| file | {model.onnx.stat().st_size / 1e6:.1f} MB, SHA-256 `{card.sha256}` |",
         f"| trained | {_where(training)}, {training['seconds'] / 3600:.1f} h, epoch {training['best_epoch']} of "
         f"{training['epochs']}, seed {training['seed']} |",
-        f"| ONNX against PyTorch on {SPLIT} | largest difference of a probability: {agree}; every answer equal |",
+        f"| ONNX against PyTorch on {SPLIT} | largest difference of a probability: {agree}; every prediction equal |",
     ]
     if found := card.latency:
         rows.append(
-            f"| one face on one core | {found['cpu_ms']:.2f} ms of CPU time (mean of {found['faces']}), by the clock "
+            f"| one face on one core | {found['cpu_ms']:.2f} ms of CPU time (mean of {found['faces']}), wall-clock "
             f"{found['least_ms']:.2f} ms at best; {found['processor']}, {found['cores']} cores, "
             f"ONNX Runtime {found['onnxruntime']} |"
         )
@@ -108,18 +108,18 @@ def _facts(model: ModelFile) -> str:
 def _figures(model: ModelFile) -> str:
     card = model.card
     labels = _scores(card, "fer2013")
-    fresh, voted = labels["deduplicated"], _scores(card, "votes")["votes"]
+    deduplicated, voted = labels["deduplicated"], _scores(card, "votes")["votes"]
     rows = [
         f"FER2013's labels, {SPLIT}, one forward pass:",
         "",
         "| | all | without Training's duplicates |",
         "|---|---|---|",
     ]
-    rows.append(f"| faces | {labels['n']:,} | {fresh['n']:,} |")
-    rows.append(f"| accuracy | {_interval(labels)} | {_interval(fresh)} |")
+    rows.append(f"| faces | {labels['n']:,} | {deduplicated['n']:,} |")
+    rows.append(f"| accuracy | {_interval(labels)} | {_interval(deduplicated)} |")
     if several := card.figures[SPLIT].get("tta", {}).get("fer2013"):
         rows.append(
-            f"| accuracy, mean of {several['crops']} views (five crops, each mirrored too) "
+            f"| accuracy, mean of {several['crops']} crops (five, and the same mirrored) "
             f"| {_interval(several)} | {_interval(several['deduplicated'])} |"
         )
     for key, name in (
@@ -127,9 +127,9 @@ def _figures(model: ModelFile) -> str:
         ("balanced_accuracy", "balanced accuracy"),
         ("top2_accuracy", "top-2 accuracy"),
     ):
-        rows.append(f"| {name} | {labels[key]:.1%} | {fresh[key]:.1%} |")
+        rows.append(f"| {name} | {labels[key]:.1%} | {deduplicated[key]:.1%} |")
     for key, name in (("nll", "negative log-likelihood"), ("ece", "ECE, temperature in place")):
-        rows.append(f"| {name} | {labels[key]:.3f} | {fresh[key]:.3f} |")
+        rows.append(f"| {name} | {labels[key]:.3f} | {deduplicated[key]:.3f} |")
     rows += ["", "| class | precision | recall | F1 | faces |", "|---|---|---|---|---|"]
     for name, row in labels["per_class"].items():
         rows.append(
@@ -138,9 +138,9 @@ def _figures(model: ModelFile) -> str:
     rows += ["", _confusions(labels["confusion"]), ""]
     rows += [
         f"FER+ votes, the {voted['n']:,} faces of {SPLIT} whose ten voters have a majority: accuracy "
-        f"{_interval(voted)}, macro F1 {voted['macro_f1']:.1%}; mean KL(voters to answer) {voted['kl']:.3f} nats, "
+        f"{_interval(voted)}, macro F1 {voted['macro_f1']:.1%}; mean KL(voters to prediction) {voted['kl']:.3f} nats, "
         f"{voted['kl_reduction']:.0%} below the {voted['kl_baseline']:.3f} of the best smoothed one-hot of the same "
-        "answers."
+        "predictions."
     ]
     return "\n".join(rows)
 
@@ -162,8 +162,8 @@ def _calibration(model: ModelFile) -> str:
         rows += [
             "",
             f'The same over {splits} random halves, mean ± spread; "cross-validated" measures all faces, each by the '
-            'temperature of the half that it is not in; "without chance" is the root of the squared error freed '
-            "of what chance adds to it (Kumar et al. 2019), and no less than the error:",
+            'temperature of the other half; "without chance" is the root of the squared error without the part '
+            "that chance adds (Kumar et al. 2019):",
             "",
             "| head | ECE of one half | chance | ECE cross-validated | chance | without chance | faces |",
             "|---|---|---|---|---|---|---|",
@@ -174,25 +174,26 @@ def _calibration(model: ModelFile) -> str:
             f"| {fit['ece']:.3f} ± {fit['ece_std']:.3f} | {fit['ece_noise']:.3f} | {fit['bias_corrected']:.3f} "
             f"| {fit['n']:,} |"
         )
-    rows += ["", "| head | `Face.set(coverage)` | holds the truth | mean size |", "|---|---|---|---|"]
+    rows += ["", "| head | `Face.set(coverage)` | contains the truth | mean size |", "|---|---|---|---|"]
     for head, fit in found.items():
         for row in fit["conformal"]:
             rows.append(
                 f"| `{head}` | {row['coverage']:.2f} | {row['measured_coverage']:.1%} | {row['mean_size']:.2f} |"
             )
     if "coverage" in figures:
-        said = "; ".join(
-            f"`{head}` is right on {_accuracy_at(curve, 0.5):.1%} of the surest half and on "
-            f"{_accuracy_at(curve, 0.8):.1%} of the surest four fifths"
-            for head, curve in figures["coverage"].items()
-        )
         rows += [
             "",
-            f"![Accuracy of {model.card.name} on the faces that it is surest of, by their share]"
+            f"![Accuracy of {model.card.name} on its most confident faces, by their share]"
             f"(images/coverage-{model.card.name}.svg)",
             "",
-            f"Answering only the surest faces: {said} (PublicTest without Training's duplicates).",
+            "Accuracy if only the most confident faces get a prediction (PublicTest without Training's duplicates):",
+            "",
+            "| head | all faces | most confident 80 % | most confident 50 % |",
+            "|---|---|---|---|",
         ]
+        for head, curve in figures["coverage"].items():
+            shares = " | ".join(f"{_accuracy_at(curve, share):.1%}" for share in (1, 0.8, 0.5))
+            rows.append(f"| `{head}` | {shares} |")
     return "\n".join(rows)
 
 
@@ -270,7 +271,7 @@ def _where(training: dict[str, Any]) -> str:
     commit, _, changes = (training["commit"] or "unknown").partition("+")
     return (
         f"recipe `{training['recipe']['name']}` on {hardware['cores']} cores of an {machine}, "
-        f"commit `{commit[:10]}`" + (" with changes that it does not hold (docs/log.md)" if changes else "")
+        f"commit `{commit[:10]}`" + (" with uncommitted changes (docs/log.md)" if changes else "")
     )
 
 
@@ -286,7 +287,9 @@ def _confusions(confusion: dict[str, Any]) -> str:
         reverse=True,
     )
     return (
-        "Most often taken for another: " + "; ".join(f"{t} for {p} ({s:.0%})" for s, t, p in pairs[:6]) + "."
+        "Most frequent confusions, as shares of the true class: "
+        + "; ".join(f"{t} predicted as {p} ({s:.0%})" for s, t, p in pairs[:6])
+        + "."
     )
 
 
@@ -297,7 +300,7 @@ def draw_coverage(model: ModelFile, path: Path) -> None:
 
     curves = model.card.figures[SPLIT]["coverage"]
     # Colours that people with any colour vision tell apart. Source: Okabe & Ito 2008, "Color Universal Design".
-    looks = {
+    styles = {
         "fer2013": ("#0072B2", "-", "FER2013's labels"),
         "votes": ("#D55E00", "--", "majority of ten voters"),
     }
@@ -305,8 +308,8 @@ def draw_coverage(model: ModelFile, path: Path) -> None:
         figure = Figure(figsize=(6.4, 3.8), layout="constrained")
         axes = figure.subplots()
         for head, curve in curves.items():
-            colour, line, name = looks[head]
-            # The first few points are of so few faces that they say nothing.
+            colour, line, name = styles[head]
+            # The first points are of too few faces.
             x, y = ([100 * value for value in curve[key]][4:] for key in ("coverage", "accuracy"))
             axes.plot(x, y, line, color=colour, linewidth=2, label=f"{name} (n = {curve['n']:,})")
             axes.annotate(
@@ -320,8 +323,8 @@ def draw_coverage(model: ModelFile, path: Path) -> None:
         axes.set_xlim(0, 113)
         axes.set_ylim(min(60.0, axes.get_ylim()[0]), 100.5)
         axes.set_xticks(range(0, 101, 20))
-        axes.set_xlabel("share of the faces that are answered, the surest first (%)")
-        axes.set_ylabel("right answers (%)")
+        axes.set_xlabel("share of the faces that get a prediction, the most confident first (%)")
+        axes.set_ylabel("correct predictions (%)")
         axes.set_title(f"{model.card.name}, {SPLIT} without Training's duplicates", fontsize=10, loc="left")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
