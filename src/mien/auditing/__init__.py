@@ -1,1 +1,1 @@
-"""Label errors, duplicates, outliers and other findings in a data set."""
+"""Findings in a data set: label errors, duplicates, outliers and others."""

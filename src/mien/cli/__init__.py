@@ -1,1 +1,1 @@
-"""The command line: one file a verb, thin: parse, call the library, print."""
+"""The command line: each command reads options, calls the library once and prints."""

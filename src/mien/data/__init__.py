@@ -1,4 +1,4 @@
-"""From FER2013 and its relatives to one table of faces.
+"""Data sets of labelled faces to one table: FER2013, FER+, folders, Parquet, synthetic faces.
 
 >>> import mien.data
 >>> faces = mien.data.load("synthetic")

@@ -1,1 +1,1 @@
-"""Faces in images: BlazeFace, tiling of large images, and the check of a single face."""
+"""Face detection: BlazeFace, tiling of large images, and the check of a single face."""

@@ -1,1 +1,1 @@
-"""Scores and truth to metrics, calibration and figures."""
+"""Predictions and truth to scores: metrics, calibration, comparison, robustness and fairness."""

@@ -1,1 +1,1 @@
-"""From a training run to one ONNX file and its card, proved to say the same. Needs the `train` extra."""
+"""A training run to one ONNX file and its card, checked against PyTorch. Needs the `train` extra."""

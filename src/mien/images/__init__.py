@@ -1,1 +1,1 @@
-"""A photo to face crops: decode, detect, crop and align."""
+"""Image files to pixels: decoding, diagnosis of damaged files, crops and gray images."""

@@ -1,1 +1,1 @@
-"""Images in, faces and their apparent expression out, by an exported model. No PyTorch."""
+"""Images to faces with their apparent expression, by an exported model. No PyTorch."""

@@ -1,1 +1,1 @@
-"""Figures and tables about data and models: what a person should look at before believing a number."""
+"""Pages with figures and tables about data, models and runs."""

@@ -1,1 +1,1 @@
-"""Runs without PyTorch: recipes, history, curves, scaling and what a run was trained on."""
+"""Training runs without PyTorch: recipes, history, curves, scaling and environment."""

@@ -1,1 +1,1 @@
-"""From a table of faces to a trained network. Needs the `train` extra."""
+"""A table of faces to a trained network. Needs the `train` extra."""
