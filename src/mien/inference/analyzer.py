@@ -1,10 +1,11 @@
-"""Pictures in, faces and their apparent expression out."""
+"""Images in, faces and their apparent expression out."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
@@ -20,15 +21,19 @@ from mien.inference.face import Face, read_face
 from mien.models.onnx import OnnxClassifier
 from mien.models.registry import DEFAULT
 
-# The names of the answers, as users ask for them -> the head of the model that gives each.
+# The names of the sets of labels -> the head of the model that predicts each.
 LABELS: dict[str, str] = {"fer2013": "fer2013", "ferplus": "votes"}
 
-# `analyze_many` asks the model about the faces of so many pictures at once, holding their crops alone.
-_PICTURES_AT_ONCE = 16
+# `analyze_many` classifies the faces of this many images together; only their crops stay in memory.
+_IMAGES_PER_BATCH = 16
+# `analyze` keeps the analyzers of its most recent options; each has a model of some megabytes in memory.
+_KEPT_ANALYZERS = 8
 
 
 class Analyzer:
-    """Finds the faces in pictures and asks an exported model about each; made once, used often.
+    """Finds the faces in images and predicts the expression of each; made once, used often.
+
+    It can be pickled: its arguments are, and the models are loaded again.
 
     Args:
         model: a shipped name, or the path of an ONNX file with its card beside it.
@@ -56,9 +61,18 @@ class Analyzer:
         if labels is not None and labels not in LABELS:
             raise UsageError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}.")
         head = None if labels is None else LABELS[labels]
+        self._arguments = (model, detector, device, threads, labels, align)
         self.classifier = OnnxClassifier(model, head=head, threads=threads, device=device)
         self.detector: Detector = BlazeFace(threads=threads) if detector is None else detector
         self.align = align
+
+    def __repr__(self) -> str:
+        head = self.classifier.head.name
+        labels = next((name for name, of_model in LABELS.items() if of_model == head), head)
+        return f"Analyzer({self.classifier.name!r}, {self.detector!r}, labels={labels!r}, align={self.align})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (type(self), *self._arguments)
 
     @overload
     def analyze(self, source: ImageSource) -> list[Face]: ...
@@ -69,79 +83,77 @@ class Analyzer:
     def analyze(
         self, source: ImageSource | list[Any] | tuple[ImageSource, ...]
     ) -> list[Face] | list[list[Face]]:
-        """The faces of a picture, the largest first; an empty list where there is none.
+        """The faces of an image, the largest first; an empty list where there is none.
 
-        A list or tuple of pictures gives a list of such lists, as ``list(analyze_many(...))`` does.
+        A list or tuple of images gives a list of such lists, as ``list(analyze_many(...))`` does.
 
         Raises:
-            ImageError: the picture cannot be read.
+            ImageError: the image cannot be read.
         """
         if isinstance(source, (list, tuple)):
             return list(self.analyze_many(source))
         return next(self.analyze_many([source]))
 
     def analyze_many(self, sources: Iterable[ImageSource]) -> Iterator[list[Face]]:
-        """Yields the faces of each picture in turn, as `analyze` gives them.
+        """Yields the faces of each image in turn, as `analyze` gives them.
 
-        Pictures are read one at a time; the faces of several go through the model together.
+        Images are read one at a time; the faces of several are classified together.
 
         Raises:
-            ImageError: a picture cannot be read; the faces of all before it have been yielded.
+            ImageError: an image cannot be read; the faces of all before it have been yielded.
         """
-        found: list[_Found] = []
+        batch: list[_ImageFaces] = []
         for source in sources:
             try:
-                found.append(self._find(read_image(source)))
+                batch.append(self._detect(read_image(source)))
             except ImageError:
-                yield from self._read(found)
+                yield from self._classify(batch)
                 raise
-            if len(found) == _PICTURES_AT_ONCE:
-                yield from self._read(found)
-                found = []
-        yield from self._read(found)
+            if len(batch) == _IMAGES_PER_BATCH:
+                yield from self._classify(batch)
+                batch = []
+        yield from self._classify(batch)
 
     def analyze_crops(self, sources: Iterable[ImageSource]) -> list[Face]:
-        """One face a picture, taking each whole picture for a face: for faces that are cropped already.
+        """One face per image, each whole image treated as one cropped face.
 
-        Meant for square gray crops as FER2013's; colour becomes gray, other sizes are resized, and of a
-        picture that is not square the middle is taken. A gray face of the model's size reaches it as it
-        is. No detector is asked: `Face.confidence` is None.
+        Meant for square gray crops like FER2013's; colour becomes gray, other sizes are resized, and of an
+        image that is not square the middle is used. A gray face of the model's size reaches it unchanged.
+        The detector is not used: `Face.confidence` is None.
 
         Raises:
-            ImageError: a picture cannot be read.
+            ImageError: an image cannot be read.
         """
         size = self.classifier.card.input_size
         boxes, crops = [], []
         for source in sources:
-            picture = read_image(source)
-            side = min(picture.width, picture.height)
-            x, y = (picture.width - side) // 2, (picture.height - side) // 2
+            image = read_image(source)
+            side = min(image.width, image.height)
+            x, y = (image.width - side) // 2, (image.height - side) // 2
             boxes.append((x, y, side, side))
-            crops.append(np.asarray(sample_square(picture.pixels, x, y, side, size, gray=True)))
+            crops.append(np.asarray(sample_square(image.pixels, x, y, side, size, gray=True)))
         if not crops:
             return []
         probabilities = self.classifier.predict(np.stack(crops))
         head = self.classifier.head
         return [read_face(row, head, box=box) for row, box in zip(probabilities, boxes, strict=True)]
 
-    def _find(self, picture: DecodedImage) -> _Found:
-        """The picture's faces, the largest first, and their crops."""
+    def _detect(self, image: DecodedImage) -> _ImageFaces:
+        """The image's faces, the largest first, and their crops."""
         card = self.classifier.card
         framing = card.framing or FER2013_FRAMING
-        detections = sorted(
-            self.detector.detect(picture.pixels), key=lambda found: -found.box[2] * found.box[3]
-        )
+        detections = sorted(self.detector.detect(image.pixels), key=lambda face: -face.box[2] * face.box[3])
         crops = [
-            crop_face(picture.pixels, detection, framing, size=card.input_size, align=self.align)
+            crop_face(image.pixels, detection, framing, size=card.input_size, align=self.align)
             for detection in detections
         ]
-        return _Found(detections, crops)
+        return _ImageFaces(detections, crops)
 
-    def _read(self, found: list[_Found]) -> Iterator[list[Face]]:
-        """What the model says of the faces of several pictures, asked once."""
-        crops = [crop for picture in found for crop in picture.crops]
+    def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
+        """The faces of each image; the model runs once for all."""
+        crops = [crop for image in images for crop in image.crops]
         rows = iter(self.classifier.predict(np.stack(crops)) if crops else ())
-        for picture in found:
+        for image in images:
             yield [
                 read_face(
                     next(rows),
@@ -150,44 +162,106 @@ class Analyzer:
                     confidence=detection.confidence,
                     keypoints=detection.keypoints,
                 )
-                for detection in picture.detections
+                for detection in image.detections
             ]
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The faces of one picture and their crops, before the model was asked."""
+class _ImageFaces:
+    """The faces of one image and their crops, before they are classified."""
 
     detections: list[Detection]
     crops: list[NDArray[np.uint8]]
 
 
-@cache
-def _analyzer() -> Analyzer:
-    return Analyzer()
+def _make(
+    kind: type[Analyzer],
+    model: str | Path,
+    detector: Detector | None,
+    device: str,
+    threads: int | None,
+    labels: str | None,
+    align: bool,
+) -> Analyzer:
+    return kind(model, detector, device=device, threads=threads, labels=labels, align=align)
+
+
+class _Same:
+    """A detector as a key of a cache: equal to itself alone, hashable whatever it is."""
+
+    def __init__(self, detector: Detector | None) -> None:
+        self.detector = detector
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.detector is other.detector
+
+    def __hash__(self) -> int:
+        return id(self.detector)
+
+
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=_KEPT_ANALYZERS)
+def _kept_analyzer(
+    model: str | Path, stamp: int | None, detector: _Same, *options: Any
+) -> Analyzer:  # `stamp` makes a file that was written again another key
+    return _make(Analyzer, model, detector.detector, *options)
 
 
 @overload
-def analyze(source: ImageSource) -> list[Face]: ...
+def analyze(
+    source: ImageSource,
+    *,
+    model: str | Path = ...,
+    detector: Detector | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    labels: str | None = ...,
+    align: bool = ...,
+) -> list[Face]: ...
 
 
 @overload
-def analyze(source: list[Any] | tuple[ImageSource, ...]) -> list[list[Face]]: ...
+def analyze(
+    source: list[Any] | tuple[ImageSource, ...],
+    *,
+    model: str | Path = ...,
+    detector: Detector | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    labels: str | None = ...,
+    align: bool = ...,
+) -> list[list[Face]]: ...
 
 
-def analyze(source: ImageSource | list[Any] | tuple[ImageSource, ...]) -> list[Face] | list[list[Face]]:
-    """The faces of a picture and their apparent expression, by the default model, the largest face first.
+def analyze(
+    source: ImageSource | list[Any] | tuple[ImageSource, ...],
+    *,
+    model: str | Path = DEFAULT,
+    detector: Detector | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    labels: str | None = None,
+    align: bool = False,
+) -> list[Face] | list[list[Face]]:
+    """The faces of an image and their apparent expression, the largest face first.
 
-    Takes a path, encoded bytes, pixels (uint8, RGB (H, W, 3) or gray (H, W)) or a Pillow image; a list of
-    them gives a list of lists. No face gives an empty list. `Analyzer` is the same with a choice of model,
-    detector, labels and threads; this function makes one at its first call and keeps it.
+    `source` is a path (``~`` is the home folder, ``-`` standard input), encoded bytes, an open binary file,
+    pixels (uint8, RGB (H, W, 3) or gray (H, W)) or a Pillow image; a list of them gives a list of lists. No
+    face gives an empty list. The options are those of `Analyzer`. The models of each set of options are
+    loaded at its first call and kept; threads may call at once.
 
         >>> import mien
         >>> mien.analyze("examples/astronaut.jpg")[0].top[0]
         'happy'
 
     Raises:
-        ImageError: the picture cannot be read.
-        ModelError: the shipped model is missing or damaged.
+        ImageError: the image cannot be read.
+        UnknownModel, CardError, ModelError, UsageError: as `Analyzer`.
     """
-    return _analyzer().analyze(source)
+    path = Path(model)
+    stamp = path.stat().st_mtime_ns if path.suffix and path.is_file() else None
+    with _making:
+        analyzer = _kept_analyzer(model, stamp, _Same(detector), device, threads, labels, align)
+    return analyzer.analyze(source)
