@@ -16,43 +16,52 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import MienError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what type checkers and editors see
     from mien.data import load
     from mien.data.table import FaceTable
     from mien.inference.analyzer import Analyzer, analyze
+    from mien.inference.annotate import draw
     from mien.inference.face import Face
+    from mien.loading import load_model
+    from mien.runs.recipe import Recipe
     from mien.video.analysis import analyze_video, live
     from mien.video.output.table import to_frame
     from mien.video.summary import summary
 
 __version__ = "0.1.0"
 
+# The public names and their homes. Loaded on first use, so that `import mien` stays quick.
+_HOMES = {
+    "Analyzer": "mien.inference.analyzer",
+    "Face": "mien.inference.face",
+    "FaceTable": "mien.data.table",
+    "Recipe": "mien.runs.recipe",
+    "analyze": "mien.inference.analyzer",
+    "analyze_video": "mien.video.analysis",
+    "draw": "mien.inference.annotate",
+    "live": "mien.video.analysis",
+    "load": "mien.data",
+    "load_model": "mien.loading",
+    "summary": "mien.video.summary",
+    "to_frame": "mien.video.output.table",
+}
+
 __all__ = [
     "Analyzer",
     "Face",
     "FaceTable",
     "MienError",
+    "Recipe",
     "__version__",
     "analyze",
     "analyze_video",
+    "draw",
     "live",
     "load",
+    "load_model",
     "summary",
     "to_frame",
 ]
-
-# Loaded on first use, so that `import mien` stays quick.
-_HOMES = {
-    "Analyzer": "mien.inference.analyzer",
-    "Face": "mien.inference.face",
-    "FaceTable": "mien.data.table",
-    "analyze": "mien.inference.analyzer",
-    "analyze_video": "mien.video.analysis",
-    "live": "mien.video.analysis",
-    "load": "mien.data",
-    "summary": "mien.video.summary",
-    "to_frame": "mien.video.output.table",
-}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import io
+import os
+import pickle
+import pydoc
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import mien
+from mien.detection.blazeface import BlazeFace
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
@@ -65,9 +74,10 @@ def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -
         image,
         np.asarray(image),
         read_image(PHOTO),
+        io.BytesIO(PHOTO.read_bytes()),
     ]
-    answers = [real.analyze(source) for source in sources]
-    assert all(answer == answers[0] for answer in answers)
+    results = [real.analyze(source) for source in sources]
+    assert all(result == results[0] for result in results)
 
 
 def test_a_gray_array_is_a_picture(real: Analyzer) -> None:
@@ -165,20 +175,64 @@ def test_a_file_opened_by_pillow_in_another_mode_is_read(real: Analyzer) -> None
     assert len(real.analyze(Image.open(buffer))) == 1
 
 
-def test_the_function_uses_one_analyzer(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_function_makes_one_analyzer_per_set_of_options_whatever_the_number_of_threads(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = []
 
     class Counted(Analyzer):
-        def __init__(self) -> None:
-            made.append(self)
-            super().__init__(model, FakeDetector())
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            made.append(options["labels"])
+            super().__init__(*arguments, **options)
+
+    class Unhashable(FakeDetector):
+        __hash__ = None  # type: ignore[assignment]
 
     monkeypatch.setattr(analyzer_module, "Analyzer", Counted)
-    analyzer_module._analyzer.cache_clear()
-    for _ in range(3):
-        assert analyzer_module.analyze(np.zeros((8, 8, 3), np.uint8)) == []
-    analyzer_module._analyzer.cache_clear()
-    assert len(made) == 1
+    analyzer_module._kept_analyzer.cache_clear()
+    image, detector, start = np.zeros((8, 8, 3), np.uint8), Unhashable(((0, 0, 8, 8),)), Barrier(8)
+
+    def call(number: int) -> int:
+        start.wait()
+        labels = "ferplus" if number % 2 else "fer2013"
+        (face,) = mien.analyze(image, model=model, detector=detector, labels=labels)
+        return len(face.emotions)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(call, range(8))) == [7, 8] * 4
+    assert sorted(made) == ["fer2013", "ferplus"]
+    analyzer_module._kept_analyzer.cache_clear()
+
+
+def test_the_function_takes_every_option_of_the_class_and_shows_them_in_its_help() -> None:
+    options = [
+        list(inspect.signature(callable_).parameters.values())[1:]
+        for callable_ in (Analyzer.__init__, mien.analyze)
+    ]
+    of_class, of_function = ({each.name: each.default for each in each_list} for each_list in options)
+    assert of_function == of_class
+    text = pydoc.plain(pydoc.render_doc(mien.analyze))
+    assert "function analyze in module mien.inference.analyzer" in text
+    assert "The faces of an image and their apparent expression" in text
+
+
+def test_a_model_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
+    picture, detector = banded_picture([3]), FakeDetector(((50, 50, 100, 100),))
+    path = write_band_model(tmp_path)
+    assert len(mien.analyze(picture, model=path, detector=detector)[0].emotions) == 7
+    assert write_band_model(tmp_path, heads=(Head("votes", VOTES, ABSTAIN),)) == path
+    os.utime(path, ns=(1, 1))
+    assert len(mien.analyze(picture, model=path, detector=detector)[0].emotions) == 8
+
+
+def test_an_analyzer_survives_pickling_also_into_another_process(model: Path) -> None:
+    analyzer = Analyzer(model, BlazeFace(1, 0.4, min_face=None), labels="ferplus", align=True)
+    again = pickle.loads(pickle.dumps(analyzer))
+    assert repr(again) == repr(analyzer)
+    assert "labels='ferplus', align=True" in repr(again)
+    assert "threshold=0.4, min_face=None" in repr(again)
+    with get_context("spawn").Pool(1) as pool:
+        assert pool.apply(analyzer.analyze, (str(PHOTO),)) == analyzer.analyze(PHOTO)
 
 
 @pytest.mark.parametrize(

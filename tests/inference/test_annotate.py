@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import ImageColor
+from PIL import Image, ImageColor
 
+import mien
 from mien.emotions import FERPLUS
 from mien.geometry import Box
-from mien.inference.annotate import COLOURS, annotate
+from mien.images.decode import read_image
+from mien.inference.annotate import COLOURS, draw
 from mien.inference.face import Face
 
 
@@ -17,7 +21,7 @@ def face(box: Box, top: str = "happy", probability: float = 0.9) -> Face:
 
 def changed(before: np.ndarray, faces: list[Face]) -> np.ndarray:
     """A mask (H, W) of the pixels that drawing changed."""
-    after = np.asarray(annotate(before, faces))
+    after = np.asarray(draw(before, faces))
     assert after.shape == before.shape
     return (after != before).any(axis=2)
 
@@ -26,12 +30,20 @@ def white(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 255, np.uint8)
 
 
+def test_an_image_is_drawn_on_whatever_its_source_and_can_be_saved(tmp_path: Path) -> None:
+    pixels = np.full((400, 500, 3), 90, np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    faces = [face((200, 100, 150, 200))]
+    mien.draw(tmp_path / "in.png", faces).save(tmp_path / "out.png")
+    assert (read_image(tmp_path / "out.png").pixels == np.asarray(mien.draw(pixels, faces))).all()
+
+
 def test_a_picture_without_faces_stays_as_it_is() -> None:
     assert not changed(white(400, 500), []).any()
 
 
 def test_the_box_is_drawn_where_the_face_is_in_the_emotions_colour() -> None:
-    drawn = np.asarray(annotate(white(480, 640), [face((200, 100, 150, 200), "sad")]))
+    drawn = np.asarray(draw(white(480, 640), [face((200, 100, 150, 200), "sad")]))
     assert tuple(drawn[200, 200]) == ImageColor.getrgb(COLOURS["sad"])
     assert tuple(drawn[200, 350]) == ImageColor.getrgb(COLOURS["sad"])
 
@@ -50,7 +62,7 @@ def test_a_label_at_the_edge_is_not_cut(box: Box) -> None:
     gray = np.full((480, 640, 3), 128, np.uint8)
 
     def text_pixels(box: Box) -> int:
-        return int((np.asarray(annotate(gray, [face(box)])).min(axis=2) > 200).sum())
+        return int((np.asarray(draw(gray, [face(box)])).min(axis=2) > 200).sum())
 
     assert text_pixels((250, 150, 120, 120)) > 300
     assert text_pixels(box) == pytest.approx(text_pixels((250, 150, 120, 120)), rel=0.03)
@@ -64,18 +76,17 @@ def test_labels_of_neighbours_do_not_cover_each_others_faces() -> None:
 
 
 def test_a_small_picture_is_enlarged_until_its_label_can_be_read() -> None:
-    drawn = annotate(white(48, 48), [face((0, 0, 48, 48))])
+    drawn = draw(white(48, 48), [face((0, 0, 48, 48))])
     assert drawn.size == (336, 336)
 
 
 def test_a_long_strip_is_not_enlarged_without_end() -> None:
-    assert annotate(white(4, 3000), [face((0, 0, 4, 4))]).size == (3000, 4)
+    assert draw(white(4, 3000), [face((0, 0, 4, 4))]).size == (3000, 4)
 
 
 def test_an_unsure_face_is_marked() -> None:
     sure, unsure = (
-        np.asarray(annotate(white(480, 640), [face((200, 100, 150, 200), probability=p)]))
-        for p in (0.51, 0.5)
+        np.asarray(draw(white(480, 640), [face((200, 100, 150, 200), probability=p)])) for p in (0.51, 0.5)
     )
     assert (sure != unsure).any()
 

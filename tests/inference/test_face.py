@@ -8,7 +8,7 @@ import pytest
 
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
 from mien.errors import CardError
-from mien.inference.face import Face, read_face
+from mien.inference.face import Face, face_columns, read_face
 from mien.models.card import Head
 
 SEVEN = Head("fer2013", FER2013)
@@ -102,6 +102,21 @@ def test_without_thresholds_a_face_is_uncertain_where_no_emotion_has_more_than_h
 def test_a_face_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         face(SEVEN, happy=1.0).confidence = 0.5  # type: ignore[misc]
+
+
+def test_a_face_shows_what_matters_in_its_repr() -> None:
+    some = read_face(probabilities(SEVEN.labels, happy=0.5, sad=0.3, fear=0.2), SEVEN, box=(1.4, 2, 3, 4))
+    assert repr(some) == "<Face happy 0.50, sad 0.30, fear 0.20; uncertain; box=(1, 2, 3, 4)>"
+    sure = read_face(probabilities(SEVEN.labels, happy=1), SEVEN, box=(1, 2, 3, 4), confidence=0.876)
+    assert repr(sure).endswith("box=(1, 2, 3, 4), confidence=0.88>")
+
+
+@pytest.mark.parametrize("head", [SEVEN, TEN])
+def test_a_row_of_a_table_has_the_columns_of_the_head(head: Head) -> None:
+    some = face(head, happy=0.75, sad=0.25)
+    row = some.to_row()
+    assert list(row) == face_columns(head)
+    assert (row["x"], row["box_height"], row["top"], row["happy"]) == (1, 4, "happy", 0.75)
 
 
 def test_the_dictionary_survives_json_and_keeps_probabilities_exact() -> None:

@@ -14,10 +14,12 @@ from mien.inference.face import Face, read_face
 from mien.inference.sinks import CsvSink, ImageFailure, ImageResult, JsonLinesSink, JsonSink, Sink
 from mien.models.card import Head
 
+VOTES_HEAD = Head("votes", VOTES, ABSTAIN)
+
 
 def some_face(seed: int) -> Face:
     row = np.random.default_rng(seed).dirichlet(np.ones(10)).astype(np.float32)
-    return read_face(row, Head("votes", VOTES, ABSTAIN), box=(10, 20, 30.25, 40), confidence=0.75)
+    return read_face(row, VOTES_HEAD, box=(10, 20, 30.25, 40), confidence=0.75)
 
 
 RESULTS = [
@@ -68,14 +70,14 @@ def test_an_interrupted_run_leaves_a_whole_document() -> None:
     assert len(json.loads(stream.getvalue())["results"]) == 1
 
 
-def test_the_document_is_written_as_the_pictures_come() -> None:
+def test_the_document_is_written_as_the_images_come() -> None:
     stream = io.StringIO()
     sink = JsonSink(stream, "m")
     sink.write(RESULTS[0])
     assert "quoted" in stream.getvalue()
 
 
-def test_json_lines_hold_one_picture_each_in_their_order() -> None:
+def test_json_lines_hold_one_image_each_in_their_order() -> None:
     lines = [json.loads(line) for line in written(lambda s: JsonLinesSink(s, "m")).splitlines()]
     assert [line["source"] for line in lines] == [RESULTS[0].source, "broken.jpg", RESULTS[1].source]
     assert [line["model"] for line in lines] == ["m"] * 3
@@ -83,8 +85,8 @@ def test_json_lines_hold_one_picture_each_in_their_order() -> None:
     assert lines[2]["faces"] == []
 
 
-def test_csv_has_a_row_a_face_and_one_for_pictures_without() -> None:
-    text = written(lambda stream: CsvSink(stream, FERPLUS, ABSTAIN))
+def test_csv_has_one_row_per_face_and_one_for_images_without() -> None:
+    text = written(lambda stream: CsvSink(stream, VOTES_HEAD))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["source"] for row in rows] == [
         RESULTS[0].source, RESULTS[0].source, "broken.jpg", RESULTS[1].source
@@ -99,7 +101,7 @@ def test_csv_has_a_row_a_face_and_one_for_pictures_without() -> None:
 
 def test_pandas_reads_the_csv_with_missing_values_for_missing_faces() -> None:
     pandas = pytest.importorskip("pandas")
-    table = pandas.read_csv(io.StringIO(written(lambda stream: CsvSink(stream, FERPLUS, ABSTAIN))))
+    table = pandas.read_csv(io.StringIO(written(lambda stream: CsvSink(stream, VOTES_HEAD))))
     assert len(table) == 4
     assert table["happy"].isna().sum() == 2
     assert table["happy"].mean() == pytest.approx(np.mean([f.emotions["happy"] for f in RESULTS[0].faces]))

@@ -103,6 +103,15 @@ class BlazeFace:
             raise UsageError(f"threads must be at least 1, not {threads}.")
         if min_face is not None and min_face <= 0:
             raise UsageError(f"min_face must be a number of pixels above 0, or None, not {min_face}.")
+        self._remake = partial(
+            BlazeFace,
+            threads,
+            threshold,
+            min_face=min_face,
+            providers=providers,
+            session_options=session_options,
+            weights=weights,
+        )
         self.threads = threads or os.cpu_count() or 1
         self.threshold = threshold
         self._least = logit(threshold)
@@ -110,6 +119,12 @@ class BlazeFace:
         self._session = open_session(
             weights, threads=1, providers=providers or (CPU,), options=session_options
         )
+
+    def __repr__(self) -> str:
+        return f"BlazeFace(threshold={self.threshold}, min_face={self.min_face})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._remake, ()
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> list[Detection]:
         """The faces in a picture uint8 (H, W, 3), the surest first; an empty list where there are none.

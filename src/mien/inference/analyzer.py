@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,11 +18,12 @@ from mien.geometry import Detection, Detector
 from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
 from mien.images.decode import DecodedImage, ImageSource, read_image
 from mien.inference.face import Face, read_face
-from mien.models.onnx import OnnxClassifier
+from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD
+from mien.models.onnx import OnnxClassifier, OnnxModel
 from mien.models.registry import DEFAULT
 
-# The names of the sets of labels -> the head of the model that predicts each.
-LABELS: dict[str, str] = {"fer2013": "fer2013", "ferplus": "votes"}
+# The sets of labels as plain strings, as options and requests name them -> the head that predicts each.
+LABELS: dict[str, str] = {str(labels): head for labels, head in HEAD_OF_LABELS.items()}
 
 # `analyze_many` classifies the faces of this many images together; only their crops stay in memory.
 _IMAGES_PER_BATCH = 16
@@ -36,7 +37,7 @@ class Analyzer:
     It can be pickled: its arguments are, and the models are loaded again.
 
     Args:
-        model: a shipped name, or the path of an ONNX file with its card beside it.
+        model: a shipped name, the path of an ONNX file with its card beside it, or an open `OnnxModel`.
         detector: anything with ``detect(image_rgb) -> list[Detection]``; BlazeFace for None.
         device: where the model runs, see `OnnxClassifier`.
         threads: threads of the model and of the default detector; ONNX Runtime's choice for None.
@@ -50,7 +51,7 @@ class Analyzer:
 
     def __init__(
         self,
-        model: str | Path = DEFAULT,
+        model: str | Path | OnnxModel = DEFAULT,
         detector: Detector | None = None,
         *,
         device: str = "auto",
@@ -61,18 +62,19 @@ class Analyzer:
         if labels is not None and labels not in LABELS:
             raise UsageError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}.")
         head = None if labels is None else LABELS[labels]
-        self._arguments = (model, detector, device, threads, labels, align)
+        options: dict[str, Any] = {"device": device, "threads": threads, "labels": labels, "align": align}
+        self._remake = partial(type(self), model, detector, **options)
         self.classifier = OnnxClassifier(model, head=head, threads=threads, device=device)
         self.detector: Detector = BlazeFace(threads=threads) if detector is None else detector
         self.align = align
 
     def __repr__(self) -> str:
         head = self.classifier.head.name
-        labels = next((name for name, of_model in LABELS.items() if of_model == head), head)
+        labels = LABELS_OF_HEAD.get(head, head)
         return f"Analyzer({self.classifier.name!r}, {self.detector!r}, labels={labels!r}, align={self.align})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _make, (type(self), *self._arguments)
+        return self._remake, ()
 
     @overload
     def analyze(self, source: ImageSource) -> list[Face]: ...
@@ -174,18 +176,6 @@ class _ImageFaces:
     crops: list[NDArray[np.uint8]]
 
 
-def _make(
-    kind: type[Analyzer],
-    model: str | Path,
-    detector: Detector | None,
-    device: str,
-    threads: int | None,
-    labels: str | None,
-    align: bool,
-) -> Analyzer:
-    return kind(model, detector, device=device, threads=threads, labels=labels, align=align)
-
-
 class _Same:
     """A detector as a key of a cache: equal to itself alone, hashable whatever it is."""
 
@@ -204,16 +194,20 @@ _making = threading.Lock()
 
 @lru_cache(maxsize=_KEPT_ANALYZERS)
 def _kept_analyzer(
-    model: str | Path, stamp: int | None, detector: _Same, *options: Any
-) -> Analyzer:  # `stamp` makes a file that was written again another key
-    return _make(Analyzer, model, detector.detector, *options)
+    model: str | Path | OnnxModel,
+    changed_ns: int | None,
+    detector: _Same,
+    **options: Any,  # noqa: ARG001
+) -> Analyzer:
+    """One analyzer per set of options; a model's file that was written again is another model."""
+    return Analyzer(model, detector.detector, **options)
 
 
 @overload
 def analyze(
     source: ImageSource,
     *,
-    model: str | Path = ...,
+    model: str | Path | OnnxModel = ...,
     detector: Detector | None = ...,
     device: str = ...,
     threads: int | None = ...,
@@ -226,7 +220,7 @@ def analyze(
 def analyze(
     source: list[Any] | tuple[ImageSource, ...],
     *,
-    model: str | Path = ...,
+    model: str | Path | OnnxModel = ...,
     detector: Detector | None = ...,
     device: str = ...,
     threads: int | None = ...,
@@ -238,7 +232,7 @@ def analyze(
 def analyze(
     source: ImageSource | list[Any] | tuple[ImageSource, ...],
     *,
-    model: str | Path = DEFAULT,
+    model: str | Path | OnnxModel = DEFAULT,
     detector: Detector | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -260,8 +254,9 @@ def analyze(
         ImageError: the image cannot be read.
         UnknownModel, CardError, ModelError, UsageError: as `Analyzer`.
     """
-    path = Path(model)
-    stamp = path.stat().st_mtime_ns if path.suffix and path.is_file() else None
+    is_file = isinstance(model, (str, Path)) and Path(model).is_file()
+    changed_ns = Path(model).stat().st_mtime_ns if is_file else None  # type: ignore[arg-type]
+    options: dict[str, Any] = {"device": device, "threads": threads, "labels": labels, "align": align}
     with _making:
-        analyzer = _kept_analyzer(model, stamp, _Same(detector), device, threads, labels, align)
+        analyzer = _kept_analyzer(model, changed_ns, _Same(detector), **options)
     return analyzer.analyze(source)

@@ -1,15 +1,14 @@
-"""A picture with its faces framed and named, readable on any background."""
+"""Faces drawn on an image: boxes, labels and bars that can be read on any background."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
+from mien.images.decode import ImageSource, read_image
 from mien.inference.face import Face
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
@@ -32,39 +31,46 @@ LEAST_FONT = 11
 _PANEL = (*DARK, 220)
 _TRACK = (84, 87, 92, 255)
 
-# Below this many pixels on its shorter side a picture is enlarged first, or its labels could not be read.
+# Below this many pixels on its shorter side an image is enlarged first, or its labels could not be read.
 _LEAST_SIDE = 320
 _MOST_ENLARGED = 4096  # a long strip is not enlarged beyond this many pixels on its longer side
-_FONT_OF_SIDE = 1 / 32  # font size as a share of the picture's shorter side
+_FONT_OF_SIDE = 1 / 32  # font size as a share of the image's shorter side
 _FONT_OF_FACE = 1 / 7  # and at most this share of the face's height, so that crowds do not drown in labels
 _CROWD = 6  # more faces than this get no bars, so that their labels are alike
 
 
-def annotate(image_rgb: NDArray[np.uint8], faces: Sequence[Face], *, bars: int = 3) -> Image.Image:
-    """The picture as a new RGB image with a box and a label a face, and bars of its most probable emotions.
+def draw(image: ImageSource, faces: Sequence[Face], *, bars: int = 3) -> Image.Image:
+    """The image with a box and a label per face and bars of its most probable emotions, as a Pillow image.
 
-    `image_rgb` is uint8 (H, W, 3). A picture whose shorter side is below 320 pixels comes back enlarged by
-    a whole number. Faces too small for bars, or in a crowd, get their label alone. Labels stay inside the
-    picture and keep clear of other faces where there is room.
+    `image` is whatever `mien.analyze` takes. An image whose shorter side is below 320 pixels is enlarged by
+    a whole number. Faces too small for bars, or more than six, get a label without bars. Labels stay inside
+    the image and keep clear of other faces where there is room.
+
+        >>> import mien
+        >>> mien.draw("examples/astronaut.jpg", mien.analyze("examples/astronaut.jpg")).size
+        (512, 512)
+
+    Raises:
+        ImageError: the image cannot be read.
     """
-    picture = Image.fromarray(image_rgb)
-    factor = _enlargement(picture.size)
+    canvas = Image.fromarray(read_image(image).pixels)
+    factor = _enlargement(canvas.size)
     if factor > 1:
-        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)
-    boxes = [_rectangle(face, factor, picture.size) for face in faces]
-    overlay = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(overlay)
-    width = line_width(picture.size)
+        canvas = canvas.resize((canvas.width * factor, canvas.height * factor), Image.Resampling.BICUBIC)
+    boxes = [_rectangle(face, factor, canvas.size) for face in faces]
+    layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(layer)
+    width = line_width(canvas.size)
     for face, box in zip(faces, boxes, strict=True):
         draw_outline(pen, box, _colour(face), width, dark=_PANEL)
     bars = bars if len(faces) <= _CROWD else 0
     taken: list[Rectangle] = []
     for face, box in zip(faces, boxes, strict=True):
         avoid = taken + [other for other in boxes if other is not box]
-        label, place = _fit(face, box, picture.size, avoid, bars=bars, gap=2 * width)
+        label, place = _fit(face, box, canvas.size, avoid, bars=bars, gap=2 * width)
         taken.append((*place, place[0] + label.width, place[1] + label.height))
         _label(pen, label, place)
-    return Image.alpha_composite(picture.convert("RGBA"), overlay).convert("RGB")
+    return Image.alpha_composite(canvas.convert("RGBA"), layer).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ def _fit(
 
 
 def _layout(face: Face, box: Rectangle, size: tuple[int, int], bars: int) -> _Label:
-    """The label of a face, in a font that suits the picture and the face."""
+    """The label of a face, in a font that suits the image and the face."""
     tall = box[3] - box[1]
     em = max(LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
     font = ImageFont.load_default(em)

@@ -1,4 +1,4 @@
-"""What is said of one face: where it is, and what its expression looks like."""
+"""One face: where it is, and which expression it shows."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mien.models.card import Head
 # The coverage that decides about `Face.uncertain`, and the most emotions that a certain face may leave open.
 _COVERAGE = 0.9
 _MOST_OPEN = 2
+_BOX = ("x", "y", "box_width", "box_height")
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,9 @@ class Face:
     """The apparent expression of one face. How it looks, not what the person feels.
 
     Attributes:
-        box: (x, y, width, height) in pixels of the picture, origin top left; as the detector gave it, so
-            parts of it may lie outside the picture.
-        confidence: the detector's, 0..1, that there is a face; None where no detector was asked.
+        box: (x, y, width, height) in pixels of the image, origin top left; as the detector gave it, so
+            parts of it may lie outside the image.
+        confidence: the detector's, 0..1, that there is a face; None if no detector was used.
         emotions: name to probability, in the order of the model's card; they sum to 1.
         abstentions: grounds to abstain (``"unknown"``, ``"not a face"``) to the share of votes for each,
             out of all votes; empty for a model that cannot abstain.
@@ -38,7 +39,13 @@ class Face:
     emotions: dict[str, float]
     abstentions: dict[str, float] = field(default_factory=dict)
     keypoints: tuple[Point, ...] | None = None
-    thresholds: dict[str, float] = field(default_factory=dict, repr=False)
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {share:.2f}" for name, share in self.shown[:3])
+        box = ", ".join(f"{value:.0f}" for value in self.box)
+        confidence = "" if self.confidence is None else f", confidence={self.confidence:.2f}"
+        return f"<Face {shown}{'; uncertain' if self.uncertain else ''}; box=({box}){confidence}>"
 
     @property
     def top(self) -> tuple[str, float]:
@@ -94,7 +101,7 @@ class Face:
 
     @property
     def uncertain(self) -> bool:
-        """Whether the answer should not be read as one emotion.
+        """Whether the prediction should not be read as one emotion.
 
         True where it abstains, or where the set of 90 % coverage has more than two members. Where the card
         has no such threshold: where no emotion has more than half.
@@ -120,8 +127,25 @@ class Face:
             "keypoints": self.keypoints and [[round(x, 2), round(y, 2)] for x, y in self.keypoints],
         }
 
+    def to_row(self) -> dict[str, Any]:
+        """The face as one row of a table, by the names of `face_columns`. Box to a hundredth of a pixel."""
+        return {
+            **dict(zip(_BOX, (round(value, 2) for value in self.box), strict=True)),
+            "confidence": self.confidence,
+            "top": self.top[0],
+            "uncertain": self.uncertain,
+            **self.emotions,
+            **self.abstentions,
+        }
+
     def _ranked(self) -> list[tuple[str, float]]:
         return sorted(self.emotions.items(), key=lambda item: -item[1])
+
+
+def face_columns(head: Head) -> list[str]:
+    """The names of `Face.to_row` for a model's head: box, confidence, top, uncertain, then each label."""
+    emotions = [label for label in head.labels if label not in head.abstain]
+    return [*_BOX, "confidence", "top", "uncertain", *emotions, *head.abstain]
 
 
 def read_face(
@@ -134,7 +158,7 @@ def read_face(
 ) -> Face:
     """The face of one row of probabilities (C,), columns as `head` names them.
 
-    The grounds to abstain are set apart and the emotions brought to sum 1 among themselves.
+    The grounds to abstain are kept apart, and the emotions are scaled to sum to 1.
     """
     shares = {name: float(value) for name, value in zip(head.labels, probabilities, strict=True)}
     abstentions = {name: shares.pop(name) for name in head.abstain}

@@ -1,15 +1,13 @@
-"""Annotated pictures in a folder, none written over another."""
+"""Annotated images in a folder; none overwrites another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mien.errors import UsageError
-from mien.inference.annotate import annotate
+from mien.images.decode import STDIN, ImageSource
+from mien.inference.annotate import draw
 from mien.inference.face import Face
 
 _JPEG = {".jpg", ".jpeg", ".jpe", ".jfif"}
@@ -17,11 +15,11 @@ _QUALITY = 92
 
 
 class AnnotatedFolder:
-    """A folder that takes annotated pictures: a JPEG stays one, everything else becomes a PNG.
+    """A folder of annotated images: a JPEG stays a JPEG, everything else becomes a PNG.
 
     Two sources of the same name get ``photo.jpg`` and ``photo-2.jpg``. Files that were there before are
-    kept as well and numbered around, unless `overwrite` is given. Nothing of the source but its pixels is
-    copied: no place, no time, no camera.
+    kept, and the new ones get the next number, unless `overwrite` is given. Only the pixels of the source
+    are copied: no place, no time, no camera.
 
     Raises:
         UsageError: the folder cannot be made.
@@ -36,14 +34,14 @@ class AnnotatedFolder:
         self._overwrite = overwrite
         self._written: set[str] = set()
 
-    def save(self, image_rgb: NDArray[np.uint8], faces: Sequence[Face], source: str) -> Path:
-        """Writes the annotated picture (of pixels uint8 (H, W, 3)) and gives its path.
+    def save(self, image: ImageSource, faces: Sequence[Face], source: str) -> Path:
+        """Writes the image with its faces drawn, and returns the path.
 
         Raises:
             UsageError: the folder cannot be written to.
         """
-        picture = annotate(image_rgb, faces)
-        name = Path(source)
+        drawn = draw(image, faces)
+        name = Path("stdin" if source == STDIN else source)
         suffix = ".jpg" if name.suffix.lower() in _JPEG else ".png"
         options = {"quality": _QUALITY} if suffix == ".jpg" else {}
         number = 1
@@ -55,7 +53,7 @@ class AnnotatedFolder:
                 continue
             try:
                 with path.open("wb" if self._overwrite else "xb") as file:
-                    picture.save(file, "JPEG" if suffix == ".jpg" else "PNG", **options)
+                    drawn.save(file, "JPEG" if suffix == ".jpg" else "PNG", **options)
             except FileExistsError:
                 continue
             except OSError as error:

@@ -85,7 +85,7 @@ def _run(
                 for sink in sinks:
                     sink.write(each.result)
                 if folder:
-                    saved = folder.save(each.image.pixels, each.result.faces, each.result.source)
+                    saved = folder.save(each.image, each.result.faces, each.result.source)
                     notes.print(f"saved {saved}", markup=False)
             advance(1)
     return failed
@@ -131,5 +131,4 @@ def _data_sink(form: str, stream: TextIO, analyzer: Analyzer) -> Sink:
         return JsonSink(stream, classifier.name)
     if form == "jsonl":
         return JsonLinesSink(stream, classifier.name)
-    abstain = classifier.head.abstain
-    return CsvSink(stream, [name for name in classifier.labels if name not in abstain], abstain)
+    return CsvSink(stream, classifier.head)
