@@ -195,9 +195,9 @@ _making = threading.Lock()
 @lru_cache(maxsize=_KEPT_ANALYZERS)
 def _kept_analyzer(
     model: str | Path | OnnxModel,
-    changed_ns: int | None,
+    changed_ns: int | None,  # noqa: ARG001 - a part of the key
     detector: _Same,
-    **options: Any,  # noqa: ARG001
+    **options: Any,
 ) -> Analyzer:
     """One analyzer per set of options; a model's file that was written again is another model."""
     return Analyzer(model, detector.detector, **options)
