@@ -199,7 +199,7 @@ def test_an_icml_face_data_csv_has_its_columns_elsewhere(rows: Rows, write_csv: 
     [
         (b"", "is empty"),
         (b"emotion,pixels,Usage\n", "no row that can be used"),
-        (b"emotion,pixels,Usage\n1,2 3,Training\n", "on line 2: 2 pixels, not 2,304"),
+        (b"emotion,pixels,Usage\n1,2 3,Training\n", "first problem: line 2: 2 pixels, not 2,304"),
         (b"\xff\xfee\0m\0", "UTF-16"),
         (b"id,name\n1,2\n", "but with b'id,name'"),
     ],

@@ -110,9 +110,9 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> No
     assert table.names.tolist() == ["happy/a.png", "happy/z.png", "sad/b.png"]
     assert table.pixels.tolist() == [faces[name].tolist() for name in table.names]
     assert {problem.where: problem.reason.split(":")[0].split(" (")[0] for problem in table.problems} == {
-        "bored": "no emotion that mien knows; 2 pictures left out",
+        "bored": "not an emotion that mien knows; 2 images left out",
         "happy/cut.png": "the image is cut short or damaged",
-        "happy/notes.txt": "not a picture by its name",
+        "happy/notes.txt": "its suffix is not that of an image",
         "happy/text.jpg": "the image cannot be read as an image",
     }
     assert table.rows.tolist() == [0, 3, 4]
@@ -129,7 +129,7 @@ def test_a_folder_without_classes_names_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="Its folders: cats, dogs"):
         load(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FormatError, match="none with pictures"):
+    with pytest.raises(FormatError, match="none with images"):
         load(tmp_path / "empty")
 
 

@@ -83,7 +83,7 @@ def test_jaffe_names_its_emotions_in_its_files(tmp_path: Path) -> None:
     [
         ("folder,feeling\na,happy\n", "columns folder,emotion"),
         ("folder,emotion\na,bored\n", "line 2: 'bored' is not an emotion"),
-        ("folder,emotion\n1,happy\n01,sad\n", "line 3: folder '01' stands there twice"),
+        ("folder,emotion\n1,happy\n01,sad\n", "line 3: folder '01' is listed twice"),
         ("folder,emotion\n", "is empty"),
     ],
 )

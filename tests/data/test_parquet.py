@@ -149,7 +149,7 @@ def test_the_files_of_a_folder_are_its_splits(tmp_path: Path) -> None:
 
 
 def test_other_files_say_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"no column of pictures .* its columns: a"):
+    with pytest.raises(FormatError, match=r"no column of images .* its columns: a"):
         load(hub_file(tmp_path / "x.parquet", {"a": [1]}))
     with pytest.raises(FormatError, match="no face that can be used"):
         load(hub_file(tmp_path / "y.parquet", {"image": [None], "label": [1]}))

@@ -41,7 +41,7 @@ def test_names_that_say_nothing_are_named_with_the_remedy() -> None:
 
 
 def test_a_table_without_files_knows_nobody() -> None:
-    with pytest.raises(DataError, match="Give a folder of pictures"):
+    with pytest.raises(DataError, match="Give a folder of images"):
         subjects_of(table())
 
 

@@ -1,4 +1,4 @@
-"""Tables once read, kept under the hash of what they were read from, with pixels mapped from the disk."""
+"""Tables that were read before, kept under the hash of their source, with pixels mapped from the disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 import zlib
@@ -17,54 +16,48 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from mien.data.table import BadRow, FaceTable
+from mien.files import sha256_file, write_atomically
 
-# Goes into every key: a reader that reads differently must not find what its forerunner read.
-_READER = 1
-# A FER2013 takes 83 MB. The entries that were not used for longest make room.
-_MOST_ENTRIES = 8
+# Part of every key: increase it when a reader changes what it returns.
+_READER_VERSION = 1
+# FER2013 takes 83 MB. Beyond this number, the entries that were not used for longest are deleted.
+_MAX_ENTRIES = 8
 _COLUMNS = ("labels", "splits", "rows", "votes", "names")
-
 # A change within one tick of the file system's clock leaves no trace in the time stamps. FAT ticks every two
-# seconds; a file changed less than that ago is hashed anew each time (as git does with its index).
+# seconds; a file changed less than that ago is hashed each time (as git does with its index).
 _TICK_NS = 2_000_000_000
 
 _log = logging.getLogger(__name__)
 
 
 def cache_dir() -> Path:
-    """Where mien keeps what it can make again: MIEN_CACHE, or the platform's place for caches."""
+    """The folder for what mien can make again: MIEN_CACHE, or the platform's folder for caches."""
     if chosen := os.environ.get("MIEN_CACHE"):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "mien"
+    return user_cache_path("mien", appauthor=False, opinion=False)
 
 
-def entry_for(sha256: str, *choices: object) -> Path:
-    """The folder of what was read from bytes of this hash with these choices."""
-    told = zlib.crc32(json.dumps([_READER, *choices]).encode())
-    return cache_dir() / "tables" / f"{sha256[:40]}-{told:08x}"
+def entry_for(sha256: str, *options: object) -> Path:
+    """The folder of the table that was read from bytes of this hash with these options."""
+    key = zlib.crc32(json.dumps([_READER_VERSION, *options]).encode())
+    return cache_dir() / "tables" / f"{sha256[:40]}-{key:08x}"
 
 
 def fetch(entry: Path) -> FaceTable | None:
-    """The table of an entry, None if there is none. A damaged entry is noted, removed, and counts as none."""
+    """The table of an entry, None if there is none. A damaged entry is logged, deleted; it counts as none."""
     try:
-        manifest = json.loads((entry / "table.json").read_bytes())
-        table = _read(entry, manifest)
+        table = _read(entry, json.loads((entry / "table.json").read_bytes()))
     except FileNotFoundError:
         if not entry.exists():
             return None
-        reason = "a file of it is missing"
+        reason = "a file is missing"
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = str(error)
     else:
-        with contextlib.suppress(OSError):  # a cache that is shared and not ours to write still serves
+        with contextlib.suppress(OSError):  # a shared, read-only cache still works
             os.utime(entry / "table.json")
         return table
     _log.warning("The cached copy %s is damaged (%s); reading the source again.", entry, reason)
@@ -83,11 +76,7 @@ def _read(entry: Path, manifest: dict[str, Any]) -> FaceTable:
     with np.load(entry / "columns.npz", allow_pickle=False) as columns:
         return FaceTable(
             pixels=pixels.view(np.ndarray),
-            labels=columns["labels"],
-            splits=columns["splits"],
-            rows=columns["rows"],
-            votes=columns.get("votes"),
-            names=columns.get("names"),
+            **{name: columns.get(name) for name in _COLUMNS},
             classes=tuple(about["classes"]),
             source=about["source"],
             problems=tuple(BadRow(*problem) for problem in about["problems"]),
@@ -95,19 +84,21 @@ def _read(entry: Path, manifest: dict[str, Any]) -> FaceTable:
 
 
 def store(entry: Path, table: FaceTable) -> None:
-    """Keep a table. The entry appears complete or not at all; where it cannot be written, that is noted."""
+    """Keep a table. The entry appears complete or not at all; a cache that cannot be written is logged."""
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=".part-", dir=entry.parent, ignore_cleanup_errors=True
         ) as partial:
             _write(Path(partial, "entry"), table)
-            if not entry.exists():  # another process may have been quicker
+            if not entry.exists():  # another process may have written it
                 Path(partial, "entry").rename(entry)
         _prune(entry.parent)
     except OSError as error:
         _log.warning(
-            "The cache %s cannot be written (%s); the next reading takes as long.", entry.parent, error
+            "The cache %s cannot be written (%s); the source will be read again next time.",
+            entry.parent,
+            error,
         )
 
 
@@ -129,7 +120,7 @@ def _write(folder: Path, table: FaceTable) -> None:
 
 
 def _crc32(path: Path) -> int:
-    """A checksum against disks and half copies, not against malice: three times as fast as SHA-256."""
+    """A checksum against disk errors and half copies, not against malice: three times as fast as SHA-256."""
     checksum = 0
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(1 << 20):
@@ -138,43 +129,45 @@ def _crc32(path: Path) -> int:
 
 
 def _prune(folder: Path) -> None:
-    """Remove the entries that were not used for longest."""
+    """Delete the entries that were not used for longest."""
     entries = sorted(folder.glob("*/table.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    for manifest in entries[_MOST_ENTRIES:]:
+    for manifest in entries[_MAX_ENTRIES:]:
         shutil.rmtree(manifest.parent, ignore_errors=True)
 
 
 def fingerprint(path: Path) -> list[int]:
-    """What the file system knows of a file: device, inode, size, time of content, time of any change."""
+    """A file's device, inode, size, time of content and time of any change."""
     status = path.stat()
     return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def file_sha256(path: Path, memory: Path) -> str:
-    """The hash of the file's bytes, from the folder `memory` if nothing about the file has changed since.
+    """The hash of a file's bytes, from the folder `memory` if nothing about the file has changed since.
 
-    On POSIX the time of change cannot be set back by `touch` or `cp -p`, so only somebody who turns the
-    system's clock back can pass a changed file for the old one. A `memory` that cannot be written is no harm.
+    On POSIX the time of change cannot be set back by `touch` or `cp -p`; only setting back the system's clock
+    can make a changed file look unchanged. A `memory` that cannot be written does no harm.
     """
     before = fingerprint(path)
     note = memory / f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
-    known = _read_note(note)
-    if known is not None and known.get("fingerprint") == before:
-        return str(known["sha256"])
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # absent or damaged: hash again
+        known = json.loads(note.read_bytes())
+        if known["fingerprint"] == before:
+            return str(known["sha256"])
     read_at = time.time_ns()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_file(path)
     settled = read_at - max(before[3:]) > _TICK_NS
     if settled and fingerprint(path) == before:
-        _write_note(note, {"fingerprint": before, "sha256": digest})
+        with contextlib.suppress(OSError):  # hashed again next time
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(note, json.dumps({"fingerprint": before, "sha256": digest}))
     return digest
 
 
 def tree_sha256(paths: Iterable[str]) -> str | None:
-    """A hash of what the file system knows of many small files, in the order given.
+    """A hash of names, sizes and times of many small files, in the order given.
 
-    Their bytes are not read: that would take as long as decoding them. None where one changed so lately that
-    another change might leave no trace.
+    Their bytes are not read: that would take as long as decoding them. None where a file changed so recently
+    that another change might leave no trace.
     """
     digest = hashlib.sha256()
     newest = 0
@@ -184,21 +177,3 @@ def tree_sha256(paths: Iterable[str]) -> str | None:
         known = (path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         digest.update(repr(known).encode("utf-8", "surrogateescape"))
     return digest.hexdigest() if time.time_ns() - newest > _TICK_NS else None
-
-
-def _read_note(note: Path) -> dict[str, object] | None:
-    try:
-        content = json.loads(note.read_bytes())
-    except (OSError, ValueError):  # absent, or half written by a machine that died: hash again
-        return None
-    return content if isinstance(content, dict) and "sha256" in content else None
-
-
-def _write_note(note: Path, content: dict[str, object]) -> None:
-    partial = note.with_name(f"{note.name}.{os.getpid()}.part")
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(content))
-        partial.replace(note)
-    except OSError:  # the next read hashes again; nothing is lost
-        partial.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
 """Faces that occur more than once, pixel for pixel.
 
 FER2013 is known for them: among its Training and PublicTest rows are 1,271 groups of identical faces, 47 of
-them with conflicting labels, and 280 of the 3,589 PublicTest faces (7.8 %) also stand in Training, 273 of
-them under the same label. A model that memorized Training gets those for nothing, so that an accuracy on
-the rest of the split is worth reporting beside the usual one.
+them with conflicting labels, and 280 of the 3,589 PublicTest faces (7.8 %) are also in Training, 273 of
+them with the same label. A model that memorized Training gets these right, so the accuracy on the rest of
+the split is worth reporting beside the usual one.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ def across(table: FaceTable, split: str, other: str, *, same_label: bool = False
     Args:
         table: holds both splits.
         split: whose faces are marked.
-        other: where their twins are looked for; not `split` itself (for that, see `groups`).
-        same_label: mark only those that have a twin with their own label; a face without a label has none.
+        other: the split that is searched for their duplicates; not `split` itself (for that, see `groups`).
+        same_label: mark only duplicates with the same label; a face without a label has none.
 
     Raises:
         DataError: the table lacks one of the splits.
         UsageError: the splits are the same.
     """
     if split == other:
-        raise UsageError(f"Twins are looked for between two splits, not within {split!r}; see groups().")
+        raise UsageError(f"duplicates are searched between two splits, not within {split!r}; see groups().")
     for name in (split, other):
         if name not in table.split_counts:
-            table.split(name)  # says what splits there are
+            table.split(name)  # raises with the splits of the table
     _, key = np.unique(table.pixel_keys, return_inverse=True)
     if same_label:
         key = key * (len(table.classes) + 1) + table.labels
-    there = table.splits == other
+    searched = table.splits == other
     if same_label:
-        there = there & (table.labels != UNLABELLED)
-    twins: NDArray[np.bool_] = (table.splits == split) & np.isin(key, key[there])
-    return twins
+        searched = searched & (table.labels != UNLABELLED)
+    duplicates: NDArray[np.bool_] = (table.splits == split) & np.isin(key, key[searched])
+    return duplicates

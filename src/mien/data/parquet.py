@@ -1,9 +1,8 @@
-"""Parquet in Hugging Face's layout (`image` of bytes and path, `label`) into the table."""
+"""Parquet in Hugging Face's layout (`image` of bytes and path, `label`) into the table, and back."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 from mien.data.fer2013.reader import cores
 from mien.data.folders.labels import DROPPED, UNKNOWN, Contempt, label_of
 from mien.data.folders.splits import is_split, split_name
-from mien.data.table import UNLABELLED, BadRow, FaceTable
+from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS, VOTES
 from mien.errors import DataError, FormatError, ImageError, MissingExtra
+from mien.files import staged
 from mien.images.gray import gray_face, png
 
-# What data sets on the hub call the two columns, most usual first.
+# Names of the two columns in data sets on the hub, the most usual first.
 _IMAGE_COLUMNS = ("image", "img", "img_bytes", "image_bytes")
 _LABEL_COLUMNS = ("label", "labels", "emotion", "expression")
 _BATCH = 1024
@@ -48,21 +48,21 @@ def read_parquet(paths: Sequence[Path], source: str, size: int, contempt: Contem
         from pyarrow import ArrowException, parquet
     except ModuleNotFoundError as error:
         raise MissingExtra("Reading Parquet", "data") from error
-    faces = _Faces(size, contempt)
+    builder = _TableBuilder(size, contempt)
     for path in paths:
         try:
             with parquet.ParquetFile(path) as file:
-                columns = _Columns.of(file.schema_arrow, path)
+                columns = _FileColumns.of(file.schema_arrow, path)
                 for batch in file.iter_batches(_BATCH, columns=columns.wanted()):
-                    faces.add(batch.to_pydict(), columns, path)
+                    builder.add(batch.to_pydict(), columns, path)
         except (ArrowException, OSError) as error:
             raise FormatError(f"{path} is not Parquet, or is cut short or damaged: {error}") from error
-    return faces.table(source)
+    return builder.table(source)
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """Which columns of a file hold what, and the names of its labels."""
+class _FileColumns:
+    """The columns of a file that are read, and the names of its labels."""
 
     image: str
     label: str | None
@@ -71,12 +71,12 @@ class _Columns:
     split: str
 
     @classmethod
-    def of(cls, schema: Any, path: Path) -> _Columns:
+    def of(cls, schema: Any, path: Path) -> _FileColumns:
         image = next((name for name in _IMAGE_COLUMNS if name in schema.names), None)
         label = next((name for name in _LABEL_COLUMNS if name in schema.names), None)
         if image is None:
             raise FormatError(
-                f"{path} has no column of pictures (one of {', '.join(_IMAGE_COLUMNS)}); "
+                f"{path} has no column of images (one of {', '.join(_IMAGE_COLUMNS)}); "
                 f"its columns: {', '.join(schema.names)}."
             )
         extra = tuple(name for name in ("split", "row", "votes") if name in schema.names)
@@ -89,15 +89,15 @@ class _Columns:
 
 
 def _label_names(schema: Any, label: str | None) -> tuple[str, ...]:
-    """The names that Hugging Face's metadata gives the labels, else FER2013's."""
+    """The names of the labels in Hugging Face's metadata, else FER2013's."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     feature = metadata.get("info", {}).get("features", {}).get(label, {})
     return tuple(feature.get("names") or FER2013) if isinstance(feature, dict) else FER2013
 
 
 @dataclass
-class _Faces:
-    """The columns of the table as they grow, a batch at a time."""
+class _TableBuilder:
+    """The columns of the table, a batch at a time."""
 
     size: int
     contempt: Contempt
@@ -108,62 +108,60 @@ class _Faces:
     votes: list[Sequence[int]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     problems: list[BadRow] = field(default_factory=list)
-    seen: int = 0
+    read: int = 0
     dropped: int = 0
     named: bool = False
     has_contempt: bool = False
 
-    def add(self, batch: dict[str, list[Any]], columns: _Columns, path: Path) -> None:
+    def add(self, batch: dict[str, list[Any]], columns: _FileColumns, path: Path) -> None:
         """The faces of a batch of columns."""
         self.has_contempt |= any(label_of(name, "keep") >= len(FER2013) for name in columns.label_names)
-        images = batch[columns.image]
         with ThreadPoolExecutor(cores(), thread_name_prefix="mien-parquet") as pool:
-            decoded = pool.map(self._decode, images)
-            for place, face in enumerate(decoded):
-                self._add_one(place, face, batch, columns, path)
-                self.seen += 1
+            for i, face in enumerate(pool.map(self._decode, batch[columns.image])):
+                row = {name: values[i] for name, values in batch.items()}
+                where = f"{path.name} row {self.read}"
+                if reason := self._add_one(face, row, columns, where):
+                    self.problems.append(BadRow(where, reason))
+                self.read += 1
 
     def _decode(self, image: Any) -> NDArray[np.uint8] | str:
+        """The pixels of a cell, or why there are none."""
         encoded = image.get("bytes") if isinstance(image, dict) else image
         if not isinstance(encoded, bytes):
-            return "holds no bytes of a picture"
+            return "contains no bytes of an image"
         try:
             return gray_face(encoded, self.size)
         except ImageError as error:
             return str(error)
 
     def _add_one(
-        self,
-        place: int,
-        face: NDArray[np.uint8] | str,
-        batch: dict[str, list[Any]],
-        columns: _Columns,
-        path: Path,
-    ) -> None:
-        where = f"{path.name} row {self.seen}"
-        label = UNLABELLED if columns.label is None else self._label(batch[columns.label][place], columns)
-        votes = batch["votes"][place] if "votes" in batch else None
+        self, face: NDArray[np.uint8] | str, row: dict[str, Any], columns: _FileColumns, where: str
+    ) -> str:
+        """Append a row to the columns; returns why it is refused, "" if it is not."""
+        label = UNLABELLED if columns.label is None else self._label(row[columns.label], columns)
+        votes = row.get("votes")
         if isinstance(face, str):
-            self.problems.append(BadRow(where, face))
-        elif isinstance(label, str):
-            self.problems.append(BadRow(where, label))
-        elif votes is not None and len(votes) != len(VOTES):
-            self.problems.append(BadRow(where, f"{len(votes)} votes, not {len(VOTES)}"))
-        elif label == DROPPED:
+            return face
+        if isinstance(label, str):
+            return label
+        if votes is not None and len(votes) != len(VOTES):
+            return f"{len(votes)} votes, not {len(VOTES)}"
+        if label == DROPPED:
             self.dropped += 1
-        else:
-            self.pixels.append(face)
-            self.labels.append(label)
-            self.splits.append(str(batch["split"][place]) if "split" in batch else columns.split)
-            self.rows.append(batch["row"][place] if "row" in batch else self.seen)
-            self.votes += [votes] if votes is not None else []
-            image = batch[columns.image][place]
-            name = image.get("path") if isinstance(image, dict) else None
-            self.named |= name is not None or "row" not in batch
-            self.names.append(name or where)
+            return ""
+        self.pixels.append(face)
+        self.labels.append(label)
+        self.splits.append(str(row.get("split", columns.split)))
+        self.rows.append(row.get("row", self.read))
+        self.votes += [] if votes is None else [votes]
+        image = row[columns.image]
+        name = image.get("path") if isinstance(image, dict) else None
+        self.named |= name is not None or "row" not in row
+        self.names.append(name or where)
+        return ""
 
-    def _label(self, value: Any, columns: _Columns) -> int | str:
-        """The label that a cell means, or why it means none."""
+    def _label(self, value: Any, columns: _FileColumns) -> int | str:
+        """The label of a cell, or why it has none."""
         names = columns.label_names
         if value == UNLABELLED:
             return UNLABELLED
@@ -172,7 +170,7 @@ class _Faces:
         name = names[value] if isinstance(value, int) else value
         label = label_of(name, self.contempt) if isinstance(name, str) else UNKNOWN
         self.has_contempt |= label >= len(FER2013)
-        return label if label != UNKNOWN else f"label {value!r} ({name!r}) is no emotion that mien knows"
+        return label if label != UNKNOWN else f"label {value!r} ({name!r}) is not an emotion that mien knows"
 
     def table(self, source: str) -> FaceTable:
         """All of it.
@@ -181,12 +179,7 @@ class _Faces:
             FormatError: no face, or votes for only some of the faces.
         """
         if not self.pixels:
-            first = (
-                f" The first problem: {self.problems[0].where}: {self.problems[0].reason}."
-                if self.problems
-                else ""
-            )
-            raise FormatError(f"{source} holds no face that can be used.{first}")
+            raise nothing_usable(source, "face", self.problems)
         if self.votes and len(self.votes) != len(self.labels):
             raise FormatError(
                 f"{source} has votes for {len(self.votes):,} of {len(self.labels):,} faces, not for all."
@@ -200,17 +193,17 @@ class _Faces:
             classes=FERPLUS if eight else FER2013,
             votes=np.array(self.votes, dtype=np.uint8) if self.votes else None,
             names=np.array(self.names) if self.named else None,
-            source=f"{source} ({self.dropped:,} faces of contempt left out)" if self.dropped else source,
+            source=without_contempt(source, self.dropped),
             problems=tuple(self.problems),
         )
 
 
 def write_parquet(table: FaceTable, path: Path) -> None:
-    """Write the table so that `mien.data.load` gives it back, and `datasets.load_dataset` shows the faces.
+    """Write a table that `mien.data.load` reads back, and whose faces `datasets.load_dataset` shows.
 
     Columns: image (struct of PNG bytes, without loss, and path), label (int64, names in the metadata, -1 for
     none), split, row, and votes (10 of uint8, in the order of `mien.emotions.VOTES`) where there are any. The
-    file appears when it is complete, never half.
+    file appears complete or not at all.
 
     Raises:
         MissingExtra: pyarrow is not installed.
@@ -222,23 +215,21 @@ def write_parquet(table: FaceTable, path: Path) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("Writing Parquet", "data") from error
     schema = _schema(pa, table)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with (
-            parquet.ParquetWriter(partial, schema, compression="zstd") as writer,
+            staged(path) as temporary,
+            parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
             ThreadPoolExecutor(cores(), thread_name_prefix="mien-png") as pool,
         ):
             for start in range(0, len(table), _WRITE_BATCH):
                 part = slice(start, start + _WRITE_BATCH)
-                images = [
-                    {
-                        "bytes": encoded,
-                        "path": None if table.names is None else str(table.names[start + place]),
-                    }
-                    for place, encoded in enumerate(pool.map(png, table.pixels[part]))
-                ]
+                faces = table.pixels[part]
+                names = [None] * len(faces) if table.names is None else table.names[part].tolist()
                 columns: dict[str, Any] = {
-                    "image": images,
+                    "image": [
+                        {"bytes": encoded, "path": name}
+                        for encoded, name in zip(pool.map(png, faces), names, strict=True)
+                    ],
                     "label": table.labels[part],
                     "split": table.splits[part].tolist(),
                     "row": table.rows[part],
@@ -246,15 +237,12 @@ def write_parquet(table: FaceTable, path: Path) -> None:
                 if table.votes is not None:
                     columns["votes"] = table.votes[part].tolist()
                 writer.write_table(pa.table(columns, schema=schema))
-        partial.replace(path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _schema(pa: Any, table: FaceTable) -> Any:
-    """The columns, and what Hugging Face's `datasets` wants to know of them."""
+    """The columns, and their description for Hugging Face's `datasets`."""
     columns = {
         "image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
         "label": pa.int64(),

@@ -1,4 +1,4 @@
-"""What a source is, and which reader it goes to."""
+"""Any source of labelled faces into one table: its kind, its reader, and the cache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mien.data import cache as tables
@@ -15,7 +15,7 @@ from mien.data.cache import file_sha256, tree_sha256
 from mien.data.fer2013.header import read_header
 from mien.data.fer2013.reader import read_csv
 from mien.data.folders.labels import NO_MAP, Contempt, LabelMap
-from mien.data.folders.reader import pictures_in_folder, pictures_in_zip, read_tree
+from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes
@@ -38,25 +38,27 @@ def load(
 
     Args:
         source: ``"synthetic"``, or a path: FER2013's CSV (fer2013.csv, icml_face_data.csv, train.csv,
-            test.csv) as it is, in .gz, .zip or .tar.gz, or in the competition's zip; Parquet in Hugging
-            Face's layout; a folder with such files; a folder or zip with one folder of pictures a class.
+            test.csv), plain, in .gz, .zip or .tar.gz, or in the competition's zip; Parquet in Hugging
+            Face's layout; a folder with such files; a folder or zip with one folder of images per class.
         votes: FER+'s fer2013new.csv, joined by FER2013's row.
-        strict: refuse a source with anything wrong. Otherwise what is wrong stands in `problems`, and the
-            good rows are as they are in the source.
-        contempt: whether faces of contempt, which FER2013 does not have, are kept as an eighth class.
-        size: width and height for pictures and Parquet, and for synthetic faces. FER2013's CSV is 48 always.
-        mapping: what folders mean that are not named after emotions, see `mien.data.folders.labels`. Of a
-            folder or zip of pictures only.
-        cache: keep the table in the cache (`mien.data.cache`) under the hash of the source, and take it from
-            there. Of a folder of pictures, names, sizes and times are hashed, not the bytes.
+        strict: refuse a source with any problem. Otherwise problems are listed in `FaceTable.problems`, and
+            bad rows are left out.
+        contempt: ``"keep"`` faces of contempt, which FER2013 does not have, as an eighth class, or ``"drop"``
+            them.
+        size: width and height of images, of faces in Parquet, and of synthetic faces. FER2013's CSV always
+            has 48.
+        mapping: what folders mean that are not named after emotions, see `mien.data.folders.labels`. Only
+            for a folder or zip of images.
+        cache: keep the table in the cache (`mien.data.cache`) under the hash of the source, and read it from
+            there next time. For a folder of images, names, sizes and times are hashed, not the bytes.
 
     Raises:
-        SourceNotFound: nothing is at the path.
+        SourceNotFound: the path does not exist.
         FormatError: no layout that mien knows, cut short, damaged, or without one good row.
-        BadRows: `strict`, and something is wrong; the message names the first.
+        BadRows: `strict`, and there is a problem; the message names the first.
         MissingExtra: Parquet without pyarrow.
         UsageError: `contempt` or `size` out of range, votes for synthetic faces (they have their own), or a
-            mapping for what has no folders.
+            mapping for a source without folders.
     """
     if contempt not in ("drop", "keep"):
         raise UsageError(f"contempt must be 'drop' or 'keep', not {contempt!r}.")
@@ -67,19 +69,21 @@ def load(
     path = Path(source).expanduser()
     if not path.exists():
         raise SourceNotFound(
-            f"{path} does not exist. Give FER2013's CSV or archive, a folder with one folder a class, "
+            f"{path} does not exist. Give FER2013's CSV or archive, a folder with one folder per class, "
             "a Parquet file, or 'synthetic'."
         )
     with readable(path):
-        table = _read(path, contempt, size, mapping, cache)
+        table = _reading(path, contempt, size, mapping).table(cache)
     if mapping and table.names is None:
-        raise UsageError(f"a label map says what folders mean, and {table.source} has none. Leave it out.")
+        raise UsageError(
+            f"a label map gives what folders mean, but {table.source} has no folders. Leave it out."
+        )
     if strict and table.problems:
         first, *others = table.problems
         more = f" ({len(others):,} more problems)" if others else ""
         raise BadRows(
             f"{table.source}, {first.where}: {first.reason}{more}. "
-            "Repair the source, or read it without strict: what is wrong is then left out and listed."
+            "Repair the source, or read it without strict: bad rows are then left out and listed."
         )
     return table if votes is None else join_votes(table, Path(votes).expanduser())
 
@@ -88,24 +92,63 @@ def _synthetic(votes: Path | None, size: int) -> FaceTable:
     from mien.data.synthetic.faces import faces
 
     if votes is not None:
-        raise UsageError(f"synthetic faces bring their own votes; leave out {votes}.")
+        raise UsageError(f"synthetic faces have votes of their own; leave out {votes}.")
     return faces(size=size)
 
 
-def _read(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
-    if path.is_file() and _starts(path).startswith(b"PAR1"):
-        return _read_parquet([path], str(path), contempt, size, cache)
+@dataclass(frozen=True)
+class _Reading:
+    """How a source is read.
+
+    Attributes:
+        source: its name, for messages.
+        options: what the table depends on beside the bytes.
+        hash: a hash of the source, None if it has none yet.
+        read: reads the table.
+    """
+
+    source: str
+    options: tuple[object, ...]
+    hash: Callable[[], str | None]
+    read: Callable[[], FaceTable]
+
+    def table(self, cache: bool) -> FaceTable:
+        """The table, from the cache if it was read from the same source with the same options before."""
+        sha256 = self.hash() if cache else None
+        if sha256 is None:
+            return self.read()
+        entry = tables.entry_for(sha256, *self.options)
+        if (table := tables.fetch(entry)) is not None:
+            return replace(table, source=self.source + table.source)
+        table = self.read()
+        if self.hash() == sha256:  # else the source changed while it was read
+            tables.store(entry, replace(table, source=table.source.removeprefix(self.source)))
+        return table
+
+
+def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading:
+    """How the source at a path is read, by its first bytes and its members."""
+    if path.is_file() and _start_of(path).startswith(b"PAR1"):
+        return _parquet([path], str(path), contempt, size)
     if member := find_csv(path):
-        choices = ("csv", member.inner)
-        return _cached(_hash_of(member.file), member.source, choices, lambda: _read_member(member), cache)
+        return _Reading(
+            member.source, ("csv", member.inner), _hash_of(member.file), lambda: _read_member(member)
+        )
     if path.is_file():
-        return _read_zip_tree(path, contempt, size, mapping, cache)
+        return _zip_tree(path, contempt, size, mapping)
     if files := parquet_files(path):
-        return _read_parquet(files, str(path), contempt, size, cache)
-    return _read_tree(path, contempt, size, mapping, cache)
+        return _parquet(files, str(path), contempt, size)
+    images = files_in_folder(path)
+    paths = [os.path.join(path, *image.parts) for image in images]  # noqa: PTH118  # they are many
+    return _Reading(
+        str(path),
+        ("tree", size, contempt, sorted(mapping.items())),
+        lambda: tree_sha256(paths),
+        lambda: read_tree(images, str(path), size, contempt, mapping),
+    )
 
 
-def _starts(path: Path) -> bytes:
+def _start_of(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(512)
 
@@ -115,73 +158,34 @@ def _read_member(member: Member) -> FaceTable:
         return read_csv(stream, member.source)
 
 
-def _read_parquet(
-    files: Sequence[Path], source: str, contempt: Contempt, size: int, cache: bool
-) -> FaceTable:
-    choices = ("parquet", [file.name for file in files], size, contempt)
-    return _cached(
-        _hash_of(*files), source, choices, lambda: read_parquet(files, source, size, contempt), cache
-    )
+def _parquet(files: Sequence[Path], source: str, contempt: Contempt, size: int) -> _Reading:
+    options = ("parquet", [file.name for file in files], size, contempt)
+    return _Reading(source, options, _hash_of(*files), lambda: read_parquet(files, source, size, contempt))
 
 
-def _read_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
-    pictures = pictures_in_folder(path)
-    files = [os.path.join(path, *picture.parts) for picture in pictures]  # noqa: PTH118  # they are many
-    choices = ("tree", size, contempt, sorted(mapping.items()))
-    return _cached(
-        lambda: tree_sha256(files),
-        str(path),
-        choices,
-        lambda: read_tree(pictures, str(path), size, contempt, mapping),
-        cache,
-    )
-
-
-def _read_zip_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap, cache: bool) -> FaceTable:
-    start = _starts(path)
+def _zip_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading:
+    start = _start_of(path)
     if not start:
         raise FormatError(f"{path} is empty.")
     kind = kind_of(start)
     if kind == "plain":
-        read_header(start.partition(b"\n")[0], str(path))  # says what is there instead of a header
+        read_header(start.partition(b"\n")[0], str(path))  # raises with what is there instead of a header
     if kind != "zip":
-        raise FormatError(
-            f"{path} is an archive without a CSV of FER2013 in it. Unpack it to see what it holds."
-        )
+        raise FormatError(f"{path} is an archive without a CSV of FER2013. Unpack it to see its contents.")
 
     def read() -> FaceTable:
         with zipfile.ZipFile(path) as archive:
-            return read_tree(pictures_in_zip(archive), str(path), size, contempt, mapping)
+            return read_tree(files_in_zip(archive), str(path), size, contempt, mapping)
 
-    choices = ("zip tree", size, contempt, sorted(mapping.items()))
-    return _cached(_hash_of(path), str(path), choices, read, cache)
+    options = ("zip tree", size, contempt, sorted(mapping.items()))
+    return _Reading(str(path), options, _hash_of(path), read)
 
 
 def _hash_of(*files: Path) -> Callable[[], str]:
     """A function that hashes the bytes of the files."""
 
-    def identify() -> str:
+    def sha256() -> str:
         hashes = [file_sha256(file, tables.cache_dir() / "hashes") for file in files]
         return hashes[0] if len(files) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
-    return identify
-
-
-def _cached(
-    identify: Callable[[], str | None],
-    source: str,
-    choices: tuple[object, ...],
-    read: Callable[[], FaceTable],
-    cache: bool,
-) -> FaceTable:
-    """What `read` gives, from the cache where what is there was read with these choices before."""
-    identity = identify() if cache else None
-    if identity is None:
-        return read()
-    entry = tables.entry_for(identity, *choices)
-    if (table := tables.fetch(entry)) is not None:
-        return replace(table, source=source + table.source)
-    table = read()
-    if identify() == identity:  # else it changed meanwhile, and is not what was read
-        tables.store(entry, replace(table, source=table.source.removeprefix(source)))
-    return table
+    return sha256

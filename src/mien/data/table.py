@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.emotions import FER2013, VOTES
-from mien.errors import DataError
+from mien.errors import DataError, FormatError
 
 UNLABELLED = -1
+_COLUMNS = ("pixels", "labels", "splits", "rows", "votes", "names")
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """What is wrong with a row: its line in the file (1 is the header) or its path, and why.
+    """What is wrong with a row: its line in the file (1 is the header) or its path, and the reason.
 
-    `refused` is False for what costs no row: a byte-order mark, CR LF line ends, a file that seems cut.
+    `refused` is False where no row is lost: a byte-order mark, CR LF line ends, a file that seems cut.
     """
 
     where: str
@@ -58,13 +59,13 @@ class FaceTable:
         n = len(self.pixels)
         if self.pixels.ndim != 3 or self.pixels.dtype != np.uint8:
             raise DataError(f"pixels must be uint8 (N, H, W), not {self.pixels.dtype} {self.pixels.shape}.")
-        for name in ("labels", "splits", "rows", "votes", "names"):
-            column = getattr(self, name)
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        for name, column in columns.items():
             if column is not None and len(column) != n:
                 raise DataError(f"{name} has {len(column)} rows where pixels has {n}.")
         if self.votes is not None and self.votes.shape[1:] != (len(VOTES),):
             raise DataError(f"votes must have {len(VOTES)} columns, not shape {self.votes.shape}.")
-        for column in (self.pixels, self.labels, self.splits, self.rows, self.votes, self.names):
+        for column in columns.values():
             if column is not None:
                 column.flags.writeable = False
 
@@ -72,17 +73,10 @@ class FaceTable:
         return len(self.pixels)
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> FaceTable:
-        """The rows of an index or a mask, as a new table. `problems` stay with the whole."""
-        return replace(
-            self,
-            pixels=self.pixels[index],
-            labels=self.labels[index],
-            splits=self.splits[index],
-            rows=self.rows[index],
-            votes=None if self.votes is None else self.votes[index],
-            names=None if self.names is None else self.names[index],
-            problems=(),
-        )
+        """The rows of an index or a mask, as a new table without `problems`."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        taken = {name: column[index] for name, column in columns.items() if column is not None}
+        return replace(self, **taken, problems=())
 
     def split(self, name: str) -> FaceTable:
         """The rows of one split.
@@ -100,7 +94,7 @@ class FaceTable:
 
     @cached_property
     def split_counts(self) -> Mapping[str, int]:
-        """Rows a split, in order of first appearance."""
+        """Rows per split, in order of first appearance."""
         names, first, counts = np.unique(self.splits, return_index=True, return_counts=True)
         return {str(names[i]): int(counts[i]) for i in np.argsort(first)}
 
@@ -113,7 +107,7 @@ class FaceTable:
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of pixels, labels, splits and votes: the data hash that a run records."""
+        """A hash of pixels, labels, splits and votes: the data hash in the records of a run."""
         digest = hashlib.sha256()
         for column in (self.pixels, self.labels, self.splits.astype("S16"), self.votes):
             digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
@@ -123,3 +117,14 @@ class FaceTable:
 def not_in(faces: FaceTable, others: FaceTable) -> NDArray[np.bool_]:
     """A mask (N,) of the `faces` that are pixel-identical to none of the `others`."""
     return ~np.isin(faces.pixel_keys, others.pixel_keys)
+
+
+def without_contempt(source: str, dropped: int) -> str:
+    """The name of a source of which so many faces of contempt were left out."""
+    return f"{source} ({dropped:,} faces of contempt left out)" if dropped else source
+
+
+def nothing_usable(source: str, what: str, problems: Sequence[BadRow]) -> FormatError:
+    """The error for a source without one good row; `what` is a row's name: row, face or image."""
+    first = f" The first problem: {problems[0].where}: {problems[0].reason}." if problems else ""
+    return FormatError(f"{source} contains no {what} that can be used.{first}")

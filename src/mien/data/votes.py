@@ -1,4 +1,4 @@
-"""FER+'s votes (fer2013new.csv) joined to FER2013's faces by row."""
+"""FER+ votes (fer2013new.csv): joined to FER2013 by row, their majority, and their agreement with labels."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from mien.data.table import UNLABELLED, FaceTable
 from mien.emotions import FERPLUS, FERPLUS_COLUMNS, VOTES
 from mien.errors import DataError, FormatError, SourceNotFound
 
-# A count of votes as text. A row of Python's int() for each would take three times as long.
 NO_MAJORITY = -1
 TOP_VOTES = 3
 
+# Counts as text: three times as fast as int() for each.
 _COUNTS = {str(count): count for count in range(256)}
 
 
 def join_votes(table: FaceTable, path: Path) -> FaceTable:
-    """The table with the ten votes of each face, from the row of the file that has the face's own number.
+    """The table with the ten votes of each face, from the file's row with the number of the face.
 
-    The file lists FER2013's rows one to one in their order; it may go on behind the table's last.
+    The file lists FER2013's rows in their order; it may have more rows than the table.
 
     Raises:
         SourceNotFound: no such file.
-        FormatError: not FER+'s file, fewer rows than the table, or another Usage in a row of both.
-        DataError: the table's rows are not FER2013's (it was read from single pictures).
+        FormatError: not FER+'s file, fewer rows than the table, or rows with another Usage.
+        DataError: the table's rows are not FER2013's (it was read from single images).
     """
     if table.names is not None:
         raise DataError(
-            f"{path} joins by FER2013's row numbers, which {table.source} does not keep. "
+            f"{path} joins by FER2013's row numbers, which {table.source} does not have. "
             "Read the votes with fer2013.csv, or with a Parquet file that mien converted from it."
         )
     usages, votes = read_votes(path)
@@ -48,7 +48,7 @@ def join_votes(table: FaceTable, path: Path) -> FaceTable:
         row = int(table.rows[first])
         raise FormatError(
             f"{path} and {table.source} differ in the Usage of {len(differ):,} rows, first in row {row}: "
-            f"{str(usages[row])!r} and {str(table.splits[first])!r}. They do not belong together."
+            f"{str(usages[row])!r} and {str(table.splits[first])!r}. They are not of the same edition."
         )
     return replace(table, votes=votes[table.rows])
 
@@ -58,7 +58,7 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
 
     Raises:
         SourceNotFound: no such file.
-        FormatError: not FER+'s header, or a row that breaks it; the message names the line.
+        FormatError: not FER+'s header, or a row that does not fit it; the message names the line.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -77,17 +77,17 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
     columns = [emotions.index(vote) for vote in VOTES]
     usage = header.index("Usage")
     rows = lines[1:]
-    while rows and not rows[-1]:  # line ends behind the last row
+    while rows and not rows[-1]:  # line ends after the last row
         rows.pop()
     votes = np.empty((len(rows), len(VOTES)), np.uint8)
     usages = []
-    for place, row in enumerate(rows):
+    for i, row in enumerate(rows):
         try:
-            votes[place] = [_COUNTS[row[column]] for column in columns]
+            votes[i] = [_COUNTS[row[column]] for column in columns]
             usages.append(row[usage].strip())
         except (IndexError, KeyError):
             raise FormatError(
-                f"{path}, line {place + 2}: {','.join(row)[:80]!r} is not a Usage, a name and ten votes."
+                f"{path}, line {i + 2}: {','.join(row)[:80]!r} is not a Usage, a name and ten votes."
             ) from None
     return np.array(usages, dtype=np.str_), votes
 
@@ -95,9 +95,9 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
 def majority(votes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The emotion that the majority chose, (N,), index into `FERPLUS`; -1 where there is none.
 
-    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. An answer given by a single person does not
-    count; of what is left, one answer must have more than half. Faces whose majority says "unknown" or "not
-    a face" have no majority emotion.
+    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. Choices of a single person do not count; of the
+    rest, one choice must have more than half. Faces whose majority chose "unknown" or "not a face" have no
+    majority emotion.
 
     Source: Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced
     Label Distribution", section 3; the single votes and the half as in `ferplus.py` of
@@ -121,19 +121,19 @@ def vote_shares(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def top_votes(votes: NDArray[np.uint8], most: int = TOP_VOTES) -> str:
-    """The answers of one face with most votes, as ``"sad 4, fear 3, neutral 2"``."""
+    """The emotions with most votes for one face, as ``"sad 4, fear 3, neutral 2"``."""
     order = np.argsort(-votes.astype(int), kind="stable")[:most]
     return ", ".join(f"{VOTES[i]} {votes[i]}" for i in order if votes[i])
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of `faces` with label and votes, on how many the label has more votes than any other answer.
+    """How many faces have a label with more votes than any other of the ten choices.
 
     Attributes:
-        faces: with a label.
-        agreeing: whose label is the one answer with most votes, of the ten that can be given.
-        tied: where two answers share most votes; they count as not agreeing.
+        faces: those with a label.
+        agreeing: those whose label has more votes than any other choice.
+        tied: those where two choices share most votes; they count as not agreeing.
         by_class: faces and agreeing faces of each label.
     """
 
@@ -144,12 +144,12 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Agreeing faces of all, 0-1; 0 where there are none."""
+        """The share of agreeing faces, 0-1; 0 without faces."""
         return self.agreeing / self.faces if self.faces else 0.0
 
 
 def agreement(table: FaceTable) -> Agreement | None:
-    """The agreement, None without votes."""
+    """How far labels and votes of a table agree; None without votes."""
     if table.votes is None:
         return None
     labelled = table.labels != UNLABELLED

@@ -1,4 +1,4 @@
-"""Which column of a FER2013 CSV holds what, read from its header."""
+"""The columns of a FER2013 CSV, from its header."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Layout:
 
     @property
     def rank(self) -> int:
-        """How much the file says: 3 with splits and labels, 2 with labels, 1 with pixels alone."""
+        """How complete the file is: 3 with splits and labels, 2 with labels, 1 with pixels alone."""
         return 1 + (self.label is not None) + (self.label is not None and self.usage is not None)
 
 
 def read_header(line: bytes, source: str) -> tuple[Layout, tuple[BadRow, ...]]:
-    """The layout that a first line announces, and what is odd about it (a byte-order mark).
+    """The layout of a file with this first line, and what is unusual about it (a byte-order mark).
 
     Raises:
         FormatError: the line is not a header of FER2013's CSV; the message shows it.
@@ -47,12 +47,12 @@ def read_header(line: bytes, source: str) -> tuple[Layout, tuple[BadRow, ...]]:
     odd: tuple[BadRow, ...] = ()
     if line.startswith(_BOM):
         line = line[len(_BOM) :]
-        odd = (BadRow("line 1", "a byte-order mark stands before the header; skipped", refused=False),)
+        odd = (BadRow("line 1", "a byte-order mark before the header; skipped", refused=False),)
     names = [name.strip().lower() for name in next(csv.reader([line.decode("latin-1").rstrip("\r\n")]), [])]
     if "pixels" not in names or any(names.count(name) > 1 for name in ("pixels", "emotion", "usage")):
         raise FormatError(
             f"{source} does not begin with FER2013's header (emotion,pixels,Usage or less) "
-            f"but with {line[:60]!r}. mien also reads Parquet, and folders or a zip with one folder a class."
+            f"but with {line[:60]!r}. mien also reads Parquet, folders and zips with one folder per class."
         )
-    found = {name: column for column, name in enumerate(names)}
-    return Layout(len(names), found["pixels"], found.get("emotion"), found.get("usage")), odd
+    columns = {name: column for column, name in enumerate(names)}
+    return Layout(len(names), columns["pixels"], columns.get("emotion"), columns.get("usage")), odd

@@ -1,4 +1,4 @@
-"""FER2013's CSV, from any stream of bytes, into the table: blocks parsed on all cores, in order."""
+"""FER2013's CSV, from any stream of bytes, into the table: blocks of lines, parsed on all cores."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from mien.data.fer2013.header import Layout, read_header
 from mien.data.fer2013.row import SIDE, USAGES
 from mien.data.fer2013.vectorized import Block, parse_block
-from mien.data.table import BadRow, FaceTable
+from mien.data.table import BadRow, FaceTable, nothing_usable
 from mien.errors import FormatError
 
 # Measured: from 0.5 to 4 MiB the speed is the same; the smaller, the less memory.
 _BLOCK_BYTES = 1 << 20
 # The longest header known has 24 bytes; a first line longer than this is something else.
-_LONGEST_HEADER = 4096
+_MAX_HEADER_BYTES = 4096
 # The rows of the published file at which its splits end, in the order of USAGES.
 # Source: Goodfellow et al. 2013.
 _SPLIT_ENDS = (28_709, 32_298, 35_887)
 
 
 class ByteStream(Protocol):
-    """What can be read from: a file, or a member of an archive as it is unpacked."""
+    """A file, or a member of an archive that is unpacked as it is read."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
@@ -35,56 +35,55 @@ class ByteStream(Protocol):
 
 
 def read_csv(stream: ByteStream, source: str) -> FaceTable:
-    """The faces of a CSV: good rows as they are, and every other one named in `problems`.
+    """The faces of a CSV: good rows as they are, and all others listed in `problems`.
 
-    Rows are numbered as they stand in the file, refused ones included, so that votes join whatever was
-    refused. The stream is read to its end. A file that was cut is reported wherever that can be seen: in the
-    midst of a line always; between two lines if FER2013's own splits say so.
+    Rows are numbered as in the file, refused ones included, so that votes join in any case. The stream is
+    read to its end. A file that was cut is reported where that can be seen: within a line always; between
+    two lines if a split has fewer rows than in FER2013.
 
     Raises:
         FormatError: no header of FER2013, or not one good row.
     """
-    lines = _Lines(stream)
+    lines = _LineBlocks(stream)
     header = lines.header()
     if not header:
         raise FormatError(f"{source} is empty.")
     layout, odd = read_header(header, source)
     blocks = list(_parsed(lines, layout))
-    found = _Found(blocks, header.endswith(b"\r\n"), lines.unended)
-    problems = (*odd, *found.problems(layout))
-    if not len(found.lines):
-        first = f" The first problem is on {problems[0].where}: {problems[0].reason}." if problems else ""
-        raise FormatError(f"{source} holds no row that can be used.{first}")
+    rows = _FileRows(blocks, header.endswith(b"\r\n"), lines.unended)
+    problems = (*odd, *rows.problems(layout))
+    if not len(rows.lines):
+        raise nothing_usable(source, "row", problems)
     names = np.array([*USAGES, layout.default_split])
     return FaceTable(
         pixels=np.concatenate([block.pixels for block in blocks]).reshape(-1, SIDE, SIDE),
         labels=np.concatenate([block.labels for block in blocks]),
-        splits=names[found.usages],
-        rows=found.rows,
+        splits=names[rows.usages],
+        rows=rows.rows,
         source=source,
         problems=problems,
     )
 
 
-class _Lines:
-    """A stream as blocks of whole lines. A last line without an end is given one, and `unended` set."""
+class _LineBlocks:
+    """A stream as blocks of whole lines. A last line without an end gets one, and sets `unended`."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
-        self._ahead = b""
+        self._buffer = b""
         self.unended = False
 
     def header(self) -> bytes:
         """The first line, with its end."""
-        while b"\n" not in self._ahead and len(self._ahead) < _LONGEST_HEADER:
-            if not (more := self._stream.read(_LONGEST_HEADER)):
+        while b"\n" not in self._buffer and len(self._buffer) < _MAX_HEADER_BYTES:
+            if not (more := self._stream.read(_MAX_HEADER_BYTES)):
                 break
-            self._ahead += more
-        header, end, self._ahead = self._ahead.partition(b"\n")
+            self._buffer += more
+        header, end, self._buffer = self._buffer.partition(b"\n")
         return header + end
 
     def __iter__(self) -> Iterator[bytes]:
-        rest = [self._ahead]
+        rest = [self._buffer]
         while chunk := self._stream.read(_BLOCK_BYTES):
             if cut := chunk.rfind(b"\n") + 1:
                 yield b"".join((*rest, memoryview(chunk)[:cut]))
@@ -97,7 +96,7 @@ class _Lines:
 
 
 def _parsed(lines: Iterable[bytes], layout: Layout) -> Iterator[Block]:
-    """The blocks in order, a few of them in work at any time."""
+    """The blocks in order, a few of them parsed at a time."""
     workers = cores()
     with ThreadPoolExecutor(workers, thread_name_prefix="mien-csv") as pool:
         waiting: deque[Future[Block]] = deque()
@@ -118,13 +117,13 @@ def cores() -> int:
     return min(available, 8)
 
 
-class _Found:
-    """The blocks of a file as one; lines count from 1, the header being the first.
+class _FileRows:
+    """The rows of all blocks of a file; lines count from 1, the header is line 1.
 
     Attributes:
         lines: int64 (n,), the line of each good row.
         usages: uint8 (n,).
-        rows: int64 (n,), the zero-based row: lines less the header and the empty lines before.
+        rows: int64 (n,), the zero-based row: lines without the header and the empty lines before.
     """
 
     def __init__(self, blocks: Sequence[Block], header_returns: bool, unended: bool) -> None:
@@ -139,7 +138,7 @@ class _Found:
         ]
         self._last = max([1, *self.lines[-1:].tolist(), *self._bad])
         empty = [line + start for block, start in each for line in block.empty]
-        # Empty lines behind the last row are how some editors end a file; between rows they are odd.
+        # Some editors end a file with empty lines; between rows they are a problem.
         self._empty = np.array([line for line in empty if line < self._last], dtype=np.int64)
         self._unended = unended and self._last == int(starts[-1]) - 1
         if self._unended and self._last in self._bad:
@@ -148,19 +147,19 @@ class _Found:
 
     def problems(self, layout: Layout) -> list[BadRow]:
         """Everything wrong below the header, in the order of lines."""
-        found = [(line, reason, True) for line, reason in self._bad.items()]
-        found += [(int(line), "an empty line between rows", False) for line in self._empty]
+        problems = [(line, reason, True) for line, reason in self._bad.items()]
+        problems += [(int(line), "an empty line between rows", False) for line in self._empty]
         if self._returns:
             others = len(self._returns) - 1
-            found.append((self._returns[0], f"ends in CR LF, as do {others:,} lines after it", False))
+            problems.append((self._returns[0], f"ends in CR LF, as do {others:,} lines after it", False))
         if self._unended and self._last not in self._bad:
-            found.append((self._last, "the last line has no end: the file may be cut here", False))
+            problems.append((self._last, "the last line has no end: the file may be cut here", False))
         elif layout.usage is not None and (reason := self._cut_split()):
-            found.append((self._last, reason, False))
-        return [BadRow(f"line {line}", reason, refused) for line, reason, refused in sorted(found)]
+            problems.append((self._last, reason, False))
+        return [BadRow(f"line {line}", reason, refused) for line, reason, refused in sorted(problems)]
 
     def _cut_split(self) -> str:
-        """What is missing if the rows are FER2013's, in its order, and end in the midst of a later split."""
+        """What is missing if the rows are FER2013's, in its order, and end within a later split."""
         total = self._last - 1 - len(self._empty)
         expected: NDArray[np.int64] = np.searchsorted(_SPLIT_ENDS, self.rows, side="right")
         if not _SPLIT_ENDS[0] < total < _SPLIT_ENDS[-1] or total in _SPLIT_ENDS:

@@ -1,4 +1,4 @@
-"""One row of a FER2013 CSV, read slowly and exactly: the grammar, and the words for what breaks it."""
+"""One row of a FER2013 CSV, read slowly and exactly: the grammar, and the message for each violation."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ USAGES = ("Training", "PublicTest", "PrivateTest")
 # The usage of a row in a file without that column.
 NO_USAGE = len(USAGES)
 # 2,304 numbers of three digits fill 9,215 characters; csv's own limit is 131,072.
-_LONGEST_LINE = 131_072
+_MAX_LINE_BYTES = 131_072
 
 _NUMBER = re.compile(r"[0-9]+")
 
 
 class RowError(ValueError):
-    """Why a row is refused, in words."""
+    """Why a row is refused."""
 
 
 def parse_row(line: bytes, layout: Layout) -> tuple[int, int, NDArray[np.uint8]]:
     """Label (-1 without one), index of the usage and pixels uint8 (2304,) of a line without its end.
 
     Raises:
-        RowError: the line breaks the format; the message names the value and its place.
+        RowError: the line is not valid; the message names the value and its position.
     """
     if b"\0" in line:
         raise RowError(f"NUL byte at column {line.index(0) + 1} of the line ({line.count(0)} in all)")
-    if len(line) > _LONGEST_LINE:
+    if len(line) > _MAX_LINE_BYTES:
         raise RowError(f"the line has {len(line):,} bytes; no row of {PIXELS} pixels is that long")
     try:
         fields = next(csv.reader([line.decode("latin-1").rstrip("\r\n")], strict=True), [])
@@ -67,13 +67,13 @@ def _usage(text: str) -> int:
 def _pixels(text: str) -> NDArray[np.uint8]:
     words = [word for word in text.split(" ") if word]
     values = np.zeros(len(words), np.uint8)
-    for place, word in enumerate(words, 1):
+    for number, word in enumerate(words, 1):
         if not _NUMBER.fullmatch(word):
-            raise RowError(f"pixel {place:,} is {_shown(word)}, not a number")
+            raise RowError(f"pixel {number:,} is {_shown(word)}, not a number")
         digits = word.lstrip("0") or "0"
         if len(digits) > 3 or int(digits) > 255:
-            raise RowError(f"pixel {place:,} is {_shown(word)}, outside 0-255")
-        values[place - 1] = int(digits)
+            raise RowError(f"pixel {number:,} is {_shown(word)}, outside 0-255")
+        values[number - 1] = int(digits)
     if len(words) != PIXELS:
         raise RowError(f"{len(words):,} pixels, not {PIXELS:,}")
     return values

@@ -1,9 +1,9 @@
 """A block of a FER2013 CSV into pixels, a whole block at a time.
 
 Every byte of the block is classified at once, and the value of the number that would end there is computed
-in uint8 arithmetic; the values at which a number does end are then kept. Rows in which nothing unusual was
-seen are done. The others go, one by one, to `csv_row.parse_row`, which either reads them after all or says
-what is wrong: the quick path accepts a part of what the exact one accepts, and never anything else.
+in uint8 arithmetic; the values where a number does end are then kept. Rows without anything unusual are done.
+The others go, one by one, to `row.parse_row`, which reads them or gives the reason why it cannot: the quick
+path accepts a part of what the exact one accepts, and never anything else.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Index: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
 
 _ZERO, _SPACE, _COMMA, _QUOTE, _NEWLINE, _RETURN = (ord(sign) for sign in '0 ,"\n\r')
-# How many bytes before a place, and how many behind it, say what the number there is.
-_BEFORE, _BEHIND = 3, 1
+# How many bytes before and after a byte decide which number ends there.
+_BEFORE, _AFTER = 3, 1
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """What the lines of a block hold. Lines count from 0 within it.
+    """The rows of a block of lines. Lines count from 0 within it.
 
     Attributes:
         pixels: uint8 (n, 2304), one good row each.
         labels: int64 (n,), -1 without a label.
-        usages: uint8 (n,), index into `csv_row.USAGES`, or `NO_USAGE`.
+        usages: uint8 (n,), index into `row.USAGES`, or `NO_USAGE`.
         lines: int64 (n,), ascending.
         bad: line and reason of each refused row.
         empty: lines with nothing on them.
@@ -54,8 +54,8 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class _Lines:
-    """The lines of a block: where each starts and ends, and what the quick path has of it."""
+class _BlockLines:
+    """The lines of a block: where each starts and ends, and its fields by the quick path."""
 
     starts: Index
     ends: Index
@@ -68,8 +68,8 @@ class _Lines:
 
 def parse_block(block: bytes | bytearray | memoryview, layout: Layout) -> Block:
     """The rows of whole lines, each ended by a line feed."""
-    padded = np.full(_BEFORE + len(block) + _BEHIND, _SPACE, np.uint8)
-    data = padded[_BEFORE:-_BEHIND]
+    padded = np.full(_BEFORE + len(block) + _AFTER, _SPACE, np.uint8)
+    data = padded[_BEFORE:-_AFTER]
     data[:] = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == _NEWLINE)
     starts = np.concatenate((ends[:0], [0], ends[:-1] + 1))[: len(ends)]
@@ -83,12 +83,12 @@ def parse_block(block: bytes | bytearray | memoryview, layout: Layout) -> Block:
 
 
 def _numbers(padded: Bytes) -> tuple[Mask, Bytes, Index]:
-    """Where numbers end, the value of a number that ends there, and which places are out of the ordinary.
+    """Where numbers end, the value of a number that ends there, and the indices of unusual bytes.
 
-    The last are any byte but a digit or a space, a second space, a fourth digit, and the end of a number
+    Unusual are any byte but a digit or a space, a second space, a fourth digit, and the end of a number
     above 255.
     """
-    size = len(padded) - _BEFORE - _BEHIND
+    size = len(padded) - _BEFORE - _AFTER
 
     def at(offset: int) -> slice:
         return slice(_BEFORE + offset, _BEFORE + offset + size)
@@ -112,8 +112,8 @@ def _numbers(padded: Bytes) -> tuple[Mask, Bytes, Index]:
     return is_digit[at(0)] > is_digit[at(1)], rest, np.flatnonzero(odd)
 
 
-def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _Lines:
-    """Lines into fields. `quick` is true where label and usage are right and the pixels begin and end so."""
+def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _BlockLines:
+    """Lines into fields. `quick` is true where label, usage, and the ends of the pixels are valid."""
     commas = np.flatnonzero(data == _COMMA)
     first = np.searchsorted(commas, starts)
     quick = np.searchsorted(commas, ends) - first == layout.columns - 1
@@ -136,11 +136,11 @@ def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _Lines:
             quick &= (right > left) & _digit(data[left]) & _digit(data[right - 1])
             pixels = (left, right)
     quick &= quotes == 0
-    return _Lines(starts, ends, quick, labels, usages, *pixels)
+    return _BlockLines(starts, ends, quick, labels, usages, *pixels)
 
 
 def _entries(commas: Index, index: Index, otherwise: Index, valid: Mask) -> Index:
-    """`commas[index]` where valid; elsewhere an index may lie outside, and a harmless place stands in."""
+    """`commas[index]` where valid; elsewhere an index may lie outside, and `otherwise` is taken."""
     found = otherwise.copy()
     found[valid] = commas[index[valid]]
     return found
@@ -169,13 +169,13 @@ def _digit(data: Bytes) -> Mask:
     return (data >= _ZERO) & (data <= _ZERO + 9)
 
 
-def _between(places: Index, left: Index, right: Index) -> Index:
-    """How many of the ascending places lie in each half-open range."""
-    return np.searchsorted(places, right) - np.searchsorted(places, left)
+def _between(indices: Index, left: Index, right: Index) -> Index:
+    """How many of the ascending indices lie in each half-open range."""
+    return np.searchsorted(indices, right) - np.searchsorted(indices, left)
 
 
-def _keep(ending: Mask, good: Mask, lines: _Lines) -> Mask:
-    """Which of the good rows have 2,304 numbers; all other ends of numbers are struck from `ending`."""
+def _keep(ending: Mask, good: Mask, lines: _BlockLines) -> Mask:
+    """Which of the good rows have 2,304 numbers; all other ends of numbers are removed from `ending`."""
     full = good.copy()
     kept = 0
     for row in np.flatnonzero(good).tolist():
@@ -188,9 +188,9 @@ def _keep(ending: Mask, good: Mask, lines: _Lines) -> Mask:
 
 
 def _with_exact(
-    data: Bytes, layout: Layout, lines: _Lines, good: Mask, pixels: Bytes, returns: Index
+    data: Bytes, layout: Layout, lines: _BlockLines, good: Mask, pixels: Bytes, returns: Index
 ) -> Block:
-    """The quick rows joined by those that only the exact path can read."""
+    """The quick rows and those that only the exact path can read."""
     bad: list[tuple[int, str]] = []
     empty: list[int] = []
     more: list[Bytes] = []

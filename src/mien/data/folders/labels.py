@@ -1,4 +1,4 @@
-"""What folders that are named in a data set's own way mean: numbers to emotions, or any name to one."""
+"""What the names of folders mean: emotions by any of their names, or by a data set's own label map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from mien.emotions import FER2013, FERPLUS, canonical
-from mien.errors import FormatError, SourceNotFound, UnknownEmotion, UsageError
+from mien.errors import FormatError, UnknownEmotion, UsageError
+from mien.files import read_csv
 
 # The emotion of each number from 0 on. Sources: the data sets' own documents. RAF-DB: "1: Surprise, 2: Fear,
 # 3: Disgust, 4: Happiness, 5: Sadness, 6: Anger, 7: Neutral". AffectNet: "0: Neutral, 1: Happiness,
@@ -22,75 +23,15 @@ _SHIPPED: dict[str, tuple[str, ...]] = {
 }
 
 Contempt: TypeAlias = Literal["drop", "keep"]
+LabelMap: TypeAlias = Mapping[str, str]
+
+NO_MAP: LabelMap = MappingProxyType({})
 DROPPED = -2
 UNKNOWN = -3
 
-LabelMap: TypeAlias = Mapping[str, str]
-NO_MAP: LabelMap = MappingProxyType({})
-
-
-def label_maps() -> list[str]:
-    """Names of the maps that ship."""
-    return sorted(_SHIPPED)
-
-
-def label_map(name: str | Path) -> LabelMap:
-    """The map of a shipped name (``"raf-db"``, ``"affectnet"``, ``"ck+"``) or of a CSV with folder,emotion.
-
-    Keys are as `folder_key` writes a folder's name; values are mien's names of emotions.
-
-    Raises:
-        UsageError: neither a shipped name nor a file.
-        FormatError: the file has other columns, a folder twice, or an emotion that mien does not know.
-    """
-    if (numbered := _SHIPPED.get(str(name).lower())) is not None:
-        return {str(number): emotion for number, emotion in enumerate(numbered) if emotion}
-    path = Path(name)
-    if not path.is_file():
-        raise UsageError(
-            f"there is no label map {str(name)!r}. Shipped: {', '.join(label_maps())}; or give a CSV with "
-            "the columns folder,emotion."
-        )
-    return _read(path)
-
-
-def folder_key(name: str) -> str:
-    """A folder's name as maps know it: without case and space around it, numbers without leading zeros."""
-    key = name.strip().lower()
-    return str(int(key)) if key.isascii() and key.isdigit() else key
-
-
-def _read(path: Path) -> LabelMap:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise SourceNotFound(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{path} is no CSV: {error}.") from error
-    found: dict[str, str] = {}
-    for line, row in enumerate(rows, 2):
-        folder, emotion = row.get("folder"), row.get("emotion")
-        if not folder or not emotion:
-            raise FormatError(
-                f"{path}, line {line}: a label map needs the columns folder,emotion in each line."
-            )
-        key = folder_key(folder)
-        if key in found:
-            raise FormatError(f"{path}, line {line}: folder {folder!r} stands there twice.")
-        try:
-            found[key] = canonical(emotion)
-        except UnknownEmotion as error:
-            raise FormatError(f"{path}, line {line}: {error}") from error
-    if not found:
-        raise FormatError(
-            f"{path} is empty: a label map needs the columns folder,emotion and a line at least."
-        )
-    return found
-
 
 def label_of(name: str, contempt: Contempt) -> int:
-    """The label of a class as its data set names it; DROPPED for contempt that is not kept, else UNKNOWN."""
+    """The label of a class by its name in a data set; DROPPED for contempt if it is dropped, else UNKNOWN."""
     try:
         emotion = canonical(name)
     except UnknownEmotion:
@@ -102,6 +43,57 @@ def label_of(name: str, contempt: Contempt) -> int:
     return FERPLUS.index(emotion)
 
 
-def classes_for(highest: int) -> tuple[str, ...]:
-    """FER2013's seven, or FER+'s eight where a label needs them."""
-    return FERPLUS if highest >= len(FER2013) else FER2013
+def label_maps() -> list[str]:
+    """The names of the shipped maps."""
+    return sorted(_SHIPPED)
+
+
+def label_map(name: str | Path) -> LabelMap:
+    """A shipped map (``"raf-db"``, ``"affectnet"``, ``"ck+"``), or that of a CSV with folder,emotion.
+
+    Keys are folder names as `folder_key` writes them; values are mien's names of emotions.
+
+    Raises:
+        UsageError: neither a shipped name nor a file.
+        FormatError: the file has other columns, a folder twice, or an emotion that mien does not know.
+    """
+    if (numbered := _SHIPPED.get(str(name).lower())) is not None:
+        return {str(number): emotion for number, emotion in enumerate(numbered) if emotion}
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no label map {str(name)!r}. Shipped maps: {', '.join(label_maps())}. Or give a CSV "
+            "with the columns folder,emotion."
+        )
+    return _read(path)
+
+
+def folder_key(name: str) -> str:
+    """The key of a folder in a label map: lower case, no space around it, no leading zeros of a number."""
+    key = name.strip().lower()
+    return str(int(key)) if key.isascii() and key.isdigit() else key
+
+
+def _read(path: Path) -> LabelMap:
+    try:
+        rows = read_csv(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path} cannot be read as CSV: {error}.") from error
+    emotions: dict[str, str] = {}
+    for line, row in enumerate(rows, 2):
+        folder, emotion = row.get("folder"), row.get("emotion")
+        if not folder or not emotion:
+            raise FormatError(
+                f"{path}, line {line}: a label map needs the columns folder,emotion in each line."
+            )
+        if (key := folder_key(folder)) in emotions:
+            raise FormatError(f"{path}, line {line}: folder {folder!r} is listed twice.")
+        try:
+            emotions[key] = canonical(emotion)
+        except UnknownEmotion as error:
+            raise FormatError(f"{path}, line {line}: {error}") from error
+    if not emotions:
+        raise FormatError(
+            f"{path} is empty: a label map needs the columns folder,emotion and at least one line."
+        )
+    return emotions

@@ -1,4 +1,4 @@
-"""A tree with one folder a class into the table: FER2013's folder release, CK+, RAF-DB, AffectNet."""
+"""A tree with one folder per class into the table: FER2013's folder release, CK+, RAF-DB, AffectNet."""
 
 from __future__ import annotations
 
@@ -15,32 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
-from mien.data.folders.labels import (
-    DROPPED,
-    NO_MAP,
-    UNKNOWN,
-    Contempt,
-    LabelMap,
-    classes_for,
-    folder_key,
-    label_of,
-)
+from mien.data.folders.labels import DROPPED, NO_MAP, UNKNOWN, Contempt, LabelMap, folder_key, label_of
 from mien.data.folders.splits import WHOLE, is_split, split_name
-from mien.data.table import BadRow, FaceTable
+from mien.data.table import BadRow, FaceTable, nothing_usable, without_contempt
+from mien.emotions import FER2013, FERPLUS
 from mien.errors import FormatError, ImageError
 from mien.images.gray import gray_face
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# What systems leave in folders unasked.
-_LITTER = ("thumbs.db", "desktop.ini", "__macosx")
+# Files and folders that operating systems create.
+_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
 _BATCH = 256
 # KA.AN1.39.tiff: subject, emotion and take, number. Source: JAFFE (Lyons et al. 1998), README.
 _JAFFE = re.compile(r"^[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d+\.\d+\.", re.IGNORECASE)
+_MAX_FOLDERS_NAMED = 8
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A file of the tree: the names on the way to it, and how to read it."""
+class ImageFile:
+    """A file of the tree: the names of the folders above it and its own, and how to read it."""
 
     parts: tuple[str, ...]
     read: Callable[[], bytes]
@@ -52,159 +45,157 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A picture whose folders name a class."""
+class _LabelledFile:
+    """A file whose folders name a class."""
 
-    picture: Picture
+    file: ImageFile
     label: int
     split: str
 
 
-def pictures_in_folder(root: Path) -> list[Picture]:
-    """Every file below a folder that could be a picture or should be named, in order of path."""
-    found: list[Picture] = []
-    seen: set[tuple[int, int]] = set()
-    for folder, below, files in os.walk(root, followlinks=True):
+def files_in_folder(root: Path) -> list[ImageFile]:
+    """Every file below a folder, in order of path, without hidden files and those of operating systems."""
+    files: list[ImageFile] = []
+    visited: set[tuple[int, int]] = set()
+    for folder, below, names in os.walk(root, followlinks=True):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link back to a folder above
+        if (status.st_dev, status.st_ino) in visited:  # a link back to a folder above
             below.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
-        below[:] = [name for name in below if not _is_litter(name)]
+        visited.add((status.st_dev, status.st_ino))
+        below[:] = [name for name in below if not _is_ignored(name)]
         above = Path(folder).relative_to(root).parts
-        found += [
-            Picture((*above, name), Path(folder, name).read_bytes) for name in files if not _is_litter(name)
+        files += [
+            ImageFile((*above, name), Path(folder, name).read_bytes)
+            for name in names
+            if not _is_ignored(name)
         ]
-    return sorted(found, key=lambda picture: picture.parts)
+    return sorted(files, key=lambda file: file.parts)
 
 
-def pictures_in_zip(archive: zipfile.ZipFile) -> list[Picture]:
-    """The same of an open zip."""
-    found = []
+def files_in_zip(archive: zipfile.ZipFile) -> list[ImageFile]:
+    """The same for an open zip."""
+    files = []
     for entry in archive.infolist():
         parts = tuple(entry.filename.split("/"))
-        if not entry.is_dir() and not any(_is_litter(part) for part in parts):
-            found.append(Picture(parts, lambda entry=entry: archive.read(entry)))  # type: ignore[misc]
-    return sorted(found, key=lambda picture: picture.parts)
+        if not entry.is_dir() and not any(_is_ignored(part) for part in parts):
+            files.append(ImageFile(parts, lambda entry=entry: archive.read(entry)))  # type: ignore[misc]
+    return sorted(files, key=lambda file: file.parts)
 
 
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
+def _is_ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM_FILES
 
 
 def read_tree(
-    pictures: Sequence[Picture], source: str, size: int, contempt: Contempt, mapping: LabelMap = NO_MAP
+    files: Sequence[ImageFile], source: str, size: int, contempt: Contempt, mapping: LabelMap = NO_MAP
 ) -> FaceTable:
     """The faces of a tree, gray and `size` pixels wide, in order of path.
 
-    The first folder on the way whose name is an emotion is the class, the one above it the split ("all"
-    where there is none). Without such a folder, a file named as JAFFE names them (KA.AN1.39.tiff) tells its
-    class itself. `mapping` says what folders that are named otherwise mean; they come before all other names.
-    `rows` number the pictures, refused ones included; they are not FER2013's rows.
+    The class is the first folder on the path whose name is an emotion; the split is the folder above it
+    ("all" where there is none). Without such a folder, a file with a name as in JAFFE (KA.AN1.39.tiff) has
+    the class of its name. `mapping` gives the meaning of folders with other names, and comes before all
+    other names. `rows` number the files, refused ones included; they are not FER2013's rows.
 
     Raises:
-        FormatError: no folder is named after an emotion, or no picture can be read.
+        FormatError: no folder is named after an emotion, or no file can be read as an image.
     """
-    pictures = _without_wrapper(pictures, mapping)
-    placed, problems = _place(pictures, source, contempt, mapping)
-    kept = [item for item in placed if item.label != DROPPED]
-    pixels, broken = _decode([item.picture for item in kept], size)
-    good = np.array([row not in broken for row in range(len(kept))], dtype=bool)
-    problems += [BadRow(kept[row].picture.name, reason) for row, reason in broken.items()]
+    files = _without_wrapper(files, mapping)
+    labelled, problems = _assign_labels(files, source, contempt, mapping)
+    kept = [item for item in labelled if item.label != DROPPED]
+    pixels, errors = _decode([item.file for item in kept], size)
+    good = np.array([row not in errors for row in range(len(kept))], dtype=bool)
+    problems += [BadRow(kept[row].file.name, reason) for row, reason in errors.items()]
     if not good.any():
-        first = f" The first problem: {problems[0].where}: {problems[0].reason}." if problems else ""
-        raise FormatError(f"{source} holds no picture that can be used.{first}")
+        raise nothing_usable(source, "image", problems)
     labels = np.array([item.label for item in kept], dtype=np.int64)[good]
-    dropped = len(placed) - len(kept)
     return FaceTable(
         pixels=pixels[good],
         labels=labels,
         splits=np.array([item.split for item in kept])[good],
         rows=np.flatnonzero(good).astype(np.int64),
-        classes=classes_for(int(labels.max())),
-        names=np.array([item.picture.name for item in kept])[good],
-        source=f"{source} ({dropped:,} faces of contempt left out)" if dropped else source,
+        classes=FERPLUS if labels.max() >= len(FER2013) else FER2013,
+        names=np.array([item.file.name for item in kept])[good],
+        source=without_contempt(source, len(labelled) - len(kept)),
         problems=tuple(sorted(problems, key=lambda problem: problem.where)),
     )
 
 
-def _without_wrapper(pictures: Sequence[Picture], mapping: LabelMap) -> Sequence[Picture]:
-    """Pictures without folders that hold all of them and say nothing, as an archive's own name."""
-    while pictures and len(pictures[0].parts) > 2:
-        top = pictures[0].parts[0]
-        said = is_split(top) or _label_of(top, "keep", mapping) != UNKNOWN
-        if said or any(picture.parts[0] != top for picture in pictures):
+def _without_wrapper(files: Sequence[ImageFile], mapping: LabelMap) -> Sequence[ImageFile]:
+    """Files without outer folders that contain all of them and mean nothing, as an archive's own name."""
+    while files and len(files[0].parts) > 2:
+        top = files[0].parts[0]
+        has_meaning = is_split(top) or _label_of(top, "keep", mapping) != UNKNOWN
+        if has_meaning or any(file.parts[0] != top for file in files):
             break
-        pictures = [Picture(picture.parts[1:], picture.read) for picture in pictures]
-    return pictures
+        files = [ImageFile(file.parts[1:], file.read) for file in files]
+    return files
 
 
 def _label_of(folder: str, contempt: Contempt, mapping: LabelMap) -> int:
     return label_of(mapping.get(folder_key(folder), folder), contempt)
 
 
-def _place(
-    pictures: Sequence[Picture], source: str, contempt: Contempt, mapping: LabelMap
-) -> tuple[list[_Placed], list[BadRow]]:
-    placed: list[_Placed] = []
+def _assign_labels(
+    files: Sequence[ImageFile], source: str, contempt: Contempt, mapping: LabelMap
+) -> tuple[list[_LabelledFile], list[BadRow]]:
+    labelled: list[_LabelledFile] = []
     problems: list[BadRow] = []
-    strange: Counter[str] = Counter()
-    for picture in pictures:
-        *folders, name = picture.parts
+    unknown: Counter[str] = Counter()
+    for file in files:
+        *folders, name = file.parts
         if not name.lower().endswith(_SUFFIXES):
-            problems.append(BadRow(picture.name, "not a picture by its name"))
+            problems.append(BadRow(file.name, "its suffix is not that of an image"))
             continue
         labels = [_label_of(folder, contempt, mapping) for folder in folders]
-        depth = next((place for place, label in enumerate(labels) if label != UNKNOWN), None)
-        if depth is None and (told := _JAFFE.match(name)):
-            split = folders[-1] if folders and is_split(folders[-1]) else ""
-            placed.append(
-                _Placed(picture, label_of(told[1], contempt), split_name(split) if split else WHOLE)
-            )
-        elif depth is None:
-            strange["/".join(folders) or "."] += 1
-        else:
+        depth = next((depth for depth, label in enumerate(labels) if label != UNKNOWN), None)
+        if depth is not None:
             split = split_name(folders[depth - 1]) if depth else WHOLE
-            placed.append(_Placed(picture, labels[depth], split))
-    if not placed:
-        raise FormatError(_no_classes(source, strange))
+            labelled.append(_LabelledFile(file, labels[depth], split))
+        elif match := _JAFFE.match(name):
+            split = split_name(folders[-1]) if folders and is_split(folders[-1]) else WHOLE
+            labelled.append(_LabelledFile(file, label_of(match[1], contempt), split))
+        else:
+            unknown["/".join(folders) or "."] += 1
+    if not labelled:
+        raise FormatError(_no_classes(source, unknown))
     problems += [
-        BadRow(folder, f"no emotion that mien knows; {count:,} pictures left out")
-        for folder, count in strange.items()
+        BadRow(folder, f"not an emotion that mien knows; {count:,} images left out")
+        for folder, count in unknown.items()
     ]
-    return placed, problems
+    return labelled, problems
 
 
-def _no_classes(source: str, strange: Counter[str]) -> str:
-    folders = ", ".join(sorted(strange)[:8]) or "none with pictures"
+def _no_classes(source: str, unknown: Counter[str]) -> str:
+    folders = ", ".join(sorted(unknown)[:_MAX_FOLDERS_NAMED]) or "none with images"
     message = (
         f"{source} has no folder named after an emotion (angry, happiness, ...). Its folders: {folders}."
     )
-    if strange and all(folder.rpartition("/")[2].isdigit() for folder in strange):
+    if unknown and all(folder.rpartition("/")[2].isdigit() for folder in unknown):
         message += (
-            " Numbers mean something else in each data set, so say which it is by a label map: raf-db (1-7 "
+            " Each data set numbers its emotions in its own way. Name it by a label map: raf-db (1-7 "
             "are surprise, fear, disgust, happiness, sadness, anger, neutral), affectnet (0-7 are neutral, "
             "happiness, sadness, surprise, fear, disgust, anger, contempt), ck+, or a CSV with the columns "
-            "folder,emotion. mien train takes it as --label-map. Or name the folders."
+            "folder,emotion. mien train takes it as --label-map. Or rename the folders."
         )
     return message
 
 
-def _decode(pictures: Sequence[Picture], size: int) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    """Pixels uint8 (n, size, size), and why some rows of them are empty."""
-    pixels = np.zeros((len(pictures), size, size), np.uint8)
+def _decode(files: Sequence[ImageFile], size: int) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """Pixels uint8 (n, size, size), and for rows that cannot be read the reason."""
+    pixels = np.zeros((len(files), size, size), np.uint8)
 
     def decode(start: int) -> dict[int, str]:
-        broken = {}
-        for row, picture in enumerate(pictures[start : start + _BATCH], start):
+        errors = {}
+        for row, file in enumerate(files[start : start + _BATCH], start):
             try:
-                pixels[row] = gray_face(picture.read(), size)
+                pixels[row] = gray_face(file.read(), size)
             except ImageError as error:
-                broken[row] = str(error)
+                errors[row] = str(error)
             except (OSError, zipfile.BadZipFile) as error:
-                broken[row] = f"cannot be read: {error}"
-        return broken
+                errors[row] = f"cannot be read: {error}"
+        return errors
 
-    with ThreadPoolExecutor(cores(), thread_name_prefix="mien-pictures") as pool:
-        batches = pool.map(decode, range(0, len(pictures), _BATCH))
+    with ThreadPoolExecutor(cores(), thread_name_prefix="mien-images") as pool:
+        batches = pool.map(decode, range(0, len(files), _BATCH))
         return pixels, {row: reason for batch in batches for row, reason in batch.items()}

@@ -1,9 +1,9 @@
-"""What folders and files call the parts of a data set, as the table calls them."""
+"""The names of splits in data sets, and in the table."""
 
 from __future__ import annotations
 
 # Kaggle's folder release of FER2013 mixes PublicTest and PrivateTest in `test`, so that name stays as it is:
-# calling it either would be a guess. FER+'s own generator writes FER2013Train, FER2013Valid, FER2013Test.
+# either name would be a guess. FER+'s own generator writes FER2013Train, FER2013Valid, FER2013Test.
 _NAMES = {
     "train": "Training",
     "training": "Training",
@@ -19,7 +19,7 @@ _NAMES = {
     "validation": "validation",
 }
 
-# The split of pictures that lie in no folder but their class's.
+# The split of images that are in no folder but their class's.
 WHOLE = "all"
 
 
@@ -29,7 +29,7 @@ def split_name(name: str) -> str:
 
 
 def is_split(name: str) -> bool:
-    """Whether the name is one of those that data sets give to splits."""
+    """Whether data sets use the name for a split."""
     return _key(name) in _NAMES
 
 
