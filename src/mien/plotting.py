@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,6 +108,3 @@ def draw_matrix(
     axes.set(xlabel=below, ylabel=left)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-Draw = Callable[["Axes"], None]

@@ -14,21 +14,18 @@ import pytest
 from PIL import Image
 
 from mien.auditing import gallery
-from mien.auditing.audit import DETECTORS, audit, parts, write
-from mien.auditing.detectors import duplicates as twins
-from mien.auditing.detectors import label_errors as confident
-from mien.auditing.detectors import outliers as strange
-from mien.auditing.detectors import placement as placed
-from mien.auditing.detectors import text_and_drawings as marks
-from mien.auditing.detectors import votes as doubt
+from mien.auditing.audit import DETECTORS, audit, write
+from mien.auditing.detectors import duplicates, label_errors, outliers, placement, text_and_drawings
+from mien.auditing.detectors.votes import find_not_a_face_by_votes, find_wrong_labels
 from mien.auditing.findings import Decision, Finding, apply, read_decisions
-from mien.auditing.inputs import Answers, ask
+from mien.auditing.inputs import TablePredictions, ask
 from mien.auditing.precision import precision
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaces
 from mien.errors import DataError, FormatError, MissingExtra, SourceNotFound, UsageError
 from mien.plotting import new_figure
+from mien.reports.audit import audit_sections
 from mien.testing.fakes import FakeClassifier, numbered_faces
 
 Make = Callable[..., FaceTable]
@@ -43,14 +40,14 @@ def with_pixels(table: FaceTable, changed: dict[int, np.ndarray | int]) -> FaceT
 
 def test_a_repeated_face_is_found_and_the_first_stays(noise_table: Make) -> None:
     table = noise_table([0, 1, 0, 0])
-    found = list(twins.exact(with_pixels(table, {2: table.pixels[0]})))
+    found = list(duplicates.find_exact(with_pixels(table, {2: table.pixels[0]})))
     assert [(each.row, each.score) for each in found] == [(102, 1)]
     assert found[0].evidence == "same pixels as row 100 (Training, angry)"
 
 
 def test_a_twin_in_another_split_and_one_with_another_label_are_told_apart(noise_table: Make) -> None:
     table = noise_table([0, 1, 0, 2], ["Training", "Training", "PublicTest", "Training"])
-    found = list(twins.exact(with_pixels(table, {2: table.pixels[0], 3: table.pixels[1]})))
+    found = list(duplicates.find_exact(with_pixels(table, {2: table.pixels[0], 3: table.pixels[1]})))
     assert {each.row: each.score for each in found} == {102: 2, 101: 3, 103: 3}
 
 
@@ -58,7 +55,7 @@ def test_a_retouched_copy_is_a_near_duplicate_and_strangers_are_not() -> None:
     table = faces(60)
     marked = (table.pixels[4] * 0.6 + 40).astype(np.uint8)
     marked[44:46, 4:12] = 160
-    pairs, alike = twins.near_pairs(with_pixels(table, {50: marked}))
+    pairs, alike = duplicates.near_pairs(with_pixels(table, {50: marked}))
     assert [4, 50] in pairs.tolist()
     expected = np.corrcoef(table.pixels[4].ravel(), marked.ravel())[0, 1]
     assert alike[pairs.tolist().index([4, 50])] == pytest.approx(expected, abs=1e-4)
@@ -66,40 +63,40 @@ def test_a_retouched_copy_is_a_near_duplicate_and_strangers_are_not() -> None:
 
 def test_an_exact_copy_and_a_blank_pair_are_no_near_duplicates(noise_table: Make) -> None:
     table = noise_table([0] * 4)
-    assert not list(twins.near(with_pixels(table, {1: table.pixels[0], 2: 0, 3: 1})))
+    assert not list(duplicates.find_near(with_pixels(table, {1: table.pixels[0], 2: 0, 3: 1})))
 
 
 def test_a_blank_picture_is_found_and_a_face_is_not(noise_table: Make) -> None:
-    (found,) = strange.blank(with_pixels(noise_table([0, 0, 0]), {1: 200}))
+    (found,) = outliers.find_blank(with_pixels(noise_table([0, 0, 0]), {1: 200}))
     assert (found.row, found.score) == (101, 1)
 
 
 def test_pictures_of_stripes_are_strangest_among_faces() -> None:
     stripes = np.tile((np.arange(48) % 4 < 2).astype(np.uint8) * 255, (48, 1))
     table = with_pixels(faces(400), {7: stripes, 300: stripes.T})
-    found = list(strange.not_a_face(table))
-    assert {each.place for each in found[:2]} == {7, 300}
+    found = list(outliers.find_not_a_face(table))
+    assert {each.index for each in found[:2]} == {7, 300}
 
 
 def test_edge_histograms_see_the_direction_of_an_edge() -> None:
     upright = np.zeros((1, 48, 48), np.uint8)
     upright[:, :, 20:] = 255
-    by_direction = strange.edge_histograms(upright).reshape(36, 8).sum(axis=0)
+    by_direction = outliers.edge_histograms(upright).reshape(36, 8).sum(axis=0)
     assert by_direction.argmax() == 0
-    turned = strange.edge_histograms(upright.swapaxes(1, 2)).reshape(36, 8).sum(axis=0)
+    turned = outliers.edge_histograms(upright.swapaxes(1, 2)).reshape(36, 8).sum(axis=0)
     assert turned.argmax() == 4
 
 
 def test_a_label_against_the_majority_is_doubted_with_the_majority_suggested(noise_table: Make) -> None:
     votes = [{"sad": 8, "neutral": 2}, {"sad": 8, "neutral": 2}, {"contempt": 9}, {"sad": 5, "happy": 5}]
-    found = list(doubt.by_votes(noise_table([4, 6, 6, 6], votes=votes)))
+    found = list(find_wrong_labels(noise_table([4, 6, 6, 6], votes=votes)))
     assert [(each.row, each.suggested) for each in found] == [(101, "sad"), (102, "")]
     assert found[0].score == pytest.approx(0.6)
 
 
 def test_half_the_votes_make_it_not_a_face(noise_table: Make) -> None:
     votes = [{"not a face": 5, "sad": 5}, {"not a face": 4, "sad": 6}]
-    assert [each.row for each in doubt.not_a_face_by_votes(noise_table([4, 4], votes=votes))] == [100]
+    assert [each.row for each in find_not_a_face_by_votes(noise_table([4, 4], votes=votes))] == [100]
 
 
 def test_precision_counts_the_surest_findings_that_the_votes_confirm(noise_table: Make) -> None:
@@ -143,15 +140,17 @@ def test_planted_label_errors_are_found_by_the_models_answers_with_the_right_sug
     table = two_looks(200, wrong=[3, 50, 121])
     truth = np.arange(200) % 2
     said = np.where(truth[:, None] == np.arange(2), 0.9, 0.1).astype(np.float32)
-    found = list(confident.doubted_labels(table, Answers("oracle", ("angry", "disgust"), said)))
-    assert {each.place for each in found} == {3, 50, 121}
+    found = list(
+        label_errors.find_label_errors(table, TablePredictions("oracle", ("angry", "disgust"), said))
+    )
+    assert {each.index for each in found} == {3, 50, 121}
     assert {each.row: each.suggested for each in found} == {503: "disgust", 550: "angry", 621: "disgust"}
 
 
 def test_planted_label_errors_are_found_by_pixels_alone() -> None:
     table = two_looks(200, wrong=[3, 50, 121])
-    found = list(confident.doubted_labels(table))
-    assert {each.place for each in found[:3]} == {3, 50, 121}
+    found = list(label_errors.find_label_errors(table))
+    assert {each.index for each in found[:3]} == {3, 50, 121}
 
 
 def test_no_face_is_predicted_by_a_classifier_that_saw_its_twin() -> None:
@@ -164,7 +163,7 @@ def test_no_face_is_predicted_by_a_classifier_that_saw_its_twin() -> None:
         np.array(["Training"] * 120),
         np.arange(120),
     )
-    predicted = confident.out_of_fold(table, None, np.arange(120), np.arange(2))
+    predicted = label_errors.out_of_fold(table, None, np.arange(120), np.arange(2))
     right = (predicted.argmax(axis=1) == table.labels).mean()
     assert right < 0.75  # 1.0 where twins are learned from
 
@@ -181,13 +180,13 @@ def test_without_its_packages_a_search_for_label_errors_names_the_extra(
     table = two_looks(60, wrong=[3])
     said = np.full((60, 2), 0.5, np.float32)
     with pytest.raises(MissingExtra, match=r"mien\[study\]"):
-        list(confident.doubted_labels(table, Answers("even", ("angry", "disgust"), said)))
+        list(label_errors.find_label_errors(table, TablePredictions("even", ("angry", "disgust"), said)))
 
 
 def test_no_label_is_doubted_where_the_classes_are_too_few_or_too_small(noise_table: Make) -> None:
-    assert not list(confident.doubted_labels(noise_table([0] * 50)))
-    assert not list(confident.doubted_labels(noise_table([0] * 50 + [1] * 3)))
-    assert not list(confident.doubted_labels(noise_table([-1] * 50)))
+    assert not list(label_errors.find_label_errors(noise_table([0] * 50)))
+    assert not list(label_errors.find_label_errors(noise_table([0] * 50 + [1] * 3)))
+    assert not list(label_errors.find_label_errors(noise_table([-1] * 50)))
 
 
 def test_asking_gives_the_classifiers_answers_for_every_face_in_order(noise_table: Make) -> None:
@@ -204,10 +203,14 @@ def test_asking_gives_the_classifiers_answers_for_every_face_in_order(noise_tabl
 def test_a_model_that_knows_not_a_face_is_believed_surest_first(noise_table: Make) -> None:
     said = np.array([[0.95, 0.05], [0.5, 0.5], [0.1, 0.9]], np.float32)
     found = list(
-        strange.not_a_face_by_model(noise_table([0] * 3), Answers("m", ("happy", "not a face"), said))
+        outliers.find_not_a_face_by_model(
+            noise_table([0] * 3), TablePredictions("m", ("happy", "not a face"), said)
+        )
     )
     assert [(each.row, each.score) for each in found] == [(102, 0.9), (101, 0.5)]
-    assert not list(strange.not_a_face_by_model(noise_table([0] * 3), Answers("m", ("happy", "sad"), said)))
+    assert not list(
+        outliers.find_not_a_face_by_model(noise_table([0] * 3), TablePredictions("m", ("happy", "sad"), said))
+    )
 
 
 def test_a_caption_is_found_where_it_stands() -> None:
@@ -216,8 +219,8 @@ def test_a_caption_is_found_where_it_stands() -> None:
     table = faces(300)
     picture = Image.fromarray(table.pixels[9])
     ImageDraw.Draw(picture).text((2, 35), "WORDS", fill=255)
-    found = next(iter(marks.text(with_pixels(table, {9: np.asarray(picture)}))))
-    assert found.place == 9
+    found = next(iter(text_and_drawings.find_text(with_pixels(table, {9: np.asarray(picture)}))))
+    assert found.index == 9
     y = int(found.evidence.split("y ")[1].split(",")[0])
     assert 34 <= y <= 42
 
@@ -226,7 +229,7 @@ def test_a_flat_picture_with_hard_edges_is_a_drawing_and_a_shaded_one_is_not() -
     x = np.linspace(0, 1, 48)
     shaded = (128 + 60 * np.sin(6 * x)[None] + 60 * np.cos(5 * x)[:, None]).astype(np.uint8)
     drawn = np.where(shaded > 128, 240, 60).astype(np.uint8)
-    score, flat, edges = marks.drawnness(np.stack([shaded, drawn]))
+    score, flat, edges = text_and_drawings.drawing_score(np.stack([shaded, drawn]))
     assert score[0] == 0
     assert score[1] > 0.1
     assert flat[1] > 0.5 > edges[1] > 0
@@ -237,9 +240,15 @@ def test_what_a_model_calls_not_a_face_is_no_drawing() -> None:
     shaded = 128 + 60 * np.sin(6 * x)[None] + 60 * np.cos(5 * x)[:, None]
     table = with_pixels(faces(300), {5: np.where(shaded > 128, 240, 60).astype(np.uint8)})
     said = np.tile(np.array([[0.9, 0.1]], np.float32), (300, 1))
-    assert 5 in {each.place for each in marks.drawing(table, Answers("m", ("sad", "not a face"), said))}
+    assert 5 in {
+        each.index
+        for each in text_and_drawings.find_drawings(table, TablePredictions("m", ("sad", "not a face"), said))
+    }
     said[5] = [0.2, 0.8]
-    assert 5 not in {each.place for each in marks.drawing(table, Answers("m", ("sad", "not a face"), said))}
+    assert 5 not in {
+        each.index
+        for each in text_and_drawings.find_drawings(table, TablePredictions("m", ("sad", "not a face"), said))
+    }
 
 
 def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: float = 0.9) -> SingleFaces:
@@ -253,7 +262,7 @@ def found_faces(table: FaceTable, boxes: list[tuple[float, ...]], confidence: fl
 def test_a_face_whose_eye_lies_outside_is_cut_and_one_whose_ear_does_is_not(noise_table: Make) -> None:
     table = noise_table([0, 0])
     looked = found_faces(table, [(-20, 4, 40, 40), (-6, 4, 60, 40)])
-    (found,) = placed.cut(table, looked)
+    (found,) = placement.find_cut(table, looked)
     assert found.row == 100
     assert found.evidence == "the right eye lies 8 px beyond the left edge"
     assert found.score == pytest.approx(8 / 48, abs=1e-4)
@@ -261,23 +270,23 @@ def test_a_face_whose_eye_lies_outside_is_cut_and_one_whose_ear_does_is_not(nois
 
 def test_a_face_that_takes_a_third_of_its_picture_is_tiny(noise_table: Make) -> None:
     table = noise_table([0, 0])
-    (found,) = placed.small(table, found_faces(table, [(10, 10, 16, 16), (2, 2, 44, 44)]))
+    (found,) = placement.find_tiny(table, found_faces(table, [(10, 10, 16, 16), (2, 2, 44, 44)]))
     assert (found.row, found.evidence) == (100, "the face takes 33% of the picture's width")
 
 
 def test_where_the_detector_sees_no_face_nothing_is_cut_or_tiny(noise_table: Make) -> None:
     table = noise_table([0])
     looked = found_faces(table, [(-20, 4, 16, 16)], confidence=0.01)
-    assert not [*placed.cut(table, looked), *placed.small(table, looked)]
+    assert not [*placement.find_cut(table, looked), *placement.find_tiny(table, looked)]
 
 
 def test_the_figures_of_an_audit_can_be_drawn_and_carry_its_numbers() -> None:
     table = with_pixels(faces(220), {7: 128, 9: 200})
     found = audit(table)
-    drawn = {part.name: part for part in parts(table, found)}
-    for part in drawn.values():
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
+    drawn = {section.name: section for section in audit_sections(table, found)}
+    for section in drawn.values():
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
         figure.canvas.draw()
     assert drawn["audit_counts"].numbers == found.counts
     assert {each["row"] for each in drawn["audit_blank"].numbers} == set(table.rows[[7, 9]].tolist())

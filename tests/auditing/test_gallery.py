@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mien.auditing import gallery
-from mien.auditing.findings import Decision, finding, read_decisions
+from mien.auditing.findings import Decision, make_finding, read_decisions
 from mien.data.table import FaceTable
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
@@ -21,7 +21,7 @@ Make = Callable[..., FaceTable]
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
 def test_decisions_made_by_keyboard_are_saved_as_they_are_applied(noise_table: Make, tmp_path: Path) -> None:
     table = noise_table([0] * 300)
-    findings = [finding(table, i, "label", 1 - i / 300, "why", "sad") for i in range(300)]
+    findings = [make_finding(table, i, "label", 1 - i / 300, "why", "sad") for i in range(300)]
     page_file = tmp_path / "gallery.html"
     page_file.write_text(gallery.page(table, findings), encoding="utf-8")
     with sync_api.sync_playwright() as started:

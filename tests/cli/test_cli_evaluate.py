@@ -230,8 +230,8 @@ def test_one_page_of_figures_and_all_numbers_are_written(folder, tmp_path):
     assert "evaluate.html" in result.output
     found = json.loads((tmp_path / "o" / "evaluate.json").read_text(encoding="utf-8"))
     assert found["evaluation"]["accuracy"] == 0.75
-    assert found["parts"]["confusion"]["labels"] == list(FER2013)
-    for name in found["parts"]:
+    assert found["sections"]["confusion"]["labels"] == list(FER2013)
+    for name in found["sections"]:
         assert (tmp_path / "o" / f"{name}.png").is_file()
 
 

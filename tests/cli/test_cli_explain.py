@@ -34,7 +34,7 @@ def test_a_photo_is_explained_by_the_model_that_ships(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.exception
     assert result.stdout.strip() == str(tmp_path / "explain.html")
     numbers = json.loads((tmp_path / "explain.json").read_text())
-    (face,) = numbers["parts"]["photo_1"]
+    (face,) = numbers["sections"]["photo_1"]
     assert face["happy"] == max(value for name, value in face.items() if name != "box")
     assert {"photo_1.png", "photo_1.svg", "photo_1_faces.png"} <= {path.name for path in tmp_path.iterdir()}
 
@@ -73,7 +73,7 @@ def test_a_run_is_explained_on_a_split(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 0, result.exception
     numbers = json.loads((tmp_path / "why" / "explain.json").read_text())
     assert numbers["model"] == "run"
-    tried = numbers["parts"]["attention_reliance"]
+    tried = numbers["sections"]["deletion_test"]
     assert tried["faces"] == 20
     assert 0 < tried["whole"] <= 1
 

@@ -18,10 +18,10 @@ from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, UsageError
 from mien.plotting import new_figure
-from mien.reports.explore import explore, parts
+from mien.reports.explore import explore, sections
 from mien.reports.figures import counts
-from mien.reports.figures import faces as looks
-from mien.reports.figures import votes as opinions
+from mien.reports.figures import faces as face_figures
+from mien.reports.figures import votes as vote_figures
 from mien.testing.fakes import overhang
 
 Make = Callable[..., FaceTable]
@@ -47,7 +47,7 @@ def test_splits_that_are_not_there_are_left_out_and_the_rest_is_in_the_usual_ord
 
 def test_the_glimpse_is_the_table_as_the_csv_has_it(noise_table: Make) -> None:
     table = noise_table([3, -1, 5])
-    frame = counts.glimpse(table, rows=2)
+    frame = counts.first_rows(table, rows=2)
     assert frame.index.tolist() == [100, 101]
     assert frame["emotion"].tolist() == ["3 happy", "-"]
     assert frame["pixels"][100].startswith(" ".join(map(str, table.pixels[0, 0, :8])))
@@ -55,14 +55,14 @@ def test_the_glimpse_is_the_table_as_the_csv_has_it(noise_table: Make) -> None:
 
 def test_the_mean_face_is_the_mean_of_the_faces_of_that_label_alone(noise_table: Make) -> None:
     table = noise_table([3, 0, 3])
-    means = looks.mean_faces(table)
+    means = face_figures.mean_faces(table)
     assert list(means) == ["angry", "happy"]
     np.testing.assert_allclose(means["happy"], (table.pixels[0].astype(float) + table.pixels[2]) / 2)
 
 
 def test_a_representative_has_the_label_and_the_most_votes_for_it(noise_table: Make) -> None:
     votes = [{"happy": 6}, {"happy": 9}, {"happy": 10}, {"sad": 10}]
-    chosen = looks.representatives(noise_table([3, 3, 0, 4], votes=votes))
+    chosen = face_figures.representatives(noise_table([3, 3, 0, 4], votes=votes))
     assert chosen == {"angry": 2, "happy": 1, "sad": 3}
 
 
@@ -71,14 +71,16 @@ def test_without_votes_the_representative_is_the_face_most_like_the_mean(noise_t
     pixels = table.pixels.copy()
     pixels[1] = pixels[2:].mean(axis=0)
     correlations = [np.corrcoef(face.ravel(), pixels.mean(axis=0).ravel())[0, 1] for face in pixels]
-    assert looks.representatives(replace(table, pixels=pixels)) == {"happy": int(np.argmax(correlations))}
+    assert face_figures.representatives(replace(table, pixels=pixels)) == {
+        "happy": int(np.argmax(correlations))
+    }
 
 
 def test_a_face_of_one_gray_has_no_contrast(noise_table: Make) -> None:
     table = noise_table([0, 0])
     pixels = table.pixels.copy()
     pixels[1] = 77
-    light = looks.light(replace(table, pixels=pixels))
+    light = face_figures.measure_lighting(replace(table, pixels=pixels))
     assert (light.brightness[1], light.contrast[1]) == (77, 0)
     assert light.quantiles()["contrast"]["minimum"] == 0
 
@@ -86,14 +88,14 @@ def test_a_face_of_one_gray_has_no_contrast(noise_table: Make) -> None:
 def test_entropy_is_scipys() -> None:
     votes = np.random.default_rng(1).integers(0, 4, (50, 10)).astype(np.uint8)
     votes[0] = 0
-    got = opinions.entropy_bits(votes)
+    got = vote_figures.entropy_bits(votes)
     assert np.isnan(got[0])
     np.testing.assert_allclose(got[1:], scipy_entropy(votes[1:], base=2, axis=1))
 
 
 def test_the_matrix_says_where_the_votes_of_each_label_went(noise_table: Make) -> None:
     votes = [{"happy": 8, "neutral": 2}, {"happy": 4, "neutral": 6}, {"not a face": 10}]
-    matrix = opinions.labels_and_votes(noise_table([3, 3, 0], votes=votes))
+    matrix = vote_figures.votes_by_label(noise_table([3, 3, 0], votes=votes))
     assert matrix.labels == ("angry", "happy")
     assert matrix.faces == (1, 2)
     np.testing.assert_allclose(matrix.shares.sum(axis=1), 1)
@@ -103,27 +105,27 @@ def test_the_matrix_says_where_the_votes_of_each_label_went(noise_table: Make) -
 
 def test_the_most_disputed_face_comes_first(noise_table: Make) -> None:
     votes = [{"happy": 10}, {"sad": 5, "fear": 5}, {"sad": 3, "fear": 3, "angry": 3}, {"sad": 5, "happy": 5}]
-    assert opinions.most_disputed(noise_table([3] * 4, votes=votes), most=3).tolist() == [2, 1, 3]
+    assert vote_figures.most_disputed(noise_table([3] * 4, votes=votes), most=3).tolist() == [2, 1, 3]
 
 
 def test_no_votes_is_an_error_that_names_the_option(noise_table: Make) -> None:
     with pytest.raises(UsageError, match="--votes"):
-        opinions.labels_and_votes(noise_table([0]))
+        vote_figures.votes_by_label(noise_table([0]))
 
 
 def test_without_votes_or_labels_their_parts_are_left_out(noise_table: Make) -> None:
-    names = {part.name for part in parts(noise_table([0, 1]))}
+    names = {section.name for section in sections(noise_table([0, 1]))}
     assert "most_disputed" not in names
-    assert {"glimpse", "representatives", "emotions", "light"} <= names
-    bare = {part.name for part in parts(noise_table([-1, -1]))}
-    assert bare == {"glimpse", "usage", "light"}
+    assert {"first_rows", "representatives", "emotions", "lighting"} <= names
+    bare = {section.name for section in sections(noise_table([-1, -1]))}
+    assert bare == {"first_rows", "usage", "lighting"}
 
 
 def test_the_page_carries_its_pictures_and_needs_no_other_host(tmp_path: Path) -> None:
     table = faces(70)
     told: list[str] = []
     page = explore(table, tmp_path / "new" / "out", done=told.append).read_text(encoding="utf-8")
-    names = [part.name for part in parts(table)]
+    names = [section.name for section in sections(table)]
     assert told == names
     assert len(re.findall(r'<img alt="[^"]+"[^>]* src="data:image/(?:png|webp);base64,', page)) == len(names)
     assert not re.search(r'(src|href)="(?!data:|#)', page)
@@ -134,16 +136,16 @@ def test_the_page_carries_its_pictures_and_needs_no_other_host(tmp_path: Path) -
             (tmp_path / "new" / "out" / f"{name}.svg").read_text(encoding="utf-8").rstrip().endswith("</svg>")
         )
     numbers = json.loads((tmp_path / "new" / "out" / "explore.json").read_text(encoding="utf-8"))
-    assert numbers["parts"]["emotions"] == dict.fromkeys(table.classes, 10)
+    assert numbers["sections"]["emotions"] == dict.fromkeys(table.classes, 10)
     assert numbers["data"]["sha256"] == table.sha256
     assert numbers["chapters"] == {"data": names}
 
 
 def test_no_text_is_clipped_at_the_edge_of_a_figure() -> None:
-    for part in parts(faces(70)):
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+    for section in sections(faces(70)):
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name
 
 
 def test_an_empty_table_is_refused(noise_table: Make, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mien.evaluation.comparison import CommonFaces
 from mien.plotting import new_figure
-from mien.reports.comparison import Comparison, hold_together, parts
+from mien.reports.comparison import Comparison, compare_models, sections
 from mien.testing.fakes import overhang
 
 CLASSES = ("happy", "sad", "neutral")
@@ -23,7 +23,7 @@ def comparison() -> Comparison:
     hard = generator.permutation(400) / 400
     answers = np.stack([np.where(hard < share, truth, (truth + 1) % 3) for share in (0.6, 0.61, 0.8)])
     meeting = CommonFaces(("a", "b", "c"), CLASSES, truth, answers, np.arange(400) % 4 > 0, {"c": 7})
-    return hold_together(meeting, partial(np.random.default_rng, 0), resamples=300)
+    return compare_models(meeting, partial(np.random.default_rng, 0), resamples=300)
 
 
 def test_every_pair_is_there_and_its_p_is_adjusted(comparison: Comparison) -> None:
@@ -46,7 +46,7 @@ def test_the_same_is_said_of_the_faces_that_are_not_in_training(comparison: Comp
 
 
 def test_its_figures_name_everything_and_clip_nothing(comparison: Comparison) -> None:
-    for part in parts(comparison):
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+    for section in sections(comparison):
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name

@@ -22,10 +22,10 @@ from mien.evaluation.robustness import measure_robustness
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
 from mien.plotting import new_figure
-from mien.reports import evaluation as judging
-from mien.reports.evaluation_right import right_parts
-from mien.reports.figures import leaderboard as scoreboard
-from mien.reports.figures.calibration import measure_trust
+from mien.reports.evaluation import sections, write_evaluation
+from mien.reports.evaluation_right import score_sections
+from mien.reports.figures import leaderboard
+from mien.reports.figures.calibration import measure_calibration
 from mien.testing.fakes import FakeClassifier, overhang
 
 
@@ -57,7 +57,9 @@ def voted(table: FaceTable) -> VotePredictions:
 
 def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredictions) -> None:
     robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
-    found = {part.name: part for part in judging.parts(judged, voted=voted, robustness=robust, resamples=50)}
+    found = {
+        section.name: section for section in sections(judged, voted=voted, robustness=robust, resamples=50)
+    }
     assert list(found) == [
         "confusion",
         "confusion_normalised",
@@ -78,13 +80,13 @@ def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredic
         "binary",
         "fairness",
         "robustness",
-        "scoreboard",
+        "leaderboard",
     ]
-    assert {part.report for part in found.values()} == {"", "section 4.1", "section 5.2"}
+    assert {section.report for section in found.values()} == {"", "section 4.1", "section 5.2"}
 
 
 def test_the_numbers_of_the_parts_are_scikit_learns(judged: Predictions) -> None:
-    found = {part.name: part.numbers for part in judging.parts(judged, resamples=200)}
+    found = {section.name: section.numbers for section in sections(judged, resamples=200)}
     truth, answers = judged.truth, judged.probabilities.argmax(axis=1)
     assert found["confusion"]["counts"] == sk.confusion_matrix(truth, answers).tolist()
     precision, recall, f1, support = sk.precision_recall_fscore_support(truth, answers)
@@ -104,11 +106,11 @@ def test_the_numbers_of_the_parts_are_scikit_learns(judged: Predictions) -> None
 
 
 def test_without_groups_the_page_says_that_fairness_is_unmeasured(judged: Predictions) -> None:
-    (fairness,) = [part for part in judging.parts(judged, resamples=50) if part.name == "fairness"]
+    (fairness,) = [section for section in sections(judged, resamples=50) if section.name == "fairness"]
     assert "unmeasured" in fairness.text
     grouping = Grouping("age", ("old", "young"), np.arange(len(judged.truth)) % 2)
     scores = score_groups(judged, grouping, np.random.default_rng(0), resamples=50, permutations=50)
-    found = {part.name: part for part in judging.parts(judged, groups=[scores], resamples=50)}
+    found = {section.name: section for section in sections(judged, groups=[scores], resamples=50)}
     assert "fairness" not in found
     assert set(found["groups"].numbers["groups"]) == {"old", "young"}
 
@@ -117,8 +119,8 @@ def test_the_models_own_temperature_is_taken_out_before_the_fit(judged: Predicti
     """Answers sharpened by a temperature of 1/2 give the figure of the answers themselves."""
     sharp = judged.probabilities.astype(float) ** 2
     sharp /= sharp.sum(axis=1, keepdims=True)
-    plain = measure_trust(judged, np.random.default_rng(0))
-    calibrated = measure_trust(
+    plain = measure_calibration(judged, np.random.default_rng(0))
+    calibrated = measure_calibration(
         replace(judged, probabilities=sharp), np.random.default_rng(0), applied_temperature=0.5
     )
     assert plain is not None
@@ -135,7 +137,7 @@ def test_a_votes_head_is_held_against_the_voters_shares(table: FaceTable) -> Non
     majority = predict_split(
         noisy(VOTES, table), table, "PublicTest", head="votes", labels="ferplus", known_only=True
     )
-    found = measure_trust(majority, np.random.default_rng(0))
+    found = measure_calibration(majority, np.random.default_rng(0))
     assert found is not None
     assert found.voters
     assert found.before.error == pytest.approx(found.calibration.ece_before)
@@ -151,17 +153,17 @@ def test_few_faces_give_the_parts_that_need_no_halves(judged: Predictions) -> No
         faces=judged.faces.take(few),
         not_in_training=None,
     )
-    names = {part.name for part in judging.parts(alone, resamples=10)}
+    names = {section.name for section in sections(alone, resamples=10)}
     assert {"confusion", "per_class", "top_k", "coverage"} <= names
     assert not names & {"reliability", "conformal", "roc", "binary"}
 
 
 def test_no_text_is_clipped_at_the_edge_of_a_figure(judged: Predictions, voted: VotePredictions) -> None:
     robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
-    for part in judging.parts(judged, voted=voted, robustness=robust, resamples=20):
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+    for section in sections(judged, voted=voted, robustness=robust, resamples=20):
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name
 
 
 def test_the_page_carries_every_figure_and_the_json_every_score(
@@ -171,7 +173,7 @@ def test_the_page_carries_every_figure_and_the_json_every_score(
     evaluation = score_predictions(judged, generator, data=DataSource("drawn", "abc"), resamples=20)
     depth = score_extended(judged, generator, voted=voted, resamples=20)
     told: list[str] = []
-    page = judging.judge(evaluation, judged, tmp_path / "out", depth=depth, done=told.append, resamples=20)
+    page = write_evaluation(evaluation, judged, tmp_path / "out", depth=depth, done=told.append, resamples=20)
     html = page.read_text(encoding="utf-8")
     assert page.name == "evaluate.html"
     assert not re.search(r'(src|href)="(?!data:|#)', html)
@@ -180,14 +182,14 @@ def test_the_page_carries_every_figure_and_the_json_every_score(
         assert (tmp_path / "out" / f"{name}.png").is_file()
         assert (tmp_path / "out" / f"{name}.svg").is_file()
     found = json.loads((tmp_path / "out" / "evaluate.json").read_text(encoding="utf-8"))
-    assert list(found["parts"]) == told
+    assert list(found["sections"]) == told
     assert found["evaluation"]["accuracy"] == evaluation.scores.accuracy
     assert found["evaluation"]["ranking"]["top_k_accuracy"][1] == evaluation.scores.top2_accuracy
     assert "unmeasured" in found["evaluation"]["fairness"]
 
 
 def test_our_figures_on_the_scoreboard_are_those_of_the_cards() -> None:
-    ours = {entry.name: entry for entry in scoreboard.scoreboard() if entry.kind == "ours"}
+    ours = {entry.name: entry for entry in leaderboard.leaderboard_entries() if entry.kind == "ours"}
     cards = [find_model(name).card for name in shipped()]
     assert set(ours) >= {card.name for card in cards}
     for card in cards:
@@ -204,14 +206,14 @@ def changed(card: Card, accuracy: float) -> Card:
 
 def test_another_card_gives_other_figures_and_ten_views_stand_apart() -> None:
     card = changed(find_model().card, 0.9)
-    best, second, *others = scoreboard.scoreboard([card])
+    best, second, *others = leaderboard.leaderboard_entries([card])
     assert {best.name, second.name} == {card.name, f"{card.name}, ten views"}
     assert best.accuracy == 0.9
     assert all(entry.kind != "ours" for entry in others)
 
 
 def test_every_public_figure_has_its_protocol_and_its_source() -> None:
-    entries = scoreboard.public_figures()
+    entries = leaderboard.published_results()
     stated = {round(entry.accuracy, 4) for entry in entries}
     # Those that the project set out from.
     assert stated >= {0.65, 0.664, 0.7116, 0.7328, 0.7311, 0.737, 0.7414, 0.752, 0.733, 0.716, 0.7979, 0.57}
@@ -219,7 +221,7 @@ def test_every_public_figure_has_its_protocol_and_its_source() -> None:
         assert entry.protocol
         assert entry.source
         assert entry.split
-        assert entry.kind in {"blind", "chosen", "unknown", "doubtful", "people"}
+        assert entry.kind in {"blind", "selected", "unknown", "not reproduced", "people"}
 
 
 def test_confusion_is_drawn_for_classes_without_faces(judged: Predictions) -> None:
@@ -231,8 +233,8 @@ def test_confusion_is_drawn_for_classes_without_faces(judged: Predictions) -> No
         faces=judged.faces.take(no_disgust),
         not_in_training=None,
     )
-    for part in right_parts(fewer, np.random.default_rng(0), 20):
-        _, axes = new_figure(*part.size)
-        part.draw(axes)
-        if part.name == "per_class":
-            assert "disgust" not in part.numbers
+    for section in score_sections(fewer, np.random.default_rng(0), 20):
+        _, axes = new_figure(*section.size)
+        section.draw(axes)
+        if section.name == "per_class":
+            assert "disgust" not in section.numbers

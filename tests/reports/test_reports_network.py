@@ -9,10 +9,10 @@ import pytest
 
 from mien.models.registry import find_model
 from mien.plotting import new_figure
-from mien.reports.figures import augmentation as transforms
+from mien.reports.figures import augmentation
 from mien.reports.figures.architecture import find_backbone, layout
 from mien.reports.html import picture
-from mien.reports.network import Network, network_of_card, network_of_run, parts
+from mien.reports.network import NetworkDescription, network_of_card, network_of_run, sections
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.runs.scaling import BACKBONES
 from mien.testing.fakes import overhang
@@ -60,22 +60,22 @@ def test_a_network_that_was_searched_afresh_has_no_layout_by_formula() -> None:
     v2 = find_backbone("tf_efficientnetv2_s")
     assert v2 is not None
     assert layout(v2, 48) is None
-    names = [part.name for part in parts(Network("mine", v2.name, 48, {}))]
-    assert names == ["scaling_ways", "compound_scaling", "layers_b0"]
+    names = [section.name for section in sections(NetworkDescription("mine", v2.name, 48, {}))]
+    assert names == ["scaling_options", "compound_scaling", "layers_b0"]
 
 
 def test_the_report_s_network_is_drawn_once_and_another_beside_it() -> None:
     recipe = Recipe().to_dict()
-    names = [part.name for part in parts(Network("r", "tf_efficientnet_b0", 48, recipe))]
+    names = [section.name for section in sections(NetworkDescription("r", "tf_efficientnet_b0", 48, recipe))]
     assert "layers" not in names
-    names = [part.name for part in parts(Network("r", "tf_efficientnet_b0", 64, recipe))]
+    names = [section.name for section in sections(NetworkDescription("r", "tf_efficientnet_b0", 64, recipe))]
     assert "layers" in names
 
 
 def test_the_report_s_transforms_are_those_of_its_section_3_1() -> None:
     """RandomCrop(48, padding=2), RandomAffine(15 degrees, 0.1), RandomHorizontalFlip, RandomAutocontrast."""
     rows = {
-        what: (report, ours) for what, report, ours in transforms.rows({"flip": 0.0, "scale": [0.9, 1.1]})
+        what: (report, ours) for what, report, ours in augmentation.rows({"flip": 0.0, "scale": [0.9, 1.1]})
     }
     assert rows["random crop"][0] == "reaching 2 px over the edge"
     assert rows["rotation"][0] == "up to 15° to either side"
@@ -94,9 +94,9 @@ def test_a_run_s_network_is_that_of_its_recipe_at_its_last_size(tmp_path: Path) 
 
 
 def test_every_figure_of_a_network_is_drawn_inside_its_edges(tmp_path: Path) -> None:
-    for part in parts(network_of_card(find_model().card)):
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+    for section in sections(network_of_card(find_model().card)):
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name
         figure.savefig(tmp_path / "figure.png")
-        assert 'alt="' in picture(tmp_path / "figure.png", part.alt or part.title)
+        assert 'alt="' in picture(tmp_path / "figure.png", section.alt or section.title)

@@ -13,7 +13,7 @@ from mien.errors import DataError, UsageError
 from mien.plotting import new_figure
 from mien.reports.figures.training import draw_gaps, draw_losses, running_median
 from mien.reports.numbers import plain
-from mien.reports.training import Learning, overview, parts, read_run, read_runs
+from mien.reports.training import Learning, overview, read_run, read_runs, sections
 from mien.runs.preview import PREVIEW, Preview, read_preview, write_preview
 from mien.testing.fakes import overhang
 
@@ -115,16 +115,16 @@ def test_a_sheet_of_augmented_faces_survives_the_disk(tmp_path: Path) -> None:
 def test_every_part_is_drawn_without_clipping_and_told_in_numbers(tmp_path: Path, count: int) -> None:
     folders = [write_run(tmp_path / f"run number {i}", 4 - 3 * i) for i in range(count)]
     write_preview(preview(), folders[0] / PREVIEW)
-    found = list(parts(read_runs(folders)))
-    names = [part.name for part in found]
+    found = list(sections(read_runs(folders)))
+    names = [section.name for section in found]
     assert len(set(names)) == len(names)
     assert {"runs", "loss", "accuracy", "gap", "learning_rate", "gradient_norm", "step_time"} < set(names)
     assert any(name.startswith("augmented") for name in names)
-    for part in found:
-        json.dumps(plain(part.numbers), allow_nan=False)
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+    for section in found:
+        json.dumps(plain(section.numbers), allow_nan=False)
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -15,23 +15,23 @@ from mien.emotions import VOTES
 from mien.errors import DataError
 from mien.evaluation.predictions import predict_split
 from mien.reports import study as report
-from mien.reports.figures import examples as at_work
-from mien.reports.network import Network
-from mien.reports.study import REPORT, Subject, study
+from mien.reports.figures import examples
+from mien.reports.network import NetworkDescription
+from mien.reports.study import REPORT, StudyModel, study
 from mien.runs.recipe import Recipe, to_toml
 from mien.testing.fakes import FakeClassifier
 
 # The JSON's first keys, its chapters, and the parts that drawn faces with votes and one run always give.
-KEYS = ["format", "mien", "data", "model", "runs", "chapters", "parts"]
+KEYS = ["format", "mien", "data", "model", "runs", "chapters", "sections"]
 CHAPTERS = ["data", "audit", "network", "learning", "judging"]
 PARTS = {
-    "glimpse", "representatives", "emotions", "usage", "emotions_by_usage", "mean_faces", "light",
-    "labels_and_votes", "agreement", "votes_entropy", "most_disputed",
+    "first_rows", "representatives", "emotions", "usage", "emotions_by_split", "mean_faces", "lighting",
+    "votes_by_label", "agreement", "vote_entropy", "most_disputed",
     "audit_counts",
-    "scaling_ways", "compound_scaling", "layers_b0", "transforms",
+    "scaling_options", "compound_scaling", "layers_b0", "transforms",
     "runs", "loss", "accuracy", "gap", "learning_rate", "gradient_norm", "step_time",
-    "at_work", "confusion", "confusion_normalised", "per_class", "top_k", "coverage", "robustness",
-    "scoreboard",
+    "examples", "confusion", "confusion_normalised", "per_class", "top_k", "coverage", "robustness",
+    "leaderboard",
 }  # fmt: skip
 
 
@@ -74,9 +74,9 @@ def written(tmp_path_factory: pytest.TempPathFactory, table: FaceTable) -> Path:
     """The folder of a study with everything that it can hold."""
     folder = tmp_path_factory.mktemp("study")
     run = run_folder(folder / "first")
-    network = Network("mine", "tf_efficientnet_b0", 48, Recipe().to_dict())
+    network = NetworkDescription("mine", "tf_efficientnet_b0", 48, Recipe().to_dict())
     heads = {"fer2013": FakeClassifier(guess), "votes": FakeClassifier(votes_of, labels=VOTES)}
-    study(table, Subject(network, heads, runs=(run,)), folder / "out")
+    study(table, StudyModel(network, heads, runs=(run,)), folder / "out")
     return folder / "out"
 
 
@@ -85,7 +85,7 @@ def test_the_json_has_the_schema_of_the_documentation(written: Path, table: Face
     assert list(content) == KEYS
     assert list(content["chapters"]) == CHAPTERS
     listed = [name for names in content["chapters"].values() for name in names]
-    assert sorted(listed) == sorted(content["parts"])
+    assert sorted(listed) == sorted(content["sections"])
     assert set(listed) >= PARTS
     assert content["data"]["sha256"] == table.sha256
     assert content["model"] == {
@@ -95,7 +95,7 @@ def test_the_json_has_the_schema_of_the_documentation(written: Path, table: Face
 
 
 def test_every_part_has_its_picture_in_two_forms(written: Path) -> None:
-    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["parts"]
+    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["sections"]
     for ending in ("png", "svg"):
         assert {path.stem for path in written.glob(f"*.{ending}")} == set(parts)
 
@@ -106,7 +106,7 @@ def test_the_page_needs_no_network_and_tells_what_each_picture_shows(written: Pa
     assert "url(" not in text
     assert "@import" not in text
     pictures = re.findall(r"<img [^>]*>", text)
-    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["parts"]
+    parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["sections"]
     assert len(pictures) == len(parts)
     assert all(re.search(r'alt="[^"]{3,}"', picture) for picture in pictures)
     assert (written / "study.html").stat().st_size < 15e6
@@ -122,44 +122,44 @@ def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
     tmp_path: Path, table: FaceTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "DAMAGED_FACES", 2)
-    network = Network("mine", "tf_efficientnet_lite0", 64, {})
+    network = NetworkDescription("mine", "tf_efficientnet_lite0", 64, {})
     few = table.take(np.arange(len(table)) % 3 == 0)
-    page = study(few, Subject(network, {"fer2013": FakeClassifier(guess)}), tmp_path)
+    page = study(few, StudyModel(network, {"fer2013": FakeClassifier(guess)}), tmp_path)
     text = page.read_text(encoding="utf-8")
     assert "give a training run with --run" in text
     content = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
     assert "learning" not in content["chapters"]
-    assert "layers" in content["parts"]
+    assert "layers" in content["sections"]
 
 
 def test_chapters_and_questions_are_told_of(tmp_path: Path, table: FaceTable) -> None:
     begun: list[str] = []
     done: list[str] = []
-    network = Network("mine", "none", 48, {})
-    study(table, Subject(network), tmp_path, begin=begun.append, done=done.append)
+    network = NetworkDescription("mine", "none", 48, {})
+    study(table, StudyModel(network), tmp_path, begin=begun.append, done=done.append)
     assert len(begun) == 3
     assert len(begun) <= report.CHAPTERS
-    assert done[0] == "glimpse"
+    assert done[0] == "first_rows"
 
 
 def test_a_split_that_is_not_there_is_refused_before_anything_is_written(
     tmp_path: Path, table: FaceTable
 ) -> None:
     with pytest.raises(DataError, match="no split 'test'"):
-        study(table, Subject(Network("mine", "none", 48, {})), tmp_path / "out", split="test")
+        study(table, StudyModel(NetworkDescription("mine", "none", 48, {})), tmp_path / "out", split="test")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_table_is_refused(tmp_path: Path, table: FaceTable) -> None:
     nothing = table.take(np.zeros(len(table), bool))
     with pytest.raises(DataError, match="no faces"):
-        study(nothing, Subject(Network("mine", "none", 48, {})), tmp_path)
+        study(nothing, StudyModel(NetworkDescription("mine", "none", 48, {})), tmp_path)
 
 
 def test_the_model_at_work_shows_its_surest_and_its_middle_face_of_each_answer(table: FaceTable) -> None:
     p = predict_split(FakeClassifier(guess), table, "Training", head="fer2013")
     top = p.probabilities.argmax(axis=1)
-    found = at_work.chosen(p)
+    found = examples.chosen(p)
     assert set(found) == {p.classes[i] for i in set(top.tolist())}
     for name, (surest, middle) in found.items():
         column = p.classes.index(name)

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.reports.document import Chapter, Document, Part
-from mien.reports.html import Section, SectionGroup, page
+from mien.reports.document import Chapter, Document, Section
+from mien.reports.html import PageChapter, PageSection, page
 from mien.reports.numbers import as_html, plain
 from mien.reports.writer import write
 
@@ -41,8 +41,10 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag in tags]
 
 
-def _part(name: str, numbers: object = 1, **more: str) -> Part:
-    return Part(name, name.title(), "What it shows & how.", (3, 2), lambda a: a.plot([1, 2]), numbers, **more)
+def _part(name: str, numbers: object = 1, **more: str) -> Section:
+    return Section(
+        name, name.title(), "What it shows & how.", (3, 2), lambda a: a.plot([1, 2]), numbers, **more
+    )
 
 
 def _document(*chapters: Chapter, **more: object) -> Document:
@@ -56,7 +58,7 @@ def test_the_files_are_the_page_the_figures_and_the_numbers(tmp_path: Path) -> N
         "look.html", "look.json", "a.png", "a.svg", "b.png", "b.svg",
     }  # fmt: skip
     numbers = json.loads((tmp_path / "new" / "look.json").read_text(encoding="utf-8"))
-    assert numbers["parts"] == {"a": {"x": 1}, "b": [2]}
+    assert numbers["sections"] == {"a": {"x": 1}, "b": [2]}
     assert numbers["chapters"] == {"one": ["a", "b"]}
     assert (numbers["k"], numbers["format"]) == ("v", 1)
 
@@ -71,11 +73,11 @@ def test_the_same_document_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_chapters_are_told_of_as_they_are_worked_out(tmp_path: Path) -> None:
     told: list[str] = []
 
-    def parts() -> Iterator[Part]:
+    def sections() -> Iterator[Section]:
         told.append("worked out")
         yield _part("a")
 
-    write(_document(Chapter("one", "One", "", parts())), tmp_path, begin=told.append, done=told.append)
+    write(_document(Chapter("one", "One", "", sections())), tmp_path, begin=told.append, done=told.append)
     assert told == ["One", "worked out", "a"]
 
 
@@ -105,7 +107,7 @@ def test_every_place_of_the_report_is_linked_or_explained(tmp_path: Path) -> Non
 
 def test_what_texts_hold_cannot_become_markup() -> None:
     nasty = '<script>alert("1")</script>'
-    text = page(nasty, nasty, [SectionGroup("one", nasty, nasty, [Section("a", nasty, nasty, "", nasty)])])
+    text = page(nasty, nasty, [PageChapter("one", nasty, nasty, [PageSection("a", nasty, nasty, "", nasty)])])
     assert "<script" not in text
     assert "<script" not in as_html({nasty: {nasty: nasty}})
     assert "<script" not in as_html([{nasty: nasty}])

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mien.auditing import gallery
-from mien.auditing.detectors import duplicates as twins
-from mien.auditing.detectors import label_errors as confident
-from mien.auditing.detectors import outliers as strange
-from mien.auditing.detectors import placement as placed
-from mien.auditing.detectors import text_and_drawings as marks
-from mien.auditing.detectors import votes as doubt
+from mien.auditing.detectors import duplicates, label_errors, outliers, placement, text_and_drawings, votes
 from mien.auditing.findings import Finding, write_findings
-from mien.auditing.inputs import Answers
+from mien.auditing.inputs import TablePredictions
 from mien.auditing.precision import Precision, precision
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaces
 from mien.errors import DataError
-from mien.reports.audit import parts_of
-from mien.reports.document import Part
 
 
 @dataclass(frozen=True, eq=False)
-class Clues:
+class DetectorInputs:
     """What the detectors look at.
 
     Attributes:
@@ -35,31 +28,33 @@ class Clues:
     """
 
     table: FaceTable
-    answers: Answers | None = None
+    answers: TablePredictions | None = None
     faces: SingleFaces | None = None
 
 
-Detector = Callable[[Clues], Iterable[Finding]]
+Detector = Callable[[DetectorInputs], Iterable[Finding]]
 
 # In the order in which a person should look through what they find.
 DETECTORS: dict[str, Detector] = {
-    "blank": lambda clues: strange.blank(clues.table),
-    "duplicate": lambda clues: twins.exact(clues.table),
-    "near duplicate": lambda clues: twins.near(clues.table),
-    "not a face (votes)": lambda clues: doubt.not_a_face_by_votes(clues.table),
-    "not a face (model)": lambda clues: strange.not_a_face_by_model(clues.table, clues.answers),
-    "not a face": lambda clues: strange.not_a_face(clues.table),
-    "drawing": lambda clues: marks.drawing(clues.table, clues.answers),
-    "text": lambda clues: marks.text(clues.table),
-    "cut face": lambda clues: [] if clues.faces is None else placed.cut(clues.table, clues.faces),
-    "tiny face": lambda clues: [] if clues.faces is None else placed.small(clues.table, clues.faces),
-    "label (votes)": lambda clues: doubt.by_votes(clues.table),
-    "label": lambda clues: confident.doubted_labels(clues.table, clues.answers),
+    "blank": lambda inputs: outliers.find_blank(inputs.table),
+    "duplicate": lambda inputs: duplicates.find_exact(inputs.table),
+    "near duplicate": lambda inputs: duplicates.find_near(inputs.table),
+    "not a face (votes)": lambda inputs: votes.find_not_a_face_by_votes(inputs.table),
+    "not a face (model)": lambda inputs: outliers.find_not_a_face_by_model(inputs.table, inputs.answers),
+    "not a face": lambda inputs: outliers.find_not_a_face(inputs.table),
+    "drawing": lambda inputs: text_and_drawings.find_drawings(inputs.table, inputs.answers),
+    "text": lambda inputs: text_and_drawings.find_text(inputs.table),
+    "cut face": lambda inputs: [] if inputs.faces is None else placement.find_cut(inputs.table, inputs.faces),
+    "tiny face": lambda inputs: (
+        [] if inputs.faces is None else placement.find_tiny(inputs.table, inputs.faces)
+    ),
+    "label (votes)": lambda inputs: votes.find_wrong_labels(inputs.table),
+    "label": lambda inputs: label_errors.find_label_errors(inputs.table, inputs.answers),
 }
 
 
 @dataclass(frozen=True)
-class Audit:
+class Findings:
     """What was found, by detector and surest first, and, with votes, how often each detector is right."""
 
     findings: tuple[Finding, ...]
@@ -75,10 +70,10 @@ class Audit:
 def audit(
     table: FaceTable,
     *,
-    answers: Answers | None = None,
+    answers: TablePredictions | None = None,
     faces: SingleFaces | None = None,
     done: Callable[[str], None] = lambda _: None,
-) -> Audit:
+) -> Findings:
     """Everything that the detectors find in the table.
 
     Args:
@@ -95,23 +90,15 @@ def audit(
     """
     if not len(table):
         raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to audit.")
-    clues = Clues(table, answers, faces)
+    inputs = DetectorInputs(table, answers, faces)
     findings: list[Finding] = []
     for name, detect in DETECTORS.items():
-        findings += sorted(detect(clues), key=lambda each: -each.score)
+        findings += sorted(detect(inputs), key=lambda each: -each.score)
         done(name)
-    return Audit(tuple(findings), tuple(precision(table, findings)) if table.votes is not None else ())
+    return Findings(tuple(findings), tuple(precision(table, findings)) if table.votes is not None else ())
 
 
-def parts(table: FaceTable, found: Audit) -> Iterator[Part]:
-    """The audit's figures for a report: counts by kind, the surest faces of each kind, and the precision.
-
-    A kind without findings has no strip of faces; without votes there is no precision.
-    """
-    return parts_of(table, found.findings, found.counts, found.precision)
-
-
-def write(table: FaceTable, found: Audit, folder: Path) -> tuple[Path, Path]:
+def write(table: FaceTable, found: Findings, folder: Path) -> tuple[Path, Path]:
     """findings.csv and gallery.html in the folder, which is made if it is not there.
 
     Raises:

@@ -23,7 +23,7 @@ class Finding:
     """One suspicion about one face.
 
     Attributes:
-        place: of the face in the table that was audited.
+        index: of the face in the table that was audited.
         row: of the face in the source.
         split: of the face.
         kind: of the suspicion, the detector's name.
@@ -33,7 +33,7 @@ class Finding:
         suggested: the label it should have, empty where the detector does not say.
     """
 
-    place: int
+    index: int
     row: int
     split: str
     kind: str
@@ -52,13 +52,13 @@ class Decision:
     label: str = ""
 
 
-def finding(
+def make_finding(
     table: FaceTable, place: int | np.integer, kind: str, score: float, evidence: str, suggested: str = ""
 ) -> Finding:
     """A finding about the face at that place of the table."""
     label = int(table.labels[place])
     return Finding(
-        place=int(place),
+        index=int(place),
         row=int(table.rows[place]),
         split=str(table.splits[place]),
         kind=kind,

@@ -31,7 +31,7 @@ def page(table: FaceTable, findings: Sequence[Finding], most: int = MOST_SHOWN) 
         by_kind[each.kind] = by_kind.get(each.kind, 0) + 1
         if by_kind[each.kind] <= most:
             shown.append(each)
-    places = sorted({each.place for each in shown})
+    places = sorted({each.index for each in shown})
     cell = {place: i for i, place in enumerate(places)}
     height, width = table.pixels.shape[1:]
     document = {
@@ -40,7 +40,7 @@ def page(table: FaceTable, findings: Sequence[Finding], most: int = MOST_SHOWN) 
         "found": by_kind,
         "sheet": {"width": width, "height": height, "columns": _COLUMNS, "rows": -(-len(places) // _COLUMNS)},
         "findings": [
-            [f.row, f.split, f.kind, f.score, f.evidence, f.label, f.suggested, cell[f.place]] for f in shown
+            [f.row, f.split, f.kind, f.score, f.evidence, f.label, f.suggested, cell[f.index]] for f in shown
         ],
     }
     # A "</script>" inside the text would end the script it stands in.

@@ -13,7 +13,7 @@ from mien.models.classifier import Classifier, classify
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class TablePredictions:
     """What a model said of each face of a table.
 
     Attributes:
@@ -29,11 +29,11 @@ class Answers:
 
 def ask(
     classifier: Classifier, table: FaceTable, *, progress: Callable[[int], None] | None = None
-) -> Answers:
+) -> TablePredictions:
     """What the classifier says of every face; `progress` is told the number of faces after each batch.
 
     Raises:
         ModelError: the classifier gave no probabilities.
     """
     said = classify(classifier, table.pixels, progress=progress)
-    return Answers(classifier.name, tuple(classifier.labels), said)
+    return TablePredictions(classifier.name, tuple(classifier.labels), said)

@@ -36,7 +36,7 @@ class Precision:
     there: int
 
 
-def confirmed(table: FaceTable, kind: str) -> NDArray[np.bool_] | None:
+def confirmed_by_votes(table: FaceTable, kind: str) -> NDArray[np.bool_] | None:
     """A mask (N,) of the faces for which the votes confirm a finding of this kind; None where they cannot.
 
     They confirm that a picture shows no face where "not a face" is the answer with most votes, alone; and
@@ -75,12 +75,12 @@ def precision(
     splits = list(table.split_counts)
     measured = []
     for kind in dict.fromkeys(each.kind for each in findings):
-        right = confirmed(table, kind)
+        right = confirmed_by_votes(table, kind)
         if right is None:
             continue
         mine = sorted((each for each in findings if each.kind == kind), key=lambda each: -each.score)
         for split in ["", *(splits if len(splits) > 1 else [])]:
-            places = [each.place for each in mine if split in ("", each.split)]
+            places = [each.index for each in mine if split in ("", each.split)]
             there = int(right[table.splits == split].sum() if split else right.sum())
             # Fewer findings than the smaller number are measured once.
             for asked in [n for i, n in enumerate(at) if i == 0 or len(places) > at[i - 1]]:

@@ -63,7 +63,7 @@ def compare(
     from rich.console import Console
 
     from mien.evaluation.comparison import join_predictions
-    from mien.reports.comparison import hold_together
+    from mien.reports.comparison import compare_models
 
     runs = [Path(model) for model in models if is_run(model)]
     asked = _Asked.of(models, runs, data, votes, split, label_map)
@@ -73,7 +73,7 @@ def compare(
         # Runs in different folders may have one name; as they were typed, they differ.
         answers = [replace(each, name=model) for each, model in zip(answers, models, strict=True)]
     meeting = join_predictions(answers)
-    comparison = hold_together(meeting, lambda: np.random.default_rng(_SEED), resamples=bootstrap)
+    comparison = compare_models(meeting, lambda: np.random.default_rng(_SEED), resamples=bootstrap)
     console = Console(highlight=False)
     for line in _told(comparison, asked, runs):
         text = isinstance(line, str)
@@ -236,7 +236,7 @@ def _table(comparison: Comparison) -> Table:
 
 
 def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Asked) -> Path:
-    from mien.reports.comparison import parts
+    from mien.reports.comparison import sections
     from mien.reports.document import Chapter, Document
     from mien.reports.writer import write
 
@@ -246,7 +246,7 @@ def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Aske
             "comparison",
             "Is the difference real?",
             "All were asked about the same faces, so that what is hard for everyone cancels out.",
-            parts(comparison),
+            sections(comparison),
         ),
         *_learning(runs),
     ]
@@ -262,10 +262,10 @@ def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Aske
 
 def _learning(runs: Sequence[Path]) -> Iterator[Chapter]:
     from mien.reports.document import Chapter
-    from mien.reports.training import parts, read_runs
+    from mien.reports.training import read_runs, sections
 
     if runs:
         learned: list[Learning] = read_runs(runs)
         yield Chapter(
-            "learning", "How they learned", "From each run's metrics.csv and steps.csv.", parts(learned)
+            "learning", "How they learned", "From each run's metrics.csv and steps.csv.", sections(learned)
         )

@@ -14,7 +14,7 @@ from mien.loading import is_run, question_of
 
 if TYPE_CHECKING:
     from mien.models.card import Framing
-    from mien.reports.document import Chapter, Part
+    from mien.reports.document import Chapter, Section
     from mien.training.explainer import Explainer
 
 # The faces that are painted over to see whether the maps tell the truth; each is asked about four times.
@@ -84,7 +84,8 @@ def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: 
     from rich.progress import Progress
 
     from mien.data import load
-    from mien.reports.attention import explain_faces, first, parts, reliance
+    from mien.evaluation.attribution import deletion_test, explain_faces, take_first
+    from mien.reports.attribution import sections
     from mien.reports.document import Chapter
 
     faces = load(data).split(split)
@@ -93,11 +94,11 @@ def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: 
         explained = explain_faces(
             asked, faces, name=name, head=head, most=most, progress=lambda n: bar.advance(task, n)
         )
-    few = first(explained, _TRIED)
-    tried = reliance(few, asked.predict) if len(few.crops) > 1 else None
-    right = float((explained.answers == explained.truth).mean())
+    few = take_first(explained, _TRIED)
+    tried = deletion_test(few, asked.predict) if len(few.crops) > 1 else None
+    right = float((explained.predicted == explained.truth).mean())
     text = f"{len(explained.crops):,} faces of {split}, {right:.1%} of them named right."
-    return Chapter("faces", f"Faces of {split}", text, parts(explained, tried))
+    return Chapter("faces", f"Faces of {split}", text, sections(explained, tried))
 
 
 def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
@@ -107,17 +108,17 @@ def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
     found = find_images(photos)
     if not found:
         raise UsageError(f"there is no photo in {', '.join(map(str, photos))}.")
-    parts = (part for n, photo in enumerate(found, 1) for part in _photo(asked, model, photo, n))
+    parts = (section for n, photo in enumerate(found, 1) for section in _photo(asked, model, photo, n))
     text = "Each face as the model gets it, and what speaks for its two likeliest answers."
     return Chapter("photos", "Photos", text, parts)
 
 
-def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Part]:
+def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Section]:
     from mien.detection.blazeface import BlazeFace
     from mien.images.crop import crop_box, crop_face
     from mien.images.decode import read_image
-    from mien.reports.document import Part
-    from mien.reports.figures import attention as drawing
+    from mien.reports.document import Section
+    from mien.reports.figures import attribution as drawing
 
     picture = read_image(path)
     size, framing = _takes(model)
@@ -134,7 +135,7 @@ def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Pa
     ]
     height, width = picture.pixels.shape[:2]
     scale = 8 / max(height, width)
-    yield Part(
+    yield Section(
         f"photo_{number}",
         path.name,
         "What speaks for the likeliest answer, laid over each face.",
@@ -147,7 +148,7 @@ def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Pa
             for each, row in zip(detections, reasons.probabilities, strict=True)
         ],
     )
-    yield Part(
+    yield Section(
         f"photo_{number}_faces",
         f"The faces of {path.name}",
         "Left what the model gets, then what speaks for its likeliest answer and for the second.",

@@ -14,7 +14,7 @@ from mien.errors import UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from mien.reports.study import Subject
+    from mien.reports.study import StudyModel
 
 
 def study(
@@ -75,19 +75,19 @@ def _model_of(runs: tuple[Path, ...]) -> str:
     return str(runs[0])
 
 
-def _subject(model: str, runs: tuple[Path, ...]) -> Subject:
+def _subject(model: str, runs: tuple[Path, ...]) -> StudyModel:
     """The model of a name or path, opened once, with both of its heads where it has both."""
     from mien.loading import is_run, load_model
     from mien.models.classifier import HeadClassifier
     from mien.models.registry import find_model
     from mien.reports.network import network_of_card, network_of_run
-    from mien.reports.study import Subject
+    from mien.reports.study import StudyModel
 
     opened = load_model(model)
     network = network_of_run(Path(model)) if is_run(model) else network_of_card(find_model(model).card)
     heads = [head for head in ("fer2013", "votes") if head in opened.heads]
     temperature = opened.temperatures[heads[0]] if heads else 1.0
-    return Subject(network, {head: HeadClassifier(opened, head) for head in heads}, temperature, runs)
+    return StudyModel(network, {head: HeadClassifier(opened, head) for head in heads}, temperature, runs)
 
 
 @contextmanager

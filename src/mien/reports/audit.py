@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mien.auditing.audit import Findings
 from mien.auditing.findings import Finding
 from mien.auditing.precision import Precision
 from mien.data.table import FaceTable
 from mien.plotting import COLOURS, QUIET, draw_faces, quiet
-from mien.reports.document import Part
+from mien.reports.document import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,14 +20,10 @@ if TYPE_CHECKING:
 _STRIP = 10
 
 
-def parts_of(
-    table: FaceTable,
-    findings: Sequence[Finding],
-    counts: Mapping[str, int],
-    measured: Sequence[Precision],
-) -> Iterator[Part]:
+def audit_sections(table: FaceTable, found: Findings) -> Iterator[Section]:
     """One part for the counts, one for each kind that was found, one for the precision if it was measured."""
-    yield Part(
+    counts, measured = found.counts, found.precision
+    yield Section(
         "audit_counts",
         "Irregularities",
         "Faces that a person should look at, by what seems wrong. One face may stand in several rows.",
@@ -35,9 +32,9 @@ def parts_of(
         dict(counts),
     )
     for kind in counts:
-        surest = [each for each in findings if each.kind == kind][:_STRIP]
+        surest = [each for each in found.findings if each.kind == kind][:_STRIP]
         if surest:
-            yield Part(
+            yield Section(
                 "audit_" + "_".join(kind.replace("(", "").replace(")", "").split()),
                 f"Surest: {kind}",
                 f"The first of {counts[kind]:,} findings, surest first.",
@@ -46,7 +43,7 @@ def parts_of(
                 [{"row": each.row, "score": each.score, "evidence": each.evidence} for each in surest],
             )
     if measured:
-        yield Part(
+        yield Section(
             "audit_precision",
             "How often the audit is right",
             "Of the surest findings, the share that the FER+ votes confirm. A model that was trained on a "
@@ -76,7 +73,7 @@ def draw_surest(axes: Axes, table: FaceTable, surest: Sequence[Finding]) -> None
         f"row {each.row:,}\n{each.label or 'no label'}" + (f"\n{each.suggested}?" if each.suggested else "")
         for each in surest
     ]
-    pixels = table.pixels[[each.place for each in surest]]
+    pixels = table.pixels[[each.index for each in surest]]
     draw_faces(axes, pixels, captions, columns=_STRIP, lines=3)
     axes.set_title(f"{surest[0].kind}: the surest")
 

@@ -15,14 +15,14 @@ from mien.evaluation.comparison import CommonFaces
 from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.significance import Paired, compare_paired, holm, verdict
 from mien.plotting import COLOURS, QUIET, quiet
-from mien.reports.document import Part
+from mien.reports.document import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Judged:
+class ModelScores:
     """One classifier on the faces that all answered: scores, bootstrap intervals of 95 %, recall by class."""
 
     name: str
@@ -34,7 +34,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ComparedPair:
     """Two classifiers, how far they are apart, and what that means.
 
     Attributes:
@@ -60,8 +60,8 @@ class Comparison:
 
     n: int
     support: dict[str, int]
-    judged: tuple[Judged, ...]
-    pairs: tuple[Pair, ...]
+    judged: tuple[ModelScores, ...]
+    pairs: tuple[ComparedPair, ...]
     left_out: dict[str, int]
     deduplicated: Comparison | None = None
 
@@ -70,7 +70,7 @@ class Comparison:
         return dataclasses.asdict(self)
 
 
-def hold_together(
+def compare_models(
     meeting: CommonFaces, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
 ) -> Comparison:
     """The comparison of classifiers that answered the same faces.
@@ -89,10 +89,10 @@ def hold_together(
     )
 
 
-def parts(comparison: Comparison) -> Iterator[Part]:
+def sections(comparison: Comparison) -> Iterator[Section]:
     """The figures of a comparison, in their order."""
     pairs, judged = comparison.pairs, comparison.judged
-    yield Part(
+    yield Section(
         "differences",
         "Differences in accuracy",
         " ".join(pair.verdict for pair in pairs)
@@ -111,7 +111,7 @@ def parts(comparison: Comparison) -> Iterator[Part]:
             for pair in pairs
         },
     )
-    yield Part(
+    yield Section(
         "recalls",
         "Each emotion",
         "Of the faces of each emotion, the share that was named right. Two that are equal overall may be "
@@ -125,7 +125,7 @@ def parts(comparison: Comparison) -> Iterator[Part]:
 def draw_differences(axes: Axes, comparison: Comparison) -> None:
     """Each pair's difference in accuracy with its interval; hollow on faces that are not in Training."""
     fresh = comparison.deduplicated
-    rows: list[tuple[str, Pair, bool]] = []
+    rows: list[tuple[str, ComparedPair, bool]] = []
     for place, pair in enumerate(comparison.pairs):
         rows.append((f"{pair.second}\nless {pair.first}", pair, False))
         if fresh is not None:
@@ -196,7 +196,7 @@ def _of(
     pairs = []
     for (i, j), paired, p in zip(chosen, found, adjusted, strict=True):
         first, second = meeting.names[i], meeting.names[j]
-        pairs.append(Pair(first, second, paired, p, verdict(paired, first, second, p)))
+        pairs.append(ComparedPair(first, second, paired, p, verdict(paired, first, second, p)))
     support = np.bincount(truth, minlength=count)
     return Comparison(
         n=len(truth),
@@ -214,10 +214,10 @@ def _judge(
     classes: tuple[str, ...],
     generator: np.random.Generator,
     resamples: int,
-) -> Judged:
+) -> ModelScores:
     counts = np.bincount(truth * len(classes) + answer, minlength=len(classes) ** 2)
     counts = counts.reshape(len(classes), len(classes))
-    return Judged(
+    return ModelScores(
         name=name,
         accuracy=float(metrics.accuracy(counts)),
         accuracy_ci95=metrics.bootstrap_interval(counts, metrics.accuracy, generator, resamples=resamples),

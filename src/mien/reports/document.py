@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mien.plotting import Draw
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DrawFunction = Callable[["Axes"], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """One figure of the study.
 
     Attributes:
@@ -29,7 +32,7 @@ class Part:
     title: str
     text: str
     size: tuple[float, float]
-    draw: Draw
+    draw: DrawFunction
     numbers: Any
     report: str = ""
     alt: str = ""
@@ -49,7 +52,7 @@ class Chapter:
     name: str
     title: str
     text: str
-    parts: Iterable[Part]
+    sections: Iterable[Section]
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,18 @@ from mien.evaluation.predictions import Predictions, VotePredictions, vote_predi
 from mien.evaluation.result import Evaluation
 from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
-from mien.reports.document import Chapter, Document, Part
-from mien.reports.evaluation_believed import trust_parts
-from mien.reports.evaluation_right import ranking_parts, right_parts
+from mien.reports.document import Chapter, Document, Section
+from mien.reports.evaluation_believed import calibration_sections
+from mien.reports.evaluation_right import ranking_sections, score_sections
 from mien.reports.evaluation_wider import (
-    all_questions,
-    damage_part,
-    group_parts,
-    label_parts,
-    question_part,
-    scoreboard_part,
+    all_binary_tasks,
+    binary_section,
+    group_sections,
+    leaderboard_section,
+    multilabel_sections,
+    robustness_section,
 )
-from mien.reports.figures.mistakes import mistake_parts
+from mien.reports.figures.mistakes import mistake_sections
 from mien.reports.writer import write
 
 NAME = "evaluate"
@@ -38,7 +38,7 @@ _TEXT = (
 _SEED = 0
 
 
-def parts(
+def sections(
     predictions: Predictions,
     *,
     voted: VotePredictions | Predictions | None = None,
@@ -48,7 +48,7 @@ def parts(
     depth: ExtendedScores | None = None,
     cards: Sequence[Card] | None = None,
     resamples: int = 2000,
-) -> Iterator[Part]:
+) -> Iterator[Section]:
     """The figures that these predictions can give, in their order.
 
     Args:
@@ -61,32 +61,32 @@ def parts(
             unmeasured.
         robustness: accuracy on damaged pictures, where it was measured.
         depth: where it is known already; else it is measured here.
-        cards: those whose figures stand on the scoreboard; of the models that ship, for None.
+        cards: those whose figures stand on the leaderboard; of the models that ship, for None.
         resamples: of the bootstrap.
     """
     p, generator = predictions, np.random.default_rng(_SEED)
     answers = vote_predictions(voted) if isinstance(voted, Predictions) else voted
     deeper = depth or score_extended(p, generator, voted=answers, resamples=resamples)
-    yield from right_parts(p, generator, resamples)
-    yield from ranking_parts(p, deeper)
-    yield from trust_parts(p, generator, applied_temperature)
-    yield from mistake_parts(p)
-    yield from label_parts(deeper)
-    if questions := all_questions(p, deeper, generator, resamples):
-        yield question_part(questions)
-    yield from group_parts(groups or deeper.groups)
+    yield from score_sections(p, generator, resamples)
+    yield from ranking_sections(p, deeper)
+    yield from calibration_sections(p, generator, applied_temperature)
+    yield from mistake_sections(p)
+    yield from multilabel_sections(deeper)
+    if questions := all_binary_tasks(p, deeper, generator, resamples):
+        yield binary_section(questions)
+    yield from group_sections(groups or deeper.groups)
     if (damage := robustness or deeper.robustness) is not None:
-        yield damage_part(damage)
+        yield robustness_section(damage)
     if set(p.classes) == set(FER2013):
-        yield scoreboard_part(cards)
+        yield leaderboard_section(cards)
 
 
 def chapter(predictions: Predictions, **options: Any) -> Chapter:
     """Judging the model, as a chapter of a page; the options are those of `parts`."""
-    return Chapter("judging", "Judging the model", _TEXT, parts(predictions, **options))
+    return Chapter("judging", "Judging the model", _TEXT, sections(predictions, **options))
 
 
-def judge(
+def write_evaluation(
     evaluation: Evaluation,
     predictions: Predictions,
     folder: Path,

@@ -9,24 +9,28 @@ import numpy as np
 
 from mien.evaluation.metrics.calibration import coverage_curve
 from mien.evaluation.predictions import Predictions
-from mien.reports.document import Part
-from mien.reports.figures import calibration as trust
+from mien.reports.document import Section
+from mien.reports.figures import calibration
 from mien.reports.figures.scores import thinned
 
 
-def trust_parts(p: Predictions, generator: np.random.Generator, applied_temperature: float) -> Iterator[Part]:
+def calibration_sections(
+    p: Predictions, generator: np.random.Generator, applied_temperature: float
+) -> Iterator[Section]:
     curve = coverage_curve(p.probabilities, p.truth)
-    found = trust.measure_trust(p, generator, applied_temperature=applied_temperature)
+    found = calibration.measure_calibration(p, generator, applied_temperature=applied_temperature)
     if found is not None:
         yield from _calibration(found)
-    yield Part(
+    yield Section(
         "coverage",
         "Accuracy against coverage",
         "A model may decline to answer. Asked to answer only where it is surest, it is right more often.",
         (7.5, 4.4),
-        lambda axes: trust.draw_coverage(axes, curve),
+        lambda axes: calibration.draw_coverage(axes, curve),
         {
-            "accuracy_at": {f"{share:.0%}": curve.accuracy_at(share) for share in trust.NAMED_COVERAGES},
+            "accuracy_at": {
+                f"{share:.0%}": curve.accuracy_at(share) for share in calibration.NAMED_COVERAGES
+            },
             "coverage": thinned(curve.coverage),
             "accuracy": thinned(curve.accuracy),
             "confidence": thinned(curve.confidence),
@@ -36,7 +40,7 @@ def trust_parts(p: Predictions, generator: np.random.Generator, applied_temperat
         yield from _sets(found)
 
 
-def _calibration(found: trust.Trust) -> Iterator[Part]:
+def _calibration(found: calibration.CalibrationReport) -> Iterator[Section]:
     c = found.calibration
     where = "that do not stand in Training" if found.not_in_training else "of the split"
     against = (
@@ -50,14 +54,14 @@ def _calibration(found: trust.Trust) -> Iterator[Part]:
         if found.applied_temperature != 1
         else ""
     )
-    yield Part(
+    yield Section(
         "reliability",
         "Reliability",
         f"On the dotted line confidence is what it says. The temperature was fitted on {c.n_fitted:,} faces "
         f"{where} and measured on the other {c.n_measured:,}; larger marks are more faces.{against}{held} "
         "An ECE at or below that of a perfect model cannot be told from perfect.",
         (6.6, 6),
-        lambda axes: trust.draw_reliability(axes, found),
+        lambda axes: calibration.draw_reliability(axes, found),
         {
             **{
                 name: getattr(c, name)
@@ -76,15 +80,15 @@ def _calibration(found: trust.Trust) -> Iterator[Part]:
     )
 
 
-def _sets(found: trust.Trust) -> Iterator[Part]:
+def _sets(found: calibration.CalibrationReport) -> Iterator[Section]:
     fits = found.calibration.conformal
-    yield Part(
+    yield Section(
         "conformal",
         "Conformal sets",
         "Instead of one answer, the smallest set of emotions that holds the label as often as promised. A "
         "good model needs small sets. Fitted on one half of the faces, measured on the other.",
         (9.5, 1.3 + 0.75 * len(fits)),
-        lambda axes: trust.draw_sets(axes, found),
+        lambda axes: calibration.draw_sets(axes, found),
         [
             {
                 **dataclasses.asdict(fit),
@@ -93,12 +97,12 @@ def _sets(found: trust.Trust) -> Iterator[Part]:
             for fit, sizes in zip(fits, found.sizes, strict=True)
         ],
     )
-    yield Part(
+    yield Section(
         "conformal_by_class",
         "Conformal sets, class by class",
         "One threshold serves all classes, so rare and hard ones are held less often than promised, and "
         "easy ones more.",
         (9, 4.4),
-        lambda axes: trust.draw_set_coverage(axes, found),
+        lambda axes: calibration.draw_set_coverage(axes, found),
         {f"{fit.coverage:.0%}": each for fit, each in zip(fits, found.covered, strict=True)},
     )

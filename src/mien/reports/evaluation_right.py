@@ -11,16 +11,16 @@ from mien.evaluation.extended import ExtendedScores
 from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import confusion
 from mien.evaluation.predictions import Predictions
-from mien.reports.document import Part
+from mien.reports.document import Section
 from mien.reports.figures import scores
 from mien.reports.figures.scores import thinned
 
 
-def right_parts(p: Predictions, generator: np.random.Generator, resamples: int) -> Iterator[Part]:
+def score_sections(p: Predictions, generator: np.random.Generator, resamples: int) -> Iterator[Section]:
     counts = confusion(p.probabilities, p.truth)
     plain = {"labels": list(p.classes), "counts": counts.tolist()}
     size = 2.4 + 0.78 * len(p.classes)
-    yield Part(
+    yield Section(
         "confusion",
         "Confusion matrix",
         "A row a label, a column an answer. The diagonal is right; the darker a cell beside it, the more "
@@ -31,7 +31,7 @@ def right_parts(p: Predictions, generator: np.random.Generator, resamples: int) 
         report="section 4.1",
     )
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    yield Part(
+    yield Section(
         "confusion_normalised",
         "Confusion matrix, normalised",
         "The same in percent of each row: how rare a class is no longer matters.",
@@ -41,7 +41,7 @@ def right_parts(p: Predictions, generator: np.random.Generator, resamples: int) 
         report="section 4.1",
     )
     estimates = scores.class_estimates(p, generator, resamples=resamples)
-    yield Part(
+    yield Section(
         "per_class",
         "Each class",
         "Precision: how many of its answers are right. Recall: how many of its faces are found. F1: their "
@@ -55,8 +55,8 @@ def right_parts(p: Predictions, generator: np.random.Generator, resamples: int) 
         yield from _curves(curves)
 
 
-def _curves(curves: dict[str, scores.ClassCurves]) -> Iterator[Part]:
-    yield Part(
+def _curves(curves: dict[str, scores.ClassCurves]) -> Iterator[Section]:
+    yield Section(
         "precision_recall",
         "Precision against recall",
         "What each class's precision is when more of its faces are to be found. No threshold is in the "
@@ -73,7 +73,7 @@ def _curves(curves: dict[str, scores.ClassCurves]) -> Iterator[Part]:
             for name, each in curves.items()
         },
     )
-    yield Part(
+    yield Section(
         "roc",
         "ROC",
         "How often a face of the class gets a higher probability than one of another: the area; 0.5 is "
@@ -92,13 +92,13 @@ def _curves(curves: dict[str, scores.ClassCurves]) -> Iterator[Part]:
     )
 
 
-def ranking_parts(p: Predictions, deeper: ExtendedScores) -> Iterator[Part]:
+def ranking_sections(p: Predictions, deeper: ExtendedScores) -> Iterator[Section]:
     ranking = deeper.ranking
     counts = confusion(p.probabilities, p.truth)
     recalls = dict(zip(p.classes, map(float, metrics.recall(counts)), strict=True))
     votes = deeper.vote_ranking
     plain = {**dataclasses.asdict(ranking), "pairs": len(ranking.pairs)}
-    yield Part(
+    yield Section(
         "top_k",
         "Top-k",
         "The report wished for two answers in their order, since a face can show two emotions at once. Of "
@@ -108,7 +108,7 @@ def ranking_parts(p: Predictions, deeper: ExtendedScores) -> Iterator[Part]:
         {key: value for key, value in plain.items() if key not in ("pairs", "per_class_top2")},
         report="section 5.2",
     )
-    yield Part(
+    yield Section(
         "top_2",
         "The second answer, class by class",
         "From the share of a class's faces that the first answer finds to the share that the first two find.",
@@ -124,7 +124,7 @@ def ranking_parts(p: Predictions, deeper: ExtendedScores) -> Iterator[Part]:
             f"answer, the model's first is one of the two on {votes.first_in_voters_two:.1%}, its two are "
             f"theirs on {votes.same_two:.1%}, in their order on {votes.same_order:.1%}."
         )
-    yield Part(
+    yield Section(
         "top_2_pairs",
         "First and second answer",
         text,

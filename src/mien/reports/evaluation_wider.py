@@ -17,21 +17,20 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
 from mien.plotting import QUIET
-from mien.reports.document import Part
-from mien.reports.figures import leaderboard as board
-from mien.reports.figures import tasks as beyond
+from mien.reports.document import Section
+from mien.reports.figures import leaderboard, tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def label_parts(deeper: ExtendedScores) -> Iterator[Part]:
+def multilabel_sections(deeper: ExtendedScores) -> Iterator[Section]:
     found = deeper.multilabel
     if found is None:
         return
     shown = sum(1 for each in found.per_emotion.values() if each.support)
     plain = dataclasses.asdict(found)
-    yield Part(
+    yield Section(
         "multilabel",
         "Several labels a face",
         f"A face has every emotion that {found.vote_threshold:.0%} of its voters saw (FER+'s rule; "
@@ -39,23 +38,23 @@ def label_parts(deeper: ExtendedScores) -> Iterator[Part]:
         f"are left out). The model's likeliest emotion is one of them on {found.top1_in_set:.1%}; named "
         f"from the same probability, its set is exactly theirs on {found.exact_match:.1%}.",
         (8.5, 1.5 + 0.42 * shown),
-        lambda axes: beyond.draw_labels(axes, found),
+        lambda axes: tasks.draw_labels(axes, found),
         {key: value for key, value in plain.items() if key != "sweep"},
         report="section 5.2",
     )
-    yield Part(
+    yield Section(
         "multilabel_threshold",
         "Exact match by threshold",
         "The lower the threshold, the more emotions the model names. The likeliest is always named. The "
         "threshold used is that of the votes; the best one is chosen on these very faces, so it flatters.",
         (7.5, 4),
-        lambda axes: beyond.draw_sweep(axes, found),
+        lambda axes: tasks.draw_sweep(axes, found),
         {f"{level:.2f}": share for level, share in found.sweep.items()},
         report="section 5.2",
     )
 
 
-def all_questions(
+def all_binary_tasks(
     p: Predictions, deeper: ExtendedScores, generator: np.random.Generator, resamples: int
 ) -> list[BinaryScores]:
     """All questions that these classes and faces can answer; those already asked are taken as they are."""
@@ -78,8 +77,8 @@ def binary_tasks_of(p: Predictions) -> list[BinaryTask]:
     return [binary_task(name) for name in ("negative", *names)]
 
 
-def question_part(found: list[BinaryScores]) -> Part:
-    return Part(
+def binary_section(found: list[BinaryScores]) -> Section:
+    return Section(
         "binary",
         "Yes-or-no questions",
         "The report wished to frame the problem as a binary one. A side's probability is the sum of its "
@@ -87,7 +86,7 @@ def question_part(found: list[BinaryScores]) -> Part:
         "neutral are neither, and left out. Where one side is rare, accuracy says little: compare it with "
         "always giving the same answer.",
         (10, 1.6 + 0.5 * len(found)),
-        lambda axes: beyond.draw_binary(axes, found),
+        lambda axes: tasks.draw_binary(axes, found),
         [
             {
                 "question": f"{each.classes[1]} against {each.classes[0]}",
@@ -107,9 +106,9 @@ def question_part(found: list[BinaryScores]) -> Part:
     )
 
 
-def group_parts(groups: Sequence[GroupScores]) -> Iterator[Part]:
+def group_sections(groups: Sequence[GroupScores]) -> Iterator[Section]:
     if not groups:
-        yield Part(
+        yield Section(
             "fairness",
             "Groups of people",
             UNMEASURED,
@@ -121,7 +120,7 @@ def group_parts(groups: Sequence[GroupScores]) -> Iterator[Part]:
         yield _one_grouping(each, "groups" if not i else f"groups_{i + 1}")
 
 
-def _one_grouping(found: GroupScores, name: str) -> Part:
+def _one_grouping(found: GroupScores, name: str) -> Section:
     text = (
         f"Groups as the file names them in {found.column}; none is guessed from a face. Groups of fewer than "
         f"{found.minimum_n} faces are not scored."
@@ -133,12 +132,12 @@ def _one_grouping(found: GroupScores, name: str) -> Part:
             f"{100 * high:.1f}). Chance alone makes a gap: groups drawn at random, with as many faces of "
             f"each label, have one at least as large in {found.p_value:.1%} of {found.permutations:,} draws."
         )
-    return Part(
+    return Section(
         name,
         f"Groups of people: {found.column}",
         text,
         (8.5, 1.3 + 0.55 * len(found.groups)),
-        lambda axes: beyond.draw_groups(axes, found),
+        lambda axes: tasks.draw_groups(axes, found),
         dataclasses.asdict(found),
     )
 
@@ -156,15 +155,15 @@ def _draw_unmeasured(axes: Axes) -> None:
     )
 
 
-def damage_part(found: Robustness) -> Part:
-    return Part(
+def robustness_section(found: Robustness) -> Section:
+    return Section(
         "robustness",
         "Damaged pictures",
         f"Accuracy on {found.n:,} faces, each kind of damage in five strengths; the number of a row, and in "
         "the title, is the mean accuracy over the clean one. The faces are 48 pixels wide or were made so; "
         "at the strongest, people would hardly see more.",
         (9, 1.5 + 0.62 * len(found.corruptions)),
-        lambda axes: beyond.draw_robustness(axes, found),
+        lambda axes: tasks.draw_robustness(axes, found),
         {
             "clean": found.clean,
             "relative": found.relative,
@@ -185,15 +184,15 @@ def damage_part(found: Robustness) -> Part:
     )
 
 
-def scoreboard_part(cards: Sequence[Card] | None) -> Part:
-    entries = board.scoreboard(cards)
-    return Part(
-        "scoreboard",
+def leaderboard_section(cards: Sequence[Card] | None) -> Section:
+    entries = leaderboard.leaderboard_entries(cards)
+    return Section(
+        "leaderboard",
         "Where this stands",
         "Public figures on FER2013 beside ours, which are read from the model's card. A figure means what "
         "its protocol makes it: one net scores 1.6 to 1.8 points higher on PrivateTest than on PublicTest, "
         "and the best epoch on the split that is reported is no blind result.",
         (14.5, 1.4 + 0.36 * len(entries)),
-        lambda axes: board.draw(axes, entries),
-        board.numbers(entries),
+        lambda axes: leaderboard.draw(axes, entries),
+        leaderboard.numbers(entries),
     )

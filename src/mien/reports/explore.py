@@ -12,13 +12,11 @@ import numpy as np
 from mien.data.table import UNLABELLED, FaceTable
 from mien.data.votes import agreement
 from mien.errors import DataError
-from mien.reports.document import Chapter, Document, Part
+from mien.reports.document import Chapter, Document, Section
 from mien.reports.figures import counts
-from mien.reports.figures import faces as looks
-from mien.reports.figures import votes as opinions
+from mien.reports.figures import faces as face_figures
+from mien.reports.figures import votes as vote_figures
 from mien.reports.writer import write
-
-__all__ = ["Part", "about", "chapter", "explore", "parts"]
 
 _TEXT = (
     "The report's section 2.1, and what it left out. Look before you train: how often each emotion is "
@@ -26,30 +24,30 @@ _TEXT = (
 )
 
 
-def parts(table: FaceTable) -> Iterator[Part]:
+def sections(table: FaceTable) -> Iterator[Section]:
     """The parts that this table can give, in their order: those on labels or votes only where there are any.
 
     Raises:
         MissingExtra: pandas is not installed.
     """
     labelled = bool((table.labels != UNLABELLED).any())
-    yield _glimpse(table)
+    yield _first_rows(table)
     if labelled:
         yield _representatives(table)
     yield from _counts(table)
     if labelled:
         yield _mean_faces(table)
-    yield _light(table)
+    yield _lighting(table)
     if table.votes is not None:
         if labelled:
-            yield _labels_and_votes(table)
+            yield _votes_by_label(table)
             yield _agreement(table)
         yield from _disagreement(table)
 
 
 def chapter(table: FaceTable) -> Chapter:
     """Looking at the data, as a chapter of a page."""
-    return Chapter("data", "Looking at the data", _TEXT, parts(table))
+    return Chapter("data", "Looking at the data", _TEXT, sections(table))
 
 
 def explore(table: FaceTable, folder: Path, *, done: Callable[[str], None] = lambda _: None) -> Path:
@@ -88,46 +86,46 @@ def about(table: FaceTable) -> dict[str, Any]:
     }
 
 
-def _glimpse(table: FaceTable) -> Part:
-    frame = counts.glimpse(table)
-    return Part(
-        "glimpse",
+def _first_rows(table: FaceTable) -> Section:
+    frame = counts.first_rows(table)
+    return Section(
+        "first_rows",
         "The table",
         "Its first rows. A face is one row: the number of its emotion, its pixels from 0 (black) to 255 "
         "(white) line by line, and what it is meant to be used for. Here are the first of each face's "
         "pixels.",
         (8, 0.5 + 0.36 * (len(frame) + 1)),
-        lambda axes: counts.draw_glimpse(axes, frame),
+        lambda axes: counts.draw_first_rows(axes, frame),
         frame.reset_index().to_dict(orient="records"),
         report="figure 1",
     )
 
 
-def _representatives(table: FaceTable) -> Part:
-    chosen = looks.representatives(table)
+def _representatives(table: FaceTable) -> Section:
+    chosen = face_figures.representatives(table)
     how = "among the faces on which most people voted for the label, " if table.votes is not None else ""
-    return Part(
+    return Section(
         "representatives",
         "A face for each emotion",
         "The pixels as a picture, with its label. The report found some labels questionable, and said that "
         "a face can show two emotions at once. These faces are chosen by rule, so that they are typical: "
         f"{how}the one that correlates most with the mean face of its emotion.",
         (1.55 * len(chosen), 2.3 if table.votes is None else 2.5),
-        lambda axes: looks.draw_representatives(axes, table, chosen),
+        lambda axes: face_figures.draw_representatives(axes, table, chosen),
         {name: int(table.rows[place]) for name, place in chosen.items()},
         report="figure 2",
         alt="A row of faces, one for each emotion: " + ", ".join(chosen),
     )
 
 
-def _counts(table: FaceTable) -> Iterator[Part]:
+def _counts(table: FaceTable) -> Iterator[Section]:
     counted = counts.count(table)
     numbers = dataclasses.asdict(counted)
     labelled = sum(counted.emotions.values())
     if labelled:
         most = max(counted.emotions, key=lambda name: counted.emotions[name])
         share = counted.emotions[most] / labelled
-        yield Part(
+        yield Section(
             "emotions",
             "Distribution of the emotions",
             f"Whoever always answered {most} would be right on {share:.1%} of these faces: a model must "
@@ -138,7 +136,7 @@ def _counts(table: FaceTable) -> Iterator[Part]:
             numbers["emotions"],
             report="figure 3",
         )
-    yield Part(
+    yield Section(
         "usage",
         "Distribution of usage",
         "Training is learned from, PublicTest chooses among models, PrivateTest is looked at once, at the "
@@ -149,8 +147,8 @@ def _counts(table: FaceTable) -> Iterator[Part]:
         report="figure 3",
     )
     if labelled:
-        yield Part(
-            "emotions_by_usage",
+        yield Section(
+            "emotions_by_split",
             "Emotions within each usage",
             "Where the bars of an emotion are equally high, the splits were drawn alike, and what is "
             "measured on one holds for the other.",
@@ -161,51 +159,51 @@ def _counts(table: FaceTable) -> Iterator[Part]:
         )
 
 
-def _mean_faces(table: FaceTable) -> Part:
-    means = looks.mean_faces(table)
-    return Part(
+def _mean_faces(table: FaceTable) -> Section:
+    means = face_figures.mean_faces(table)
+    return Section(
         "mean_faces",
         "Mean faces",
         "The mean of all faces of an emotion. What is sharp in it, all its faces share: the open mouth of "
         "surprise, the teeth of a smile. Where the means are alike, the difference is subtle, and so will "
         "the model's be.",
         (1.55 * len(means), 2.3),
-        lambda axes: looks.draw_mean_faces(axes, table, means),
+        lambda axes: face_figures.draw_mean_faces(axes, table, means),
         {name: round(float(mean.mean()), 2) for name, mean in means.items()},
         alt="A row of blurred faces, the mean of each emotion: " + ", ".join(means),
     )
 
 
-def _light(table: FaceTable) -> Part:
-    light = looks.light(table)
-    return Part(
-        "light",
+def _lighting(table: FaceTable) -> Section:
+    lighting = face_figures.measure_lighting(table)
+    return Section(
+        "lighting",
         "Brightness and contrast",
         "One dot a face. Photos were taken in any light, so training varies it too. Dots on the ground have "
         "no contrast: those pictures are blank, and mien audit names them.",
         (8.2, 4.6),
-        lambda axes: looks.draw_light(axes, table, light),
-        light.quantiles(),
+        lambda axes: face_figures.draw_lighting(axes, table, lighting),
+        lighting.quantiles(),
     )
 
 
-def _labels_and_votes(table: FaceTable) -> Part:
-    matrix = opinions.labels_and_votes(table)
+def _votes_by_label(table: FaceTable) -> Section:
+    matrix = vote_figures.votes_by_label(table)
     shares = [dict(zip(matrix.answers, row, strict=True)) for row in np.round(matrix.shares, 5).tolist()]
-    return Part(
-        "labels_and_votes",
+    return Section(
+        "votes_by_label",
         "Label and votes",
         "For FER+, ten people looked at every face again. Each row is a label; its cells say which share of "
         "all votes for its faces went to each answer. Off the diagonal, people saw something else than the "
         "label says.",
         (9, 4.4),
-        lambda axes: opinions.draw_labels_and_votes(axes, matrix),
+        lambda axes: vote_figures.draw_votes_by_label(axes, matrix),
         dict(zip(matrix.labels, shares, strict=True)),
     )
 
 
-def _agreement(table: FaceTable) -> Part:
-    found = opinions.verdicts(table)
+def _agreement(table: FaceTable) -> Section:
+    found = vote_figures.label_agreement(table)
     agreed = agreement(table)
     text = "The answer that got most votes, beside the label."
     if agreed is not None:
@@ -213,37 +211,37 @@ def _agreement(table: FaceTable) -> Part:
             f" On {agreed.share:.1%} of the faces it is the label. A model that is right about the labels "
             "more often than people are has learned how they were made, not only how faces look."
         )
-    return Part(
+    return Section(
         "agreement",
         "How often people agree with the label",
         text,
         (9, 4.2),
-        lambda axes: opinions.draw_verdicts(axes, found),
+        lambda axes: vote_figures.draw_label_agreement(axes, found),
         {
-            name: dict(zip(opinions.VERDICTS, row, strict=True))
+            name: dict(zip(vote_figures.OUTCOMES, row, strict=True))
             for name, row in zip(found.labels, found.faces.tolist(), strict=True)
         },
     )
 
 
-def _disagreement(table: FaceTable) -> Iterator[Part]:
-    entropy = opinions.entropy_bits(table.votes) if table.votes is not None else np.empty(0)
-    yield Part(
-        "votes_entropy",
+def _disagreement(table: FaceTable) -> Iterator[Section]:
+    entropy = vote_figures.entropy_bits(table.votes) if table.votes is not None else np.empty(0)
+    yield Section(
+        "vote_entropy",
         "How much people disagreed",
         "Entropy is 0 bits where all said the same, 1 bit where two answers got half of the votes each. No "
         "model can be right for everyone on the faces to the right; an honest one is unsure of them.",
         (8, 4),
-        lambda axes: opinions.draw_entropy(axes, table),
+        lambda axes: vote_figures.draw_entropy(axes, table),
         {"mean_bits": float(np.nanmean(entropy)), "median_bits": float(np.nanmedian(entropy))},
     )
-    disputed = opinions.most_disputed(table)
-    yield Part(
+    disputed = vote_figures.most_disputed(table)
+    yield Section(
         "most_disputed",
         "The most disputed faces",
         "Those with the highest entropy of the votes. The report's remark on its figure 2, that a face can "
         "be read in several ways, is seen best on these.",
         (12, 2.15 * -(-len(disputed) // 8) + 0.4),
-        lambda axes: opinions.draw_disputed(axes, table, disputed),
+        lambda axes: vote_figures.draw_disputed(axes, table, disputed),
         [{"row": int(table.rows[i]), "bits": round(float(entropy[i]), 4)} for i in disputed],
     )

@@ -22,7 +22,7 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """One part of a page: its anchor, heading, text (not HTML), a note beside it, and its body (HTML)."""
 
     anchor: str
@@ -33,13 +33,13 @@ class Section:
 
 
 @dataclass(frozen=True)
-class SectionGroup:
+class PageChapter:
     """A chapter of a page: its anchor, heading, text (not HTML), and sections."""
 
     anchor: str
     title: str
     text: str
-    sections: Sequence[Section]
+    sections: Sequence[PageSection]
 
 
 def picture(path: Path, alt: str) -> str:
@@ -62,7 +62,7 @@ def picture(path: Path, alt: str) -> str:
 def page(
     title: str,
     lead: str,
-    groups: Sequence[SectionGroup],
+    groups: Sequence[PageChapter],
     *,
     facts: Mapping[str, str] | None = None,
     before: str = "",
@@ -91,7 +91,7 @@ def link_to(anchor: str, text: str) -> str:
     return f'<a href="#{html.escape(anchor)}">{html.escape(text)}</a>'
 
 
-def numbered(groups: Sequence[SectionGroup]) -> dict[str, str]:
+def numbered(groups: Sequence[PageChapter]) -> dict[str, str]:
     """The number of each section, by anchor: ``"2.3"``; where there is one chapter, ``"3"``."""
     alone = len(groups) == 1
     return {
@@ -101,7 +101,7 @@ def numbered(groups: Sequence[SectionGroup]) -> dict[str, str]:
     }
 
 
-def _contents(groups: Sequence[SectionGroup], *, alone: bool) -> str:
+def _contents(groups: Sequence[PageChapter], *, alone: bool) -> str:
     numbers = numbered(groups)
     lists = []
     for i, group in enumerate(groups, 1):
@@ -118,7 +118,7 @@ def _contents(groups: Sequence[SectionGroup], *, alone: bool) -> str:
     return f'<nav aria-label="Contents">\n<p class="head">Contents</p>\n{inside}\n</nav>'
 
 
-def _group(group: SectionGroup, number: int | None) -> str:
+def _group(group: PageChapter, number: int | None) -> str:
     level = "h2" if number is None else "h3"
     sections = "\n".join(
         _section(section, level, "" if number is None else f"{number}.{j} ")
@@ -130,7 +130,7 @@ def _group(group: SectionGroup, number: int | None) -> str:
     return f'<div class="chapter">\n{head}{_paragraphs(group.text, "about")}\n{sections}\n</div>'
 
 
-def _section(section: Section, level: str, number: str) -> str:
+def _section(section: PageSection, level: str, number: str) -> str:
     note = f'<p class="note">{html.escape(section.note)}</p>\n' if section.note else ""
     return (
         f'<section id="{section.anchor}">\n<{level}>{number}{html.escape(section.title)}</{level}>\n{note}'

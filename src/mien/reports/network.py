@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mien.models.card import Card
-from mien.reports.document import Chapter, Part
-from mien.reports.figures import architecture_drawing as drawing
-from mien.reports.figures.architecture import Stage, find_backbone, layout
-from mien.reports.figures.augmentation import transforms_part
+from mien.reports.document import Chapter, Section
+from mien.reports.figures import architecture
+from mien.reports.figures.architecture import NetworkStage, find_backbone, layout
+from mien.reports.figures.augmentation import transforms_section
 from mien.runs.recipe import load_recipe
 from mien.runs.scaling import ALPHA, BACKBONES, BETA, GAMMA, cost
 
@@ -28,7 +28,7 @@ _TEXT = (
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkDescription:
     """What is drawn of a model: its backbone by timm's name, and the recipe that it was trained by.
 
     `recipe` is plain, as a card or a run holds it; `size` is the side in pixels at which the network works.
@@ -40,12 +40,12 @@ class Network:
     recipe: Mapping[str, Any]
 
 
-def network_of_card(card: Card) -> Network:
+def network_of_card(card: Card) -> NetworkDescription:
     """The network of an exported model."""
-    return Network(card.name, card.backbone, card.network_size, card.training.get("recipe", {}))
+    return NetworkDescription(card.name, card.backbone, card.network_size, card.training.get("recipe", {}))
 
 
-def network_of_run(run: Path) -> Network:
+def network_of_run(run: Path) -> NetworkDescription:
     """The network of a training run's folder, at the last of the sides that it was trained with.
 
     Raises:
@@ -53,33 +53,33 @@ def network_of_run(run: Path) -> Network:
     """
     recipe = load_recipe(run / "recipe.toml")
     size = recipe.schedule.sizes[-1][1] if recipe.schedule.sizes else recipe.network.size
-    return Network(run.resolve().name, recipe.network.backbone, size, recipe.to_dict())
+    return NetworkDescription(run.resolve().name, recipe.network.backbone, size, recipe.to_dict())
 
 
-def chapter(network: Network) -> Chapter:
+def chapter(network: NetworkDescription) -> Chapter:
     """The network, as a chapter of a page."""
-    return Chapter("network", "The network and its training", _TEXT, parts(network))
+    return Chapter("network", "The network and its training", _TEXT, sections(network))
 
 
-def parts(network: Network) -> Iterator[Part]:
+def sections(network: NetworkDescription) -> Iterator[Section]:
     """How EfficientNets grow, the layers of B0 and of this network, and how faces were augmented."""
-    yield Part(
-        "scaling_ways",
+    yield Section(
+        "scaling_options",
         "Ways to a larger network",
         "Each network to the right costs about four times the base. What a convolution costs grows with "
         "layers once, with channels and with the side of the picture twice. Growing one of them alone soon "
         "stops to help; EfficientNet grows all three together.",
         (10, 6.4),
-        drawing.draw_ways,
+        architecture.draw_scaling_options,
         {
             name: dict(zip(("depth", "width", "resolution"), values, strict=True))
-            for name, values in drawing.ways().items()
+            for name, values in architecture.scaling_options().items()
         },
         report="figure 5",
         alt="Five networks as stacks of bars: a base, a wider, a deeper, one of a larger input, one that is "
         "a little of each.",
     )
-    yield Part(
+    yield Section(
         "compound_scaling",
         "Compound scaling",
         f"One exponent φ decides: layers grow by {ALPHA}^φ, channels by {BETA}^φ, the side by {GAMMA}^φ. "
@@ -87,7 +87,7 @@ def parts(network: Network) -> Iterator[Part]:
         "that each step of φ doubles the cost. The published networks were rounded by hand, so their marks "
         "lie beside the lines.",
         (8.4, 4.8),
-        drawing.draw_scaling,
+        architecture.draw_scaling,
         {
             backbone.name: {
                 "phi": backbone.phi,
@@ -102,10 +102,10 @@ def parts(network: Network) -> Iterator[Part]:
     )
     yield from _layouts(network)
     if augment := network.recipe.get("augment"):
-        yield transforms_part(network.name, augment)
+        yield transforms_section(network.name, augment)
 
 
-def _layouts(network: Network) -> Iterator[Part]:
+def _layouts(network: NetworkDescription) -> Iterator[Section]:
     name, side = _REPORT
     yield _layout(
         "layers_b0",
@@ -139,17 +139,17 @@ def _layouts(network: Network) -> Iterator[Part]:
 
 
 def _layout(
-    part: str, title: str, text: str, name: str, stages: list[Stage], side: int, report: str = ""
-) -> Part:
+    part: str, title: str, text: str, name: str, stages: list[NetworkStage], side: int, report: str = ""
+) -> Section:
     macs = sum(stage.macs for stage in stages)
     parameters = sum(stage.parameters for stage in stages)
-    return Part(
+    return Section(
         part,
         title,
         f"{text} In all {parameters / 1e6:.2f} million parameters before the heads, and {macs / 1e6:.0f} "
         "million multiply-accumulates a face.",
         (12, 3.4),
-        lambda axes: drawing.draw_layout(axes, stages, name, side),
+        lambda axes: architecture.draw_layout(axes, stages, name, side),
         [dataclasses.asdict(stage) for stage in stages],
         report=report,
         alt=f"The {len(stages)} stages of {name} from left to right, as squares that become smaller.",

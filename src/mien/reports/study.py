@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import mien
-from mien.auditing import audit
+from mien.auditing.audit import audit
 from mien.auditing.inputs import ask
 from mien.data.table import FaceTable
 from mien.data.votes import NO_MAJORITY, majority
@@ -17,12 +17,12 @@ from mien.errors import DataError
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.robustness import measure_robustness
 from mien.models.classifier import Classifier
-from mien.reports import evaluation as judging
-from mien.reports import explore, network
+from mien.reports import evaluation, explore, network
 from mien.reports import training as learning
-from mien.reports.document import Chapter, Document, Part
-from mien.reports.figures.examples import at_work_part
-from mien.reports.network import Network
+from mien.reports.audit import audit_sections
+from mien.reports.document import Chapter, Document, Section
+from mien.reports.figures.examples import examples_section
+from mien.reports.network import NetworkDescription
 from mien.reports.training import Learning
 from mien.reports.writer import write
 
@@ -78,7 +78,7 @@ _LEAD = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class StudyModel:
     """The model that a study is about.
 
     Attributes:
@@ -88,7 +88,7 @@ class Subject:
         runs: folders of training runs whose learning is shown.
     """
 
-    network: Network
+    network: NetworkDescription
     classifiers: Mapping[str, Classifier] = field(default_factory=dict)
     temperature: float = 1.0
     runs: Sequence[Path] = ()
@@ -96,7 +96,7 @@ class Subject:
 
 def study(
     table: FaceTable,
-    subject: Subject,
+    subject: StudyModel,
     folder: Path,
     *,
     split: str = "PublicTest",
@@ -144,7 +144,7 @@ def study(
 
 def chapters(
     table: FaceTable,
-    subject: Subject,
+    subject: StudyModel,
     split: str,
     *,
     runs: Sequence[Learning] = (),
@@ -158,21 +158,23 @@ def chapters(
     yield Chapter("audit", "Irregularities", _AUDIT, _irregular(table, subject, asked))
     yield network.chapter(subject.network)
     if runs:
-        yield Chapter("learning", "Seeing the learning", _LEARNING, _at(_LEARNED, learning.parts(runs)))
+        yield Chapter("learning", "Seeing the learning", _LEARNING, _at(_LEARNED, learning.sections(runs)))
     if subject.classifiers:
         yield Chapter("judging", "Judging the model", _JUDGING, _judged(table, subject, split, asked))
 
 
-def _irregular(table: FaceTable, subject: Subject, asked: Callable[[int], None]) -> Iterator[Part]:
+def _irregular(table: FaceTable, subject: StudyModel, asked: Callable[[int], None]) -> Iterator[Section]:
     """What an audit finds, with all that the model and the face detector say of every face."""
     classifier = subject.classifiers.get("votes") or subject.classifiers.get("fer2013")
     answers = None if classifier is None else ask(classifier, table, progress=asked)
     seen = SingleFaceDetector().detect(table.pixels, progress=asked)
-    for part in audit.parts(table, audit.audit(table, answers=answers, faces=seen)):
-        yield replace(part, report="section 2.1.2")
+    for section in audit_sections(table, audit(table, answers=answers, faces=seen)):
+        yield replace(section, report="section 2.1.2")
 
 
-def _judged(table: FaceTable, subject: Subject, split: str, asked: Callable[[int], None]) -> Iterator[Part]:
+def _judged(
+    table: FaceTable, subject: StudyModel, split: str, asked: Callable[[int], None]
+) -> Iterator[Section]:
     """Every figure about the model's answers, and the model at work."""
     head, classifier = next(iter(subject.classifiers.items()))
     answer = partial(predict_split, table=table, split=split, known_only=True, progress=asked)
@@ -181,8 +183,8 @@ def _judged(table: FaceTable, subject: Subject, split: str, asked: Callable[[int
     voted = None
     if voter is not None and _has_majority(table, split):
         voted = answer(voter, head="votes", labels="ferplus")
-    yield at_work_part(predictions)
-    yield from judging.parts(
+    yield examples_section(predictions)
+    yield from evaluation.sections(
         predictions,
         voted=voted,
         applied_temperature=subject.temperature,
@@ -190,7 +192,7 @@ def _judged(table: FaceTable, subject: Subject, split: str, asked: Callable[[int
     )
 
 
-def _facts(table: FaceTable, subject: Subject, split: str, judged: int) -> dict[str, str]:
+def _facts(table: FaceTable, subject: StudyModel, split: str, judged: int) -> dict[str, str]:
     splits = ", ".join(f"{name} {count:,}" for name, count in table.split_counts.items())
     facts = {
         "data": f"{table.source}: {len(table):,} faces ({splits})",
@@ -204,10 +206,11 @@ def _facts(table: FaceTable, subject: Subject, split: str, judged: int) -> dict[
     return {**facts, "made by": f"mien {mien.__version__}"}
 
 
-def _at(places: Mapping[str, str], parts: Iterable[Part]) -> Iterator[Part]:
+def _at(places: Mapping[str, str], sections: Iterable[Section]) -> Iterator[Section]:
     """The parts, those of these names marked as counterparts of these places of the report."""
-    for part in parts:
-        yield replace(part, report=places[part.name]) if part.name in places and not part.report else part
+    for section in sections:
+        marked = section.name in places and not section.report
+        yield replace(section, report=places[section.name]) if marked else section
 
 
 def _has_majority(table: FaceTable, split: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import DataError, MissingExtra, UsageError
-from mien.reports.document import Part
+from mien.reports.document import Section
 from mien.reports.figures import training as drawing
 from mien.runs.curves import Curves, gap_opening, read_curves
 from mien.runs.preview import PREVIEW, Preview, read_preview
@@ -119,11 +119,11 @@ def overview(runs: Sequence[Learning]) -> pd.DataFrame:
     return pd.DataFrame([_overview(run) for run in runs])
 
 
-def parts(runs: Sequence[Learning]) -> Iterator[Part]:
+def sections(runs: Sequence[Learning]) -> Iterator[Section]:
     """The figures of one run or of several laid over each other, in their order."""
     table = overview(runs)
     several = len(runs) > 1
-    yield Part(
+    yield Section(
         "runs",
         "The runs" if several else "The run",
         "The best epoch is the one that was kept: it was chosen on the validation split, so its accuracy "
@@ -132,7 +132,7 @@ def parts(runs: Sequence[Learning]) -> Iterator[Part]:
         lambda axes: drawing.draw_overview(axes, table),
         json.loads(table.to_json(orient="records")),
     )
-    yield Part(
+    yield Section(
         "loss",
         "Loss",
         "Cross-entropy of the labels. Train is of augmented faces while the weights moved, so early on "
@@ -141,7 +141,7 @@ def parts(runs: Sequence[Learning]) -> Iterator[Part]:
         lambda axes: drawing.draw_losses(axes, runs),
         _by_epoch(runs, "train_loss", "validation_loss"),
     )
-    yield Part(
+    yield Section(
         "accuracy",
         "Accuracy",
         "Rings mark the best epoch of each run.",
@@ -149,7 +149,7 @@ def parts(runs: Sequence[Learning]) -> Iterator[Part]:
         lambda axes: drawing.draw_accuracies(axes, runs),
         _by_epoch(runs, "train_accuracy", "validation_accuracy"),
     )
-    yield Part(
+    yield Section(
         "gap",
         "Gap between the splits",
         "Validation loss less train loss. From where it stays above zero, what is still learned helps the "
@@ -162,11 +162,11 @@ def parts(runs: Sequence[Learning]) -> Iterator[Part]:
         yield from _of_steps(runs)
     for run in runs:
         if run.preview is not None:
-            yield preview_part(run.preview, run.name if several else None)
+            yield preview_section(run.preview, run.name if several else None)
 
 
-def _of_steps(runs: Sequence[Learning]) -> Iterator[Part]:
-    yield Part(
+def _of_steps(runs: Sequence[Learning]) -> Iterator[Section]:
+    yield Section(
         "learning_rate",
         "Learning rate",
         "By step, over the epochs.",
@@ -174,7 +174,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Part]:
         lambda axes: drawing.draw_learning_rates(axes, runs),
         {run.name: {"highest": float(run.step_values("lr").max(initial=0))} for run in runs},
     )
-    yield Part(
+    yield Section(
         "gradient_norm",
         "Norm of the gradient",
         "Before it is clipped. The line is the running median; behind it lies every step. Where it rises "
@@ -183,7 +183,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Part]:
         lambda axes: drawing.draw_gradient_norms(axes, runs),
         {run.name: _quantiles(run.step_values("gradient_norm")) for run in runs},
     )
-    yield Part(
+    yield Section(
         "step_time",
         "Time of a step",
         "Running median, behind it every step. It jumps where the input grows, and where something else ran "
@@ -194,11 +194,11 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Part]:
     )
 
 
-def preview_part(preview: Preview, run: str | None = None) -> Part:
+def preview_section(preview: Preview, run: str | None = None) -> Section:
     """The figure of a run's augmented faces; `run` tells it from others' in name and title."""
     title = "Augmented faces" if run is None else f"Augmented faces of {run}"
     name = "augmented" if run is None else f"augmented_{run.replace('/', '_')}"
-    return Part(
+    return Section(
         name,
         title,
         "Above, faces of the run's first batches as they are in the data; below each, what the network got. "

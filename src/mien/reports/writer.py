@@ -11,8 +11,8 @@ from typing import Any
 import mien
 from mien.errors import DataError
 from mien.plotting import new_figure, save
-from mien.reports.document import Document, Part
-from mien.reports.html import Section, SectionGroup, link_to, numbered, page, picture
+from mien.reports.document import Document, Section
+from mien.reports.html import PageChapter, PageSection, link_to, numbered, page, picture
 from mien.reports.numbers import as_html, plain
 
 # Of the JSON; it changes when a key does.
@@ -42,22 +42,22 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be made: {error}. Choose another folder with --out.") from error
-    groups: list[SectionGroup] = []
+    groups: list[PageChapter] = []
     numbers: dict[str, Any] = {}
     places: dict[str, list[str]] = {}
     for chapter in document.chapters:
         begin(chapter.title)
         sections = []
-        for part in chapter.parts:
-            if part.name in numbers:
-                raise DataError(f"two parts of {document.name} are called {part.name!r}.")
-            numbers[part.name] = plain(part.numbers)
-            sections.append(_section(part, folder, numbers[part.name], f"{document.name}.json"))
-            if part.report:
-                places.setdefault(part.report, []).append(part.name)
-            done(part.name)
+        for section in chapter.sections:
+            if section.name in numbers:
+                raise DataError(f"two parts of {document.name} are called {section.name!r}.")
+            numbers[section.name] = plain(section.numbers)
+            sections.append(_section(section, folder, numbers[section.name], f"{document.name}.json"))
+            if section.report:
+                places.setdefault(section.report, []).append(section.name)
+            done(section.name)
         if sections:
-            groups.append(SectionGroup(chapter.name, chapter.title, chapter.text, sections))
+            groups.append(PageChapter(chapter.name, chapter.title, chapter.text, sections))
     _write_numbers(document, folder, groups, numbers)
     before = _counterparts(document, groups, places) if document.sought else ""
     written = folder / f"{document.name}.html"
@@ -67,34 +67,34 @@ def write(
 
 
 def _write_numbers(
-    document: Document, folder: Path, groups: list[SectionGroup], numbers: Mapping[str, Any]
+    document: Document, folder: Path, groups: list[PageChapter], numbers: Mapping[str, Any]
 ) -> None:
     content = {
         "format": FORMAT,
         "mien": mien.__version__,
         **plain(document.about),
         "chapters": {group.anchor: [section.anchor for section in group.sections] for group in groups},
-        "parts": numbers,
+        "sections": numbers,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / f"{document.name}.json").write_text(text, encoding="utf-8")
 
 
-def _section(part: Part, folder: Path, numbers: Any, json_name: str) -> Section:
-    figure, axes = new_figure(*part.size)
-    part.draw(axes)
-    png, svg = save(figure, folder, part.name)
-    files = f"{png.name}, {svg.name}; numbers: {json_name}, parts.{part.name}"
+def _section(section: Section, folder: Path, numbers: Any, json_name: str) -> PageSection:
+    figure, axes = new_figure(*section.size)
+    section.draw(axes)
+    png, svg = save(figure, folder, section.name)
+    files = f"{png.name}, {svg.name}; numbers: {json_name}, parts.{section.name}"
     body = (
-        f"<figure>\n{picture(png, part.alt or part.title)}\n"
+        f"<figure>\n{picture(png, section.alt or section.title)}\n"
         f'<figcaption class="files">{html.escape(files)}</figcaption>\n</figure>\n'
         f"<details><summary>The numbers</summary>\n{as_html(numbers)}\n</details>"
     )
-    note = f"The report's {part.report}" if part.report else ""
-    return Section(part.name, part.title, part.text, body, note)
+    note = f"The report's {section.report}" if section.report else ""
+    return PageSection(section.name, section.title, section.text, body, note)
 
 
-def _counterparts(document: Document, groups: list[SectionGroup], places: Mapping[str, list[str]]) -> str:
+def _counterparts(document: Document, groups: list[PageChapter], places: Mapping[str, list[str]]) -> str:
     """A table of the report's places, and where each has its counterpart on this page."""
     numbers = numbered(groups)
     titles = {section.anchor: section.title for group in groups for section in group.sections}

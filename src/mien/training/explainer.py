@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mien.evaluation.attribution import Explanation
 from mien.models.registry import find_model
 from mien.probabilities import softmax
 from mien.training.classifier import load_network, logits_of
 from mien.training.gradcam import GradCam
 from mien.training.network.model import head_labels
-
-
-@dataclass(frozen=True, eq=False)
-class Reasons:
-    """What a head answered on N faces, and why.
-
-    Attributes:
-        classes: the names of its answers.
-        probabilities: float32 (N, C).
-        ranked: (N, K) the K likeliest columns of each face, the likeliest first.
-        maps: float32 (N, K, S, S), 0 to 1: what speaks for each of them.
-    """
-
-    classes: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-    ranked: NDArray[np.int64]
-    maps: NDArray[np.float32]
 
 
 class Explainer:
@@ -85,7 +68,7 @@ class Explainer:
 
     def explain(
         self, crops: NDArray[np.uint8], *, most: int = 1, progress: Callable[[int], None] = lambda _: None
-    ) -> Reasons:
+    ) -> Explanation:
         """The answers to faces, uint8 (N, S, S), and what speaks for the `most` likeliest of each.
 
         `progress` is called with a number of faces: N times `most` in all.
@@ -96,4 +79,4 @@ class Explainer:
         probabilities = self.predict(crops)
         ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
         maps = [self._cam.maps(crops, column, progress=progress) for column in ranked.T]
-        return Reasons(self.classes, probabilities, ranked, np.stack(maps, axis=1))
+        return Explanation(self.classes, probabilities, ranked, np.stack(maps, axis=1))

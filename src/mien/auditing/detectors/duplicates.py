@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.auditing.findings import Finding, finding
+from mien.auditing.findings import Finding, make_finding
 from mien.data.duplicates import groups
 from mien.data.table import UNLABELLED, FaceTable
 
@@ -24,7 +24,7 @@ _BLOCK = 2048
 _MOST_NAMED = 5
 
 
-def exact(table: FaceTable) -> Iterator[Finding]:
+def find_exact(table: FaceTable) -> Iterator[Finding]:
     """Every face that repeats an earlier one pixel for pixel, and the first too where their labels differ.
 
     A twin in another split scores 2, a twin with another label 3, any other 1.
@@ -35,7 +35,7 @@ def exact(table: FaceTable) -> Iterator[Finding]:
         score = 3 if len(labels) > 1 else 2 if across else 1
         for place in group if len(labels) > 1 else group[1:]:
             others = group[group != place]
-            yield finding(table, place, "duplicate", score, f"same pixels as {_named(table, others)}")
+            yield make_finding(table, place, "duplicate", score, f"same pixels as {_named(table, others)}")
 
 
 def near_pairs(table: FaceTable, threshold: float = NEAR) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
@@ -62,7 +62,7 @@ def near_pairs(table: FaceTable, threshold: float = NEAR) -> tuple[NDArray[np.in
     return pairs[order], alike[order].astype(np.float32)
 
 
-def near(table: FaceTable, threshold: float = NEAR) -> Iterator[Finding]:
+def find_near(table: FaceTable, threshold: float = NEAR) -> Iterator[Finding]:
     """The later face of each pair that is nearly the same, once, beside the face it is most like.
 
     The score is the correlation of their pixels; the evidence says whether splits or labels differ.
@@ -72,7 +72,7 @@ def near(table: FaceTable, threshold: float = NEAR) -> Iterator[Finding]:
         if second not in seen:
             seen.add(second)
             said = f"correlates {alike:.3f} with {_named(table, np.array([first]))}"
-            yield finding(table, second, "near duplicate", float(alike), said)
+            yield make_finding(table, second, "near duplicate", float(alike), said)
 
 
 def _standardized(pictures: NDArray[np.generic]) -> NDArray[np.float32]:

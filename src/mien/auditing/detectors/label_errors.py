@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.auditing.detectors.outliers import edge_histograms
-from mien.auditing.findings import Finding, finding
-from mien.auditing.inputs import Answers
+from mien.auditing.findings import Finding, make_finding
+from mien.auditing.inputs import TablePredictions
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import MissingExtra
 
@@ -21,7 +21,7 @@ FOLDS = 5
 # Fewer faces of a class than that say too little of how it looks.
 FEWEST = 20
 _SEED = 0
-# Finer than for strangeness: an expression lies in a few pixels.
+# Finer than for outliers: an expression lies in a few pixels.
 _CELLS = 8
 _COMPONENTS = 250
 _LANDMARKS = 1200
@@ -35,7 +35,7 @@ _LEAST = 1e-6
 Floats = NDArray[np.float64]
 
 
-def doubted_labels(table: FaceTable, answers: Answers | None = None) -> Iterator[Finding]:
+def find_label_errors(table: FaceTable, answers: TablePredictions | None = None) -> Iterator[Finding]:
     """Faces whose label is improbable by what was predicted of them out of fold, surest first.
 
     The score is how much likelier another class is than the label, 0-1, and that class is suggested. Nothing
@@ -56,12 +56,12 @@ def doubted_labels(table: FaceTable, answers: Answers | None = None) -> Iterator
         name, old = (table.classes[classes[j]] for j in (likeliest, label))
         chances = predicted[i, likeliest], predicted[i, label]
         said = f"predicted {name} {chances[0]:.0%}, the label {old} {chances[1]:.1%}"
-        yield finding(table, places[i], "label", chances[0] - chances[1], said, name)
+        yield make_finding(table, places[i], "label", chances[0] - chances[1], said, name)
 
 
 def out_of_fold(
     table: FaceTable,
-    answers: Answers | None,
+    answers: TablePredictions | None,
     places: NDArray[np.intp],
     classes: NDArray[np.int64],
 ) -> Floats:

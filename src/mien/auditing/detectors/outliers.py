@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.auditing.findings import Finding, finding
-from mien.auditing.inputs import Answers
+from mien.auditing.findings import Finding, make_finding
+from mien.auditing.inputs import TablePredictions
 from mien.data.table import FaceTable
 from mien.emotions import VOTES
 
@@ -31,28 +31,28 @@ LISTED = 0.0125
 Floats = NDArray[np.float32]
 
 
-def blank(table: FaceTable) -> Iterator[Finding]:
+def find_blank(table: FaceTable) -> Iterator[Finding]:
     """Pictures with next to no contrast, the flattest first; the score is 1 for a single gray."""
     contrast = table.pixels.reshape(len(table), -1).std(axis=1)
     places = np.flatnonzero(contrast < BLANK)
     for place in places[np.argsort(contrast[places], kind="stable")]:
         said = f"the pixels' standard deviation is {contrast[place]:.1f} of 255"
-        yield finding(table, place, "blank", 1 - contrast[place] / BLANK, said)
+        yield make_finding(table, place, "blank", 1 - contrast[place] / BLANK, said)
 
 
-def not_a_face(table: FaceTable) -> Iterator[Finding]:
+def find_not_a_face(table: FaceTable) -> Iterator[Finding]:
     """The pictures least like the others, strangest first; none where there are too few to compare with."""
     if len(table) < FEWEST:
         return
-    score = strangeness(table.pixels)
+    score = outlier_score(table.pixels)
     score[table.pixels.reshape(len(table), -1).std(axis=1) < BLANK] = -np.inf
     for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
         if np.isfinite(score[place]):
             said = f"edges and gray values {score[place]:.1f} standard deviations from the other faces"
-            yield finding(table, place, "not a face", score[place], said)
+            yield make_finding(table, place, "not a face", score[place], said)
 
 
-def not_a_face_by_model(table: FaceTable, answers: Answers | None) -> Iterator[Finding]:
+def find_not_a_face_by_model(table: FaceTable, answers: TablePredictions | None) -> Iterator[Finding]:
     """The pictures of which a model says "not a face", likeliest first; none where it cannot say so.
 
     The score is that probability. Such a model has learned from votes: what it says of faces that it was
@@ -65,10 +65,10 @@ def not_a_face_by_model(table: FaceTable, answers: Answers | None) -> Iterator[F
     places = np.flatnonzero(shows & (said >= _SAID))
     for place in places[np.argsort(-said[places], kind="stable")]:
         evidence = f"{answers.name} says not a face {said[place]:.0%}"
-        yield finding(table, place, "not a face (model)", said[place], evidence)
+        yield make_finding(table, place, "not a face (model)", said[place], evidence)
 
 
-def strangeness(faces: NDArray[np.uint8]) -> Floats:
+def outlier_score(faces: NDArray[np.uint8]) -> Floats:
     """How unlike all the others each face is, (N,), in standard deviations: most are within -3 to 3.
 
     Twice the angle between its edges and the mean's, and once what 60 principal components of all the faces

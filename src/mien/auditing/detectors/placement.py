@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.auditing.findings import Finding, finding
+from mien.auditing.findings import Finding, make_finding
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaces
 from mien.geometry import KEYPOINTS
@@ -20,7 +20,7 @@ SURE_CUT, SURE_SMALL = 0.3, 0.5
 SMALL = 0.55
 
 
-def cut(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
+def find_cut(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
     """Faces of which an eye, the nose or the mouth lies at or beyond the picture's edge.
 
     The score is how far beyond, as a share of the picture's side.
@@ -37,13 +37,13 @@ def cut(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
         side = ("left", "right", "upper", "lower")[edge]
         pixels = score[place] * (width if edge < 2 else height)
         said = f"the {_NEEDED[part]} lies {pixels:.0f} px beyond the {side} edge"
-        yield finding(table, place, "cut face", score[place], said)
+        yield make_finding(table, place, "cut face", score[place], said)
 
 
-def small(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
+def find_tiny(table: FaceTable, faces: SingleFaces) -> Iterator[Finding]:
     """Faces that take little of their picture, smallest first; the score is the share that they leave."""
     share = faces.boxes[:, 2:].max(axis=1) / max(table.pixels.shape[1:])
     places = np.flatnonzero((share < SMALL) & (faces.confidence >= SURE_SMALL))
     for place in places[np.argsort(share[places], kind="stable")]:
         said = f"the face takes {share[place]:.0%} of the picture's width"
-        yield finding(table, place, "tiny face", 1 - share[place], said)
+        yield make_finding(table, place, "tiny face", 1 - share[place], said)

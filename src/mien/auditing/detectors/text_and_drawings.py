@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.auditing.detectors.outliers import BLANK, FEWEST, LISTED, NOT_A_FACE
-from mien.auditing.findings import Finding, finding
-from mien.auditing.inputs import Answers
+from mien.auditing.findings import Finding, make_finding
+from mien.auditing.inputs import TablePredictions
 from mien.data.table import FaceTable
 
 # Letters of a word on a 48 px face are 5 to 9 px tall, and a part of it as wide as this has several strokes.
@@ -31,15 +31,15 @@ _BLOCK = 2048
 Floats = NDArray[np.float32]
 
 
-def text(table: FaceTable) -> Iterator[Finding]:
+def find_text(table: FaceTable) -> Iterator[Finding]:
     """Pictures with writing on them: captions, watermarks, numbers; none where there are too few to compare.
 
-    The score is `writing`'s.
+    The score is that of `text_score`.
     """
     if len(table) < FEWEST or min(table.pixels.shape[1:]) < _WIDE + 2:
         return
-    score, where = writing(table.pixels)
-    score[~_shows(table)] = -np.inf
+    score, where = text_score(table.pixels)
+    score[~_not_blank(table)] = -np.inf
     for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
         if np.isfinite(score[place]):
             top, left = where[place]
@@ -47,18 +47,18 @@ def text(table: FaceTable) -> Iterator[Finding]:
                 f"a row of fine upright strokes at x {left}, y {top}, between quieter rows, "
                 f"{score[place]:.1f} standard deviations from what is usual there"
             )
-            yield finding(table, place, "text", score[place], said)
+            yield make_finding(table, place, "text", score[place], said)
 
 
-def drawing(table: FaceTable, answers: Answers | None = None) -> Iterator[Finding]:
-    """Faces that are drawn, not taken; the score is `drawnness`'s, 0-1. None where there are too few.
+def find_drawings(table: FaceTable, answers: TablePredictions | None = None) -> Iterator[Finding]:
+    """Faces that are drawn, not taken; the score is `drawing_score`'s, 0-1. None where there are too few.
 
     What a model rather calls not a face, such as signs and lines of text, is left to the detectors of that.
     """
     if len(table) < FEWEST:
         return
-    score, flat, edges = drawnness(table.pixels)
-    score[~_shows(table)] = 0
+    score, flat, edges = drawing_score(table.pixels)
+    score[~_not_blank(table)] = 0
     if answers is not None and NOT_A_FACE in answers.labels:
         score[answers.probabilities[:, answers.labels.index(NOT_A_FACE)] >= 0.5] = 0
     for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
@@ -67,10 +67,10 @@ def drawing(table: FaceTable, answers: Answers | None = None) -> Iterator[Findin
                 f"of its middle {flat[place]:.0%} is flat and {edges[place]:.0%} hard edge, "
                 "with few shades between"
             )
-            yield finding(table, place, "drawing", score[place], said)
+            yield make_finding(table, place, "drawing", score[place], said)
 
 
-def writing(faces: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.intp]]:
+def text_score(faces: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.intp]]:
     """How much the most text-like place of each face stands out, (N,), and that place, (N, 2) as y, x.
 
     Text is a low band of strokes one pixel wide between rows that have fewer. How much more the band has
@@ -123,7 +123,7 @@ def _more_than_beside(sums: Floats, tall: int) -> Floats:
     return mean(y, y + tall) - np.maximum(mean(above, y), mean(y + tall, below))
 
 
-def drawnness(faces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
+def drawing_score(faces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
     """How much each face looks drawn, (N,), 0-1, and the shares of its middle that are flat and hard edge.
 
     A drawing is flat between hard edges: the root of the product of both shares, less for each shade
@@ -143,7 +143,7 @@ def drawnness(faces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
     return np.sqrt(flat * edges) * (1 - shades), flat, edges
 
 
-def _shows(table: FaceTable) -> NDArray[np.bool_]:
+def _not_blank(table: FaceTable) -> NDArray[np.bool_]:
     """A mask (N,) of the pictures that are not blank."""
     shows: NDArray[np.bool_] = table.pixels.reshape(len(table), -1).std(axis=1) >= BLANK
     return shows

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mien.auditing.findings import Finding, finding
+from mien.auditing.findings import Finding, make_finding
 from mien.data.table import UNLABELLED, FaceTable
 from mien.data.votes import NO_MAJORITY, majority, top_votes
 from mien.emotions import VOTES
 
 
-def by_votes(table: FaceTable) -> Iterator[Finding]:
+def find_wrong_labels(table: FaceTable) -> Iterator[Finding]:
     """Faces whose FER+ majority is another emotion than the label; none without votes.
 
     The score is the share of the votes for the majority less that for the label, -1 to 1. The suggestion is
@@ -29,15 +29,15 @@ def by_votes(table: FaceTable) -> Iterator[Finding]:
             name = VOTES[chosen[place]]
             said = f"votes: {top_votes(table.votes[place])}"
             suggested = name if name in table.classes else ""
-            yield finding(table, place, "label (votes)", score, said, suggested)
+            yield make_finding(table, place, "label (votes)", score, said, suggested)
 
 
-def not_a_face_by_votes(table: FaceTable) -> Iterator[Finding]:
+def find_not_a_face_by_votes(table: FaceTable) -> Iterator[Finding]:
     """Pictures that at least half of the voters called not a face; none without votes. Score: their share."""
     if table.votes is None:
         return
     share = table.votes[:, VOTES.index("not a face")] / np.maximum(table.votes.sum(axis=1), 1)
     for place in np.flatnonzero(share >= 0.5):
-        yield finding(
+        yield make_finding(
             table, place, "not a face (votes)", share[place], f"votes: {top_votes(table.votes[place])}"
         )

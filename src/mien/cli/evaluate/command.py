@@ -162,10 +162,10 @@ def evaluate(
         console.print(part)
         console.print()
     if out is not None:
-        from mien.reports.evaluation import judge
+        from mien.reports.evaluation import write_evaluation
 
         with _working("drawing") as done:
-            page = judge(
+            page = write_evaluation(
                 evaluation,
                 judged,
                 out,

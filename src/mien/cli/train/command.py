@@ -129,10 +129,10 @@ def _names_fold(changes: list[str]) -> bool:
 
 def _draw_preview(folder: Path, preview: Preview) -> None:
     from mien.plotting import new_figure, save
-    from mien.reports.training import preview_part
+    from mien.reports.training import preview_section
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = preview_part(preview)
+    part = preview_section(preview)
     figure, axes = new_figure(*part.size)
     part.draw(axes)
     for path in save(figure, folder, part.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mien.reports.document import Part
+from mien.reports.document import Section
 from mien.runs.recipe import AugmentRecipe
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def rows(augment: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [(name, say(_REPORT), say(ours)) for name, say in _SAID.items()]
 
 
-def transforms_part(name: str, augment: Mapping[str, Any]) -> Part:
+def transforms_section(name: str, augment: Mapping[str, Any]) -> Section:
     """The transforms of a training and of the report, as a table."""
     lines = rows(augment)
-    return Part(
+    return Section(
         "transforms",
         "What happened to the training faces",
         "A face that is turned, shifted, mirrored or lit otherwise is still the same expression. Each face "

@@ -33,7 +33,7 @@ _SIZES = "Blues_r"
 
 
 @dataclass(frozen=True, eq=False)
-class Trust:
+class CalibrationReport:
     """Calibration of a model's answers, fitted on one half of the faces and measured on the other.
 
     Attributes:
@@ -56,9 +56,9 @@ class Trust:
     not_in_training: bool
 
 
-def measure_trust(
+def measure_calibration(
     predictions: Predictions, generator: np.random.Generator, *, applied_temperature: float = 1.0
-) -> Trust | None:
+) -> CalibrationReport | None:
     """The trust in a classifier's predictions, None where there are too few faces for two halves.
 
     `applied_temperature` is the temperature that its probabilities already hold: it is taken out first. Faces
@@ -88,7 +88,7 @@ def measure_trust(
     after = tempered(raw, found.temperature)[~half]
     truth = truth[~half]
     sets = [prediction_set(after.copy(), fit.threshold) for fit in found.conformal]
-    return Trust(
+    return CalibrationReport(
         calibration=found,
         before=_reliability(raw[~half], truth, None if voters is None else voters[~half]),
         after=_reliability(after, truth, None if voters is None else voters[~half]),
@@ -100,13 +100,13 @@ def measure_trust(
     )
 
 
-def draw_reliability(axes: Axes, trust: Trust) -> None:
+def draw_reliability(axes: Axes, report: CalibrationReport) -> None:
     """Accuracy against confidence, before and after the temperature; areas say how many faces are there."""
-    c = trust.calibration
+    c = report.calibration
     axes.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
     shown = (
-        (trust.before, f"without temperature: ECE {c.ece_before:.3f}", "s", COLOURS[1]),
-        (trust.after, f"temperature {c.temperature:.2f}: ECE {c.ece_after:.3f}", "o", COLOURS[0]),
+        (report.before, f"without temperature: ECE {c.ece_before:.3f}", "s", COLOURS[1]),
+        (report.after, f"temperature {c.temperature:.2f}: ECE {c.ece_after:.3f}", "o", COLOURS[0]),
     )
     for bins, label, mark, colour in shown:
         there = bins.count > 0
@@ -115,7 +115,7 @@ def draw_reliability(axes: Axes, trust: Trust) -> None:
         axes.scatter(x, y, s=14 + 340 * n / n.sum(), marker=mark, color=colour, edgecolor="white", zorder=3)
         axes.plot([], [], mark + "-", color=colour, ms=8, label=label)
     axes.plot([], [], " ", label=f"a perfect model, by chance: {c.ece_noise:.3f}")
-    right = "share of the voters who said so" if trust.voters else "share of answers that are right"
+    right = "share of the voters who said so" if report.voters else "share of answers that are right"
     axes.set(
         xlim=(0, 1.02),
         ylim=(0, 1.02),
@@ -155,15 +155,15 @@ def draw_coverage(axes: Axes, curve: CoverageCurve) -> None:
     quiet(axes)
 
 
-def draw_sets(axes: Axes, trust: Trust) -> None:
+def draw_sets(axes: Axes, report: CalibrationReport) -> None:
     """How many classes the conformal sets have, for each promised coverage."""
     import matplotlib as mpl
 
-    fits, classes = trust.calibration.conformal, trust.sizes.shape[1]
+    fits, classes = report.calibration.conformal, report.sizes.shape[1]
     colours = mpl.colormaps[_SIZES](np.linspace(0.12, 0.92, classes))
     left = np.zeros(len(fits))
     for size in range(classes):
-        values = trust.sizes[:, size]
+        values = report.sizes[:, size]
         axes.barh(range(len(fits)), values, left=left, color=colours[size], height=0.7, label=str(size + 1))
         for i, value in enumerate(values):
             if value > 0.045:
@@ -192,15 +192,15 @@ def draw_sets(axes: Axes, trust: Trust) -> None:
     )
 
 
-def draw_set_coverage(axes: Axes, trust: Trust) -> None:
+def draw_set_coverage(axes: Axes, report: CalibrationReport) -> None:
     """How often the sets hold the truth, class by class."""
-    for j, (fit, covered) in enumerate(zip(trust.calibration.conformal, trust.covered, strict=True)):
+    for j, (fit, covered) in enumerate(zip(report.calibration.conformal, report.covered, strict=True)):
         colour, mark = COLOURS[j], ("o", "s", "D")[j % 3]
         axes.axhline(fit.coverage, color=colour, lw=1, ls="--")
         x = np.arange(len(covered)) + 0.16 * (j - 1)
         axes.plot(x, list(covered.values()), mark, color=colour, ms=8, label=f"{fit.coverage:.0%} promised")
-    names = list(trust.covered[0])
-    lowest = min(min(each.values()) for each in trust.covered)
+    names = list(report.covered[0])
+    lowest = min(min(each.values()) for each in report.covered)
     axes.set_xticks(range(len(names)), names)
     axes.set(
         ylim=(max(0, lowest - 0.08), 1.02),

@@ -37,7 +37,7 @@ class Counts:
     by_split: dict[str, dict[str, int]]
 
 
-def glimpse(table: FaceTable, rows: int = 5) -> pd.DataFrame:
+def first_rows(table: FaceTable, rows: int = 5) -> pd.DataFrame:
     """The first rows as FER2013's CSV has them: emotion, the first pixels as text, Usage.
 
     Raises:
@@ -46,7 +46,7 @@ def glimpse(table: FaceTable, rows: int = 5) -> pd.DataFrame:
     try:
         import pandas as pd
     except ModuleNotFoundError as error:
-        raise MissingExtra("The table's glimpse", "study") from error
+        raise MissingExtra("The table of the first rows", "study") from error
     first = table.take(np.arange(min(rows, len(table))))
     return pd.DataFrame(
         {
@@ -70,8 +70,8 @@ def count(table: FaceTable) -> Counts:
     )
 
 
-def draw_glimpse(axes: Axes, frame: pd.DataFrame) -> None:
-    """The glimpse as a table."""
+def draw_first_rows(axes: Axes, frame: pd.DataFrame) -> None:
+    """The first rows as a table."""
     drawn = axes.table(
         [[str(row), *map(str, values)] for row, values in zip(frame.index, frame.values, strict=True)],
         colLabels=["row", *frame.columns],

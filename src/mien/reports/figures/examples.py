@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.evaluation.predictions import Predictions
 from mien.plotting import draw_faces
-from mien.reports.document import Part
+from mien.reports.document import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +31,13 @@ def chosen(predictions: Predictions) -> dict[str, tuple[int, int]]:
     return found
 
 
-def at_work_part(predictions: Predictions) -> Part:
+def examples_section(predictions: Predictions) -> Section:
     """The chosen faces, the surest answers above, the middle ones below."""
     found = chosen(predictions)
     missing = ", ".join(f"{n:,} {reason}" for reason, n in predictions.left_out.items())
     left_out = f" Left out here and below, because they cannot be judged: {missing}." if missing else ""
-    return Part(
-        "at_work",
+    return Section(
+        "examples",
         "The model at work",
         f"Faces of {predictions.split} with the model's answer, how sure it is, and the label. They are "
         "chosen by rule, not for their beauty: above, the face on which each answer is surest; below, the "
@@ -46,7 +46,7 @@ def at_work_part(predictions: Predictions) -> Part:
         (1.55 * len(found), 4.2),
         lambda axes: draw(axes, predictions, found),
         [
-            {"answer": name, "chosen": which, **_facts(predictions, place)}
+            {"answer": name, "selected": which, **_facts(predictions, place)}
             for name, places in found.items()
             for which, place in zip(("surest", "middle"), places, strict=True)
         ],

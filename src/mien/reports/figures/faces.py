@@ -22,7 +22,7 @@ _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 @dataclass(frozen=True)
-class Light:
+class Lighting:
     """Brightness and contrast of each face: mean and standard deviation of its pixels, (N,), 0-255."""
 
     brightness: Floats
@@ -63,10 +63,10 @@ def representatives(table: FaceTable) -> dict[str, int]:
     return chosen
 
 
-def light(table: FaceTable) -> Light:
+def measure_lighting(table: FaceTable) -> Lighting:
     """Brightness and contrast of each face."""
     flat = table.pixels.reshape(len(table), -1)
-    return Light(flat.mean(axis=1), flat.std(axis=1))
+    return Lighting(flat.mean(axis=1), flat.std(axis=1))
 
 
 def draw_representatives(axes: Axes, table: FaceTable, chosen: dict[str, int]) -> None:
@@ -88,7 +88,7 @@ def draw_mean_faces(axes: Axes, table: FaceTable, means: dict[str, Floats]) -> N
     axes.set_title("The mean face of each emotion, and of how many faces")
 
 
-def draw_light(axes: Axes, table: FaceTable, measured: Light) -> None:
+def draw_lighting(axes: Axes, table: FaceTable, measured: Lighting) -> None:
     """Contrast over brightness, one dot a face, with the median of each emotion as a mark of its own."""
     axes.scatter(measured.brightness, measured.contrast, s=2, color="#b8b8b8", linewidths=0, rasterized=True)
     for label, name in enumerate(table.classes):
@@ -110,7 +110,7 @@ def draw_light(axes: Axes, table: FaceTable, measured: Light) -> None:
         axes.plot([], [], "o", color=QUIET, label="no labels")
     quiet(axes)
     axes.set(
-        title="Light: brightness and contrast of each face",
+        title="Lighting: brightness and contrast of each face",
         xlabel="brightness (mean of the pixels, 0-255)",
         ylabel="contrast (standard deviation)",
     )

@@ -25,15 +25,15 @@ _HEAD = "fer2013"
 _KINDS: dict[str, tuple[str, str, str]] = {
     "ours": ("D", COLOURS[1], "mien, from the model's card"),
     "blind": ("o", COLOURS[0], "split not used to choose the model, as far as is known"),
-    "chosen": ("s", COLOURS[4], "checkpoint chosen on PrivateTest"),
+    "selected": ("s", COLOURS[4], "checkpoint chosen on PrivateTest"),
     "unknown": ("v", COLOURS[5], "how it was measured is not stated"),
-    "doubtful": ("X", QUIET, "others could not repeat it"),
+    "not reproduced": ("X", QUIET, "others could not repeat it"),
     "people": ("P", COLOURS[2], "people"),
 }
 
 
 @dataclass(frozen=True)
-class Entry:
+class LeaderboardEntry:
     """One figure on FER2013's seven classes.
 
     Attributes:
@@ -41,7 +41,7 @@ class Entry:
         accuracy: 0..1.
         low, high: a spread that is stated: of people, of users, or the bootstrap interval of ours; or None.
         split: what it was measured on.
-        kind: ``"blind"``, ``"chosen"``, ``"unknown"``, ``"doubtful"``, ``"people"`` or ``"ours"``.
+        kind: ``"blind"``, ``"selected"``, ``"unknown"``, ``"not reproduced"``, ``"people"`` or ``"ours"``.
         protocol: how it was measured, for people.
         source: where the figure stands.
     """
@@ -56,13 +56,13 @@ class Entry:
     high: float | None = None
 
 
-def public_figures() -> tuple[Entry, ...]:
+def published_results() -> tuple[LeaderboardEntry, ...]:
     """The figures of others, as they are published."""
     with _FILE.open("rb") as file:
-        return tuple(Entry(**entry) for entry in tomllib.load(file)["entry"])
+        return tuple(LeaderboardEntry(**entry) for entry in tomllib.load(file)["entry"])
 
 
-def figures_of(card: Card) -> tuple[Entry, ...]:
+def results_of_card(card: Card) -> tuple[LeaderboardEntry, ...]:
     """What a model's card says of it on FER2013's labels, one entry a split and way of asking."""
     chosen_on = card.training.get("recipe", {}).get("data", {}).get("validation")
     found = []
@@ -74,7 +74,7 @@ def figures_of(card: Card) -> tuple[Entry, ...]:
                 continue
             low, high = mine.get("accuracy_ci95") or (None, None)
             found.append(
-                Entry(
+                LeaderboardEntry(
                     name=f"{card.name}{'' if way == 'one forward pass' else ', ten views'}",
                     accuracy=mine["accuracy"],
                     split=split,
@@ -88,16 +88,16 @@ def figures_of(card: Card) -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def scoreboard(cards: Sequence[Card] | None = None) -> tuple[Entry, ...]:
+def leaderboard_entries(cards: Sequence[Card] | None = None) -> tuple[LeaderboardEntry, ...]:
     """The public figures and those of these cards (the models that ship, for None), the highest first."""
     if cards is None:
         cards = [find_model(name).card for name in shipped()]
-    ours = [entry for card in cards for entry in figures_of(card)]
-    return tuple(sorted((*public_figures(), *ours), key=lambda entry: -entry.accuracy))
+    ours = [entry for card in cards for entry in results_of_card(card)]
+    return tuple(sorted((*published_results(), *ours), key=lambda entry: -entry.accuracy))
 
 
-def numbers(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The scoreboard as plain data, a row an entry."""
+def numbers(entries: Sequence[LeaderboardEntry]) -> list[dict[str, Any]]:
+    """The leaderboard as plain data, a row an entry."""
     return [
         {
             "model": entry.name,
@@ -113,7 +113,7 @@ def numbers(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
-def draw(axes: Axes, entries: Sequence[Entry]) -> None:
+def draw(axes: Axes, entries: Sequence[LeaderboardEntry]) -> None:
     """The entries from the highest down, each with its split and protocol beside it."""
     for i, entry in enumerate(entries):
         mark, colour, _ = _KINDS[entry.kind]

@@ -12,7 +12,7 @@ from mien.emotions import VOTES
 from mien.evaluation.mistakes import ConfusedPair, Mistake, confident_mistakes, confused_pairs
 from mien.evaluation.predictions import Predictions
 from mien.plotting import draw_faces
-from mien.reports.document import Part
+from mien.reports.document import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = 8
 
 
-def mistake_parts(p: Predictions) -> Iterator[Part]:
+def mistake_sections(p: Predictions) -> Iterator[Section]:
     surest = confident_mistakes(p)
     if not surest:
         return
@@ -30,7 +30,7 @@ def mistake_parts(p: Predictions) -> Iterator[Part]:
         if p.faces.votes is None
         else " Where most people gave the model's answer, the label may be what is wrong."
     )
-    yield Part(
+    yield Section(
         "mistakes",
         "The surest mistakes",
         f"The wrong answers with the highest probability, pixel-identical faces once.{votes}",
@@ -39,7 +39,7 @@ def mistake_parts(p: Predictions) -> Iterator[Part]:
         [_without_place(each) for each in surest],
     )
     pairs = confused_pairs(p)
-    yield Part(
+    yield Section(
         "confused_pairs",
         "What is taken for what",
         "The pairs of label and wrong prediction with most faces, and the most confident examples of each "

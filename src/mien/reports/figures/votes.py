@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 # 0 to log2(10) bits in steps of a quarter.
 _BINS = np.arange(0, 3.51, 0.25)
-_VERDICT_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
+_OUTCOME_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
 
 
 @dataclass(frozen=True)
-class LabelsAndVotes:
+class VotesByLabel:
     """Where the votes of the faces of each label went.
 
     Attributes:
@@ -39,7 +39,7 @@ class LabelsAndVotes:
     faces: tuple[int, ...]
 
 
-def labels_and_votes(table: FaceTable) -> LabelsAndVotes:
+def votes_by_label(table: FaceTable) -> VotesByLabel:
     """The share of all votes for the faces of each label that went to each answer.
 
     Raises:
@@ -48,7 +48,7 @@ def labels_and_votes(table: FaceTable) -> LabelsAndVotes:
     votes = _votes(table)
     there = [label for label in range(len(table.classes)) if (table.labels == label).any()]
     sums = np.stack([votes[table.labels == label].sum(axis=0, dtype=np.float64) for label in there])
-    return LabelsAndVotes(
+    return VotesByLabel(
         labels=tuple(table.classes[label] for label in there),
         answers=VOTES,
         shares=sums / sums.sum(axis=1, keepdims=True),
@@ -57,8 +57,8 @@ def labels_and_votes(table: FaceTable) -> LabelsAndVotes:
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What the voters said of each label's faces: (labels, 4) faces, by `VERDICTS`; rows by `labels`."""
+class LabelAgreement:
+    """What the voters said of each label's faces: (labels, 4) faces, by `OUTCOMES`; rows by `labels`."""
 
     labels: tuple[str, ...]
     faces: NDArray[np.int64]
@@ -71,10 +71,10 @@ class Verdicts:
 
 
 # Of the ten answers, the one with most votes; where two share most votes it is a tie.
-VERDICTS = ("the label", "a tie", "another emotion", "unknown or no face")
+OUTCOMES = ("the label", "a tie", "another emotion", "unknown or no face")
 
 
-def verdicts(table: FaceTable) -> Verdicts:
+def label_agreement(table: FaceTable) -> LabelAgreement:
     """For each label that has faces, on how many of them most people said the label, and what they said else.
 
     Raises:
@@ -91,7 +91,7 @@ def verdicts(table: FaceTable) -> Verdicts:
         none = mine & ~tie & (top >= len(FERPLUS))
         tied = mine & tie
         counted.append([int(each.sum()) for each in (same, tied, mine & ~same & ~none & ~tied, none)])
-    return Verdicts(tuple(table.classes[label] for label in there), np.array(counted, np.int64))
+    return LabelAgreement(tuple(table.classes[label] for label in there), np.array(counted, np.int64))
 
 
 def entropy_bits(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -114,7 +114,7 @@ def most_disputed(table: FaceTable, most: int = 24) -> NDArray[np.intp]:
     return order[:most]
 
 
-def draw_labels_and_votes(axes: Axes, matrix: LabelsAndVotes) -> None:
+def draw_votes_by_label(axes: Axes, matrix: VotesByLabel) -> None:
     """The matrix, a row a label."""
     rows = [f"{name} ({n:,})" for name, n in zip(matrix.labels, matrix.faces, strict=True)]
     draw_matrix(
@@ -123,13 +123,13 @@ def draw_labels_and_votes(axes: Axes, matrix: LabelsAndVotes) -> None:
     axes.set_title("Where the votes went, by label")
 
 
-def draw_verdicts(axes: Axes, found: Verdicts) -> None:
+def draw_label_agreement(axes: Axes, found: LabelAgreement) -> None:
     """A bar a label, parted by what most people said of its faces."""
     from matplotlib.ticker import PercentFormatter
 
     places = np.arange(len(found.labels))
     left = np.zeros(len(places))
-    for i, (name, colour) in enumerate(zip(VERDICTS, _VERDICT_COLOURS, strict=True)):
+    for i, (name, colour) in enumerate(zip(OUTCOMES, _OUTCOME_COLOURS, strict=True)):
         shares = found.shares[:, i]
         axes.barh(places, shares, left=left, color=colour, edgecolor="white", label=name)
         for place, (start, share) in enumerate(zip(left.tolist(), shares.tolist(), strict=True)):

@@ -10,22 +10,23 @@ from numpy.typing import NDArray
 
 from mien.emotions import FER2013
 from mien.errors import UsageError
+from mien.evaluation.attribution import Attributions, deletion_test, mean_attributions, paint_over
 from mien.plotting import new_figure
-from mien.reports.attention import Explained, means, painted, parts, reliance
+from mien.reports.attribution import sections
 from mien.testing.fakes import overhang
 
 
 @pytest.fixture
-def explained() -> Explained:
+def explained() -> Attributions:
     """Eight faces: 0 to 2 happy and right, 3 happy and called sad, the others sad and right, 7 surest."""
     generator = np.random.default_rng(0)
-    return Explained(
+    return Attributions(
         model="made up",
         classes=FER2013,
         crops=generator.integers(0, 256, (8, 16, 16), dtype=np.uint8),
         rows=np.arange(30, 38),
         truth=np.array([3, 3, 3, 3, 4, 4, 4, 4]),
-        answers=np.array([3, 3, 3, 4, 4, 4, 4, 4]),
+        predicted=np.array([3, 3, 3, 4, 4, 4, 4, 4]),
         confidence=np.linspace(0.5, 0.9, 8, dtype=np.float32),
         maps=generator.random((8, 16, 16), dtype=np.float32),
         layer="blocks.4",
@@ -33,18 +34,18 @@ def explained() -> Explained:
     )
 
 
-def test_the_mean_is_over_the_right_answers_of_each_emotion(explained: Explained) -> None:
-    found = means(explained)
+def test_the_mean_is_over_the_right_answers_of_each_emotion(explained: Attributions) -> None:
+    found = mean_attributions(explained)
     assert {name: mean.faces for name, mean in found.items()} == {"happy": 3, "sad": 4}
     np.testing.assert_allclose(found["happy"].heat, explained.maps[:3].mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(found["sad"].face, explained.crops[4:].mean(axis=0))
     heat = np.zeros((8, 16, 16), np.float32)
     heat[:, 2, 5], heat[:, 10, 3] = 3, 1
-    assert means(replace(explained, maps=heat))["happy"].upper == pytest.approx(0.75)
+    assert mean_attributions(replace(explained, maps=heat))["happy"].upper == pytest.approx(0.75)
 
 
-def test_a_fifth_of_each_face_is_painted_where_the_map_is_highest(explained: Explained) -> None:
-    changed = painted(explained.crops, explained.maps, share=0.25)
+def test_a_fifth_of_each_face_is_painted_where_the_map_is_highest(explained: Attributions) -> None:
+    changed = paint_over(explained.crops, explained.maps, share=0.25)
     for before, after, heat in zip(explained.crops, changed, explained.maps, strict=True):
         chosen = heat >= np.sort(heat.ravel())[-64]
         assert set(np.unique(after[chosen])) == {round(float(before.mean()))}
@@ -67,29 +68,29 @@ def test_true_maps_cost_most_where_they_are_hottest() -> None:
         powers = np.exp(light - light.max(axis=1, keepdims=True))
         return np.float32(powers / powers.sum(axis=1, keepdims=True))
 
-    explained = Explained(
+    explained = Attributions(
         "corners", ("a", "b", "c", "d"), crops, np.arange(20), corner, corner,
         np.ones(20, np.float32), heat, "none", 16,
     )  # fmt: skip
-    true = reliance(explained, ask)
+    true = deletion_test(explained, ask)
     assert true.hottest < 0.5 < 0.95 < true.coldest
     assert true.hottest < true.other
-    lying = reliance(replace(explained, maps=1 - heat), ask)
+    lying = deletion_test(replace(explained, maps=1 - heat), ask)
     assert lying.hottest > 0.95 > 0.5 > lying.coldest
 
 
-def test_one_face_cannot_be_tried(explained: Explained) -> None:
+def test_one_face_cannot_be_tried(explained: Attributions) -> None:
     one = replace(explained, crops=explained.crops[:1])
     with pytest.raises(UsageError, match="two faces"):
-        reliance(one, lambda faces: np.ones((len(faces), 7), np.float32))
+        deletion_test(one, lambda faces: np.ones((len(faces), 7), np.float32))
 
 
-def test_the_surest_come_first_and_no_text_is_clipped(explained: Explained) -> None:
-    tried = reliance(explained, lambda faces: np.full((len(faces), 7), 1 / 7, np.float32))
-    drawn = {part.name: part for part in parts(explained, tried)}
-    assert [each["row"] for each in drawn["attention_examples"].numbers] == [32, 31, 30, 37, 36, 35, 34]
-    assert [each["row"] for each in drawn["attention_mistakes"].numbers] == [33]
-    for part in drawn.values():
-        figure, axes = new_figure(*part.size)
-        part.draw(axes)
-        assert overhang(figure) <= 0.01, part.name
+def test_the_surest_come_first_and_no_text_is_clipped(explained: Attributions) -> None:
+    tried = deletion_test(explained, lambda faces: np.full((len(faces), 7), 1 / 7, np.float32))
+    drawn = {section.name: section for section in sections(explained, tried)}
+    assert [each["row"] for each in drawn["attribution_examples"].numbers] == [32, 31, 30, 37, 36, 35, 34]
+    assert [each["row"] for each in drawn["attribution_mistakes"].numbers] == [33]
+    for section in drawn.values():
+        figure, axes = new_figure(*section.size)
+        section.draw(axes)
+        assert overhang(figure) <= 0.01, section.name

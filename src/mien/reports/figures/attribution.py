@@ -13,7 +13,7 @@ from mien.plotting import COLOURS, QUIET, quiet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mien.reports.attention import Explained, Mean, Reliance
+    from mien.evaluation.attribution import Attributions, DeletionTest, MeanAttribution
 
 # Bright where it is hot and clear where it is cold: told apart by lightness alone.
 _MAP = "inferno"
@@ -28,7 +28,7 @@ def draw_heat(
     axes.imshow(heat, cmap=_MAP, vmin=0, vmax=1, alpha=alpha, extent=extent, interpolation="bilinear")
 
 
-def draw_means(axes: Axes, means: dict[str, Mean]) -> None:
+def draw_means(axes: Axes, means: dict[str, MeanAttribution]) -> None:
     """The mean maps in a row, each over its mean face, with the number of faces."""
     for place, (name, mean) in enumerate(means.items()):
         extent = (place * 1.08, place * 1.08 + 1, -1.0, 0.0)
@@ -41,7 +41,7 @@ def draw_means(axes: Axes, means: dict[str, Mean]) -> None:
     axes.set_title("Where the network looks, by emotion")
 
 
-def draw_examples(axes: Axes, explained: Explained, places: NDArray[np.intp], *, columns: int) -> None:
+def draw_examples(axes: Axes, explained: Attributions, places: NDArray[np.intp], *, columns: int) -> None:
     """Faces in rows, each as it is and with its heat, and what was answered (and what the label is)."""
     e, rows = explained, -(-len(places) // columns)
     for n, i in enumerate(places):
@@ -50,15 +50,15 @@ def draw_examples(axes: Axes, explained: Explained, places: NDArray[np.intp], *,
             extent = (x + right, x + right + 1, y - 1, y)
             axes.imshow(e.crops[i], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
         draw_heat(axes, e.maps[i], (x + 1, x + 2, y - 1, y))
-        said = f"{e.classes[e.answers[i]]} {e.confidence[i]:.0%}"
-        if e.answers[i] != e.truth[i]:
+        said = f"{e.classes[e.predicted[i]]} {e.confidence[i]:.0%}"
+        if e.predicted[i] != e.truth[i]:
             said = f"answer: {said}, label: {e.classes[e.truth[i]]}"
         axes.text(x + 1, y - 1.03, said, ha="center", va="top", fontsize=9)
     axes.set(xlim=(-0.03, columns * 2.12 - 0.09), ylim=(-rows * 1.3, 0.03), aspect="equal")
     axes.set_axis_off()
 
 
-def draw_reliance(axes: Axes, tried: Reliance) -> None:
+def draw_deletion_test(axes: Axes, tried: DeletionTest) -> None:
     """What is left of the answer's probability when a fifth of the face is painted over."""
     from matplotlib.ticker import PercentFormatter
 
