@@ -41,9 +41,9 @@ from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.models.runtime import onnxruntime
-from mien.serve.images.batching import Readers
-from mien.serve.images.uploads import Upload
+from mien.serve.images.batching import WorkerPool
 from mien.serve.settings import Settings
+from mien.serve.uploads import UploadedImage
 from mien.testing.camera import pan
 
 HERE = Path(__file__).parent
@@ -111,14 +111,14 @@ async def ask_http(port: int, bodies: list[bytes], total: int, at_once: int) -> 
 
 
 async def ask_in_process(
-    readers: Readers, labels: str, bodies: list[bytes], total: int, at_once: int
+    readers: WorkerPool, labels: str, bodies: list[bytes], total: int, at_once: int
 ) -> float:
     """Pictures a second of the same readers, without HTTP."""
     left = iter(range(total))
 
     async def client() -> None:
         for number in left:
-            await readers.read([Upload(bodies[number % len(bodies)], "picture")], labels)
+            await readers.read([UploadedImage(bodies[number % len(bodies)], "picture")], labels)
 
     start = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(at_once)))
@@ -193,10 +193,10 @@ def measure(model: str, bodies: list[bytes], total: int, rounds: int, at_once: i
     plain = [sys.executable, str(HERE / "peers" / "plain_service.py"), "{port}", model]
     ours = [sys.executable, "-m", "mien.cli.app", "serve", "--port", "{port}", "--model", model]
     labels = "fer2013"
-    readers = Readers(
+    readers = WorkerPool(
         {labels: Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels)},
         workers=Settings().readers,
-        most_waiting=1000,
+        max_waiting=1000,
         max_pixels=10**8,
     )
     readers.start()

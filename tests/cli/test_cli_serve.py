@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from mien.cli import live as live_module
 from mien.cli.app import app
 from mien.errors import MissingExtra, UsageError
-from mien.serve import server as running
+from mien.serve import server
 from mien.serve.settings import MB, Settings
 from mien.testing.fakes import write_band_model
 
@@ -33,10 +33,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, dict[str, A
     calls: list[tuple[Settings, dict[str, Any]]] = []
 
     def run(settings: Settings, **options: Any) -> None:
-        options["when_listening"]("http://127.0.0.1:4242")
+        options["on_listening"]("http://127.0.0.1:4242")
         calls.append((settings, options))
 
-    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(server, "run", run)
     monkeypatch.delenv("MIEN_API_KEY", raising=False)
     return calls
 
@@ -88,13 +88,13 @@ def test_a_key_file_that_cannot_be_used_is_named(
 
 def test_limits_are_passed_on_in_their_units(started: list[Any]) -> None:
     run(
-        *("serve", "--max-body-mb", "1.5", "--max-pictures", "3", "--max-megapixels", "12", "--timeout", "5"),
+        *("serve", "--max-body-mb", "1.5", "--max-images", "3", "--max-megapixels", "12", "--timeout", "5"),
         *("--max-waiting", "7", "--max-per-client", "2", "--max-streams", "1", "--max-video-mb", "10"),
         *("--max-video-minutes", "2", "--max-jobs", "1", "--workers", "3", "--labels", "ferplus"),
     )
     ((settings, _),) = started
     limits = settings.limits
-    assert (limits.body_bytes, limits.pictures, limits.pixels) == (round(1.5 * MB), 3, 12_000_000)
+    assert (limits.body_bytes, limits.images, limits.pixels) == (round(1.5 * MB), 3, 12_000_000)
     assert (limits.waiting, limits.per_client, limits.streams, limits.jobs) == (7, 2, 1, 1)
     assert (limits.video_bytes, limits.video_s, limits.request_s) == (10 * MB, 120, 5)
     assert (settings.workers, settings.labels) == (3, "ferplus")
@@ -115,7 +115,7 @@ def test_live_says_what_to_do_where_there_is_no_browser(
     started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_module.webbrowser, "open", lambda _: False)
-    assert "open that address" in run("live").stderr
+    assert "Open this address" in run("live").stderr
 
 
 def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,19 +127,19 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="--port"):
-        running.listen("127.0.0.1", taken.getsockname()[1])
+        server.listen("127.0.0.1", taken.getsockname()[1])
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     """asyncio turns Nagle's algorithm off for sockets that name TCP as their protocol. That of
     `socket.create_server` does not: each answer took 40 ms longer, four clients got half as many."""
-    with running.listen("127.0.0.1", 0) as listener:
+    with server.listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_an_address_of_another_machine_is_said() -> None:
     with pytest.raises(UsageError, match="--host"):
-        running.listen("192.0.2.1", 0)  # of the block for documentation, RFC 5737
+        server.listen("192.0.2.1", 0)  # of the block for documentation, RFC 5737
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_an_address_of_another_machine_is_said() -> None:
 def test_the_address_is_one_that_a_browser_here_can_open(host: str, address: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert running.address_of(host, listener) == f"{address}:{port}"
+        assert server.address_of(host, listener) == f"{address}:{port}"
 
 
 @pytest.mark.parametrize("given", [{"certificate": "x"}, {"certificate_key": "x"}])
 def test_a_certificate_without_its_key_is_refused(given: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     with pytest.raises(UsageError, match="belong together"):
-        running.run(Settings(), **{name: tmp_path / value for name, value in given.items()})
+        server.run(Settings(), **{name: tmp_path / value for name, value in given.items()})
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console's Ctrl-C cannot be sent to one process there")

@@ -1,4 +1,4 @@
-"""A server with a model that answers at once, in this process and on a port."""
+"""A server with a small model, in this process and on a port."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.models.card import Head
-from mien.serve import server as running
 from mien.serve.app import create_app
+from mien.serve.server import listen as open_listener
 from mien.serve.settings import Limits, Settings
 from mien.testing.fakes import write_band_model
 
@@ -25,7 +25,7 @@ PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model with both heads that says where a face is bright."""
+    """A model with both heads that predicts where a face is bright."""
     folder = tmp_path_factory.mktemp("serve-model")
     return write_band_model(folder, heads=(Head("fer2013", FER2013), Head("votes", VOTES, ABSTAIN)))
 
@@ -37,13 +37,13 @@ def photo() -> bytes:
 
 
 def ready(app: Any, **options: Any) -> TestClient:
-    """A client that calls the server by an allowed name."""
+    """A client that uses an allowed host name."""
     return TestClient(app, base_url="http://127.0.0.1:8000", **options)
 
 
 @pytest.fixture(scope="module")
 def client(model: Path) -> Iterator[TestClient]:
-    """A client of a server as it comes, with its models warm."""
+    """A client of a server with default settings and warm models."""
     with ready(create_app(Settings(model=model, workers=2))) as made:
         wait_until_ready(made)
         yield made
@@ -51,7 +51,7 @@ def client(model: Path) -> Iterator[TestClient]:
 
 @pytest.fixture
 def make_client(model: Path) -> Iterator[Callable[..., TestClient]]:
-    """A maker of clients of servers with other settings; keywords of `Limits` go there."""
+    """Makes clients of servers with other settings; keywords of `Limits` set the limits."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> TestClient:
@@ -79,7 +79,7 @@ def listening(settings: Settings) -> Iterator[str]:
     config = uvicorn.Config(create_app(settings), log_level="warning", ws_per_message_deflate=False)
     server = uvicorn.Server(config)
     port = 0 if settings.port == Settings.port else settings.port
-    with running.listen("127.0.0.1", port) as listener:
+    with open_listener("127.0.0.1", port) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
@@ -94,5 +94,5 @@ def listening(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def listen() -> Callable[[Settings], AbstractContextManager[str]]:
-    """A maker of servers that listen, in the port of their settings or in a free one."""
+    """Makes listening servers, on the port of their settings or on a free one."""
     return listening

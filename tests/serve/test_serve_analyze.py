@@ -43,15 +43,15 @@ def test_the_answer_is_the_analyzers(
     expected = Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels).analyze(photo)
     assert result["faces"] == [json.loads(json.dumps(face.to_dict())) for face in expected]
     assert tuple(result["faces"][0]["emotions"]) == names
-    assert (result["source"], result["width"], result["height"]) == ("picture-1", 512, 512)
+    assert (result["source"], result["width"], result["height"]) == ("image-1", 512, 512)
 
 
 def test_several_pictures_keep_their_names_and_order(client: TestClient, photo: bytes) -> None:
     files = [
-        ("pictures", ("b.png", EMPTY, "image/png")),
-        ("pictures", ("a.jpg", photo, "image/jpeg")),
+        ("images", ("b.png", EMPTY, "image/png")),
+        ("images", ("a.jpg", photo, "image/jpeg")),
         ("anything", ("", EMPTY, "image/png")),
-        ("pictures", ("photo ☺.jpg", photo, "image/jpeg")),
+        ("images", ("photo ☺.jpg", photo, "image/jpeg")),
     ]
     body = client.post("/v1/analyze", files=files).json()
     assert [(r["source"], len(r["faces"])) for r in body["results"]][:2] == [("b.png", 0), ("a.jpg", 1)]
@@ -79,13 +79,13 @@ def test_of_several_one_that_cannot_be_read_is_told(client: TestClient, photo: b
     [
         (b"no picture at all", "image/jpeg", 422, "unreadable"),
         (b"", "image/png", 422, "unreadable"),
-        (b"https://example.org/face.jpg", "text/plain", 415, "content_type"),
-        (b'{"url": "https://example.org/face.jpg"}', "application/json", 415, "content_type"),
-        (b"path=/etc/passwd", "application/x-www-form-urlencoded", 415, "content_type"),
-        (b"not a form", "multipart/form-data; boundary=x", 422, "broken_form"),
-        (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no_picture"),
-        (b"", "multipart/form-data", 422, "broken_form"),
-        (b"x", "", 415, "content_type"),
+        (b"https://example.org/face.jpg", "text/plain", 415, "unsupported_content_type"),
+        (b'{"url": "https://example.org/face.jpg"}', "application/json", 415, "unsupported_content_type"),
+        (b"path=/etc/passwd", "application/x-www-form-urlencoded", 415, "unsupported_content_type"),
+        (b"not a form", "multipart/form-data; boundary=x", 422, "invalid_form"),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no_file"),
+        (b"", "multipart/form-data", 422, "invalid_form"),
+        (b"x", "", 415, "unsupported_content_type"),
     ],
 )
 def test_what_cannot_be_read_is_refused(
@@ -100,9 +100,9 @@ def test_a_path_or_an_address_is_never_followed(client: TestClient, tmp_path: Pa
     path = tmp_path / "secret.jpg"
     path.write_bytes(photo)
     for text in (str(path), path.as_uri(), "https://example.org/face.jpg"):
-        answer = client.post("/v1/analyze", files=[("pictures", (text, text.encode()))])
+        answer = client.post("/v1/analyze", files=[("images", (text, text.encode()))])
         assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
-        answer = client.post("/v1/analyze", data={"pictures": text}, files=[("x", ("a.png", EMPTY))])
+        answer = client.post("/v1/analyze", data={"images": text}, files=[("x", ("a.png", EMPTY))])
         assert [result["source"] for result in answer.json()["results"]] == ["a.png"]
 
 
@@ -153,11 +153,11 @@ class TestLimits:
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
     def test_too_many_pictures_are_refused(self, make_client: Callable[..., TestClient]) -> None:
-        client = make_client(pictures=2)
+        client = make_client(images=2)
         files = [("p", (f"{i}.png", EMPTY)) for i in range(3)]
         assert client.post("/v1/analyze", files=files[:2]).status_code == 200
         answer = client.post("/v1/analyze", files=files)
-        assert (answer.status_code, answer.json()["code"]) == (413, "too_many_pictures")
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_many_files")
 
     def test_a_picture_of_too_many_pixels_is_refused_from_its_header(
         self, make_client: Callable[..., TestClient], photo: bytes
@@ -170,7 +170,7 @@ class TestLimits:
         answer = client.post(
             "/v1/analyze", content=bomb + b"\0\0\0\0IDAT", headers={"Content-Type": "image/png"}
         )
-        assert (answer.status_code, answer.json()["code"]) == (413, "picture_too_large")
+        assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
         assert client.post("/v1/analyze", content=photo, headers=JPEG).status_code == 200
 
     def test_a_client_with_too_much_open_is_told_to_wait(
@@ -217,5 +217,5 @@ class TestLimits:
         service.analyzers["fer2013"].analyze = lambda _: [[]] if hold.wait(30) else []
         answer = client.post("/v1/analyze", content=photo, headers=JPEG)
         hold.set()
-        assert (answer.status_code, answer.json()["code"]) == (503, "no_answer_in_time")
+        assert (answer.status_code, answer.json()["code"]) == (503, "processing_timeout")
         assert "retry-after" in answer.headers

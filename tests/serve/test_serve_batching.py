@@ -14,9 +14,9 @@ from mien.errors import ModelError
 from mien.images.decode import DecodedImage
 from mien.inference.face import Face
 from mien.inference.sinks import ImageFailure, ImageResult
-from mien.serve.errors import Problem
-from mien.serve.images.batching import Outcome, Readers
-from mien.serve.images.uploads import Upload
+from mien.serve.errors import ServiceError
+from mien.serve.images.batching import ImageOutcome, WorkerPool
+from mien.serve.uploads import UploadedImage
 
 
 def gray_png(level: int, size: tuple[int, int] = (8, 6)) -> bytes:
@@ -50,13 +50,13 @@ class Levels:
 
 
 @contextmanager
-def readers(
-    *analyzers: Levels, workers: int = 1, most_waiting: int = 100, **options: Any
-) -> Iterator[Readers]:
-    made = Readers(
+def pool(
+    *analyzers: Levels, workers: int = 1, max_waiting: int = 100, **options: Any
+) -> Iterator[WorkerPool]:
+    made = WorkerPool(
         {f"labels-{i}": analyzer for i, analyzer in enumerate(analyzers)},
         workers=workers,
-        most_waiting=most_waiting,
+        max_waiting=max_waiting,
         max_pixels=1000,
         **options,
     )
@@ -67,12 +67,12 @@ def readers(
         made.stop()
 
 
-def uploads(*levels: int) -> list[Upload]:
-    return [Upload(gray_png(level), f"{level}.png") for level in levels]
+def uploads(*levels: int) -> list[UploadedImage]:
+    return [UploadedImage(gray_png(level), f"{level}.png") for level in levels]
 
 
-def levels_of(outcomes: list[Outcome]) -> list[float]:
-    return [outcome.said.faces[0].box[0] for outcome in outcomes if isinstance(outcome.said, ImageResult)]
+def levels_of(outcomes: list[ImageOutcome]) -> list[float]:
+    return [outcome.result.faces[0].box[0] for outcome in outcomes if isinstance(outcome.result, ImageResult)]
 
 
 async def entered(analyzer: Levels) -> None:
@@ -90,9 +90,11 @@ async def until(condition: Any) -> None:
 
 def test_each_request_gets_its_own_pictures_in_its_order() -> None:
     async def main() -> None:
-        with readers(Levels(), workers=3) as made:
+        with pool(Levels(), workers=3) as made:
             requests = [[3 * i, 3 * i + 1, 3 * i + 2] for i in range(20)]
-            answers = await asyncio.gather(*(made.read(uploads(*levels), "labels-0") for levels in requests))
+            answers = await asyncio.gather(
+                *(made.analyze(uploads(*levels), "labels-0") for levels in requests)
+            )
         assert [levels_of(answer) for answer in answers] == requests
 
     asyncio.run(main())
@@ -101,10 +103,10 @@ def test_each_request_gets_its_own_pictures_in_its_order() -> None:
 def test_requests_that_wait_at_the_same_time_are_read_together() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
-        with readers(analyzer) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            others = [asyncio.create_task(made.read(uploads(level), "labels-0")) for level in range(2, 8)]
+            others = [asyncio.create_task(made.analyze(uploads(level), "labels-0")) for level in range(2, 8)]
             await until(lambda: made.waiting == 6)
             analyzer.gate.set()
             answers = await asyncio.gather(first, *others)
@@ -117,11 +119,11 @@ def test_requests_that_wait_at_the_same_time_are_read_together() -> None:
 def test_a_share_leaves_work_for_the_other_readers_and_has_at_most_eight() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
-        with readers(analyzer, workers=2) as made:
-            blocked = [asyncio.create_task(made.read(uploads(level), "labels-0")) for level in (1, 2)]
+        with pool(analyzer, workers=2) as made:
+            blocked = [asyncio.create_task(made.analyze(uploads(level), "labels-0")) for level in (1, 2)]
             await entered(analyzer)
             await entered(analyzer)
-            waiting = asyncio.create_task(made.read(uploads(*range(10, 40)), "labels-0"))
+            waiting = asyncio.create_task(made.analyze(uploads(*range(10, 40)), "labels-0"))
             await until(lambda: made.waiting == 30)
             analyzer.gate.set()
             await asyncio.gather(*blocked, waiting)
@@ -134,10 +136,10 @@ def test_a_share_leaves_work_for_the_other_readers_and_has_at_most_eight() -> No
 def test_frames_go_before_pictures() -> None:
     async def main() -> None:
         analyzer, order = Levels(gate=True), []
-        with readers(analyzer) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            picture = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            picture = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
             await until(lambda: made.waiting == 1)
             frame = asyncio.create_task(made.run(lambda: order.append(len(analyzer.shares))))
             await asyncio.sleep(0)  # let it get in line
@@ -151,14 +153,14 @@ def test_frames_go_before_pictures() -> None:
 def test_what_nobody_waits_for_any_more_is_not_read() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
-        with readers(analyzer) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            given_up = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            given_up = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
             await until(lambda: made.waiting == 1)
             given_up.cancel()
             await asyncio.gather(given_up, return_exceptions=True)
-            kept = asyncio.create_task(made.read(uploads(3), "labels-0"))
+            kept = asyncio.create_task(made.analyze(uploads(3), "labels-0"))
             await until(lambda: made.waiting == 2)
             analyzer.gate.set()
             await asyncio.gather(first, kept)
@@ -170,13 +172,13 @@ def test_what_nobody_waits_for_any_more_is_not_read() -> None:
 def test_too_many_are_refused_at_once_and_told_when_to_come_again() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
-        with readers(analyzer, most_waiting=3) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(analyzer, max_waiting=3) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            waiting = asyncio.create_task(made.read(uploads(2, 3), "labels-0"))
+            waiting = asyncio.create_task(made.analyze(uploads(2, 3), "labels-0"))
             await until(lambda: made.waiting == 2)
-            with pytest.raises(Problem) as refused:
-                await made.read(uploads(4, 5), "labels-0")
+            with pytest.raises(ServiceError) as refused:
+                await made.analyze(uploads(4, 5), "labels-0")
             assert made.waiting == 2  # neither of the two got in line
             analyzer.gate.set()
             assert levels_of(await waiting) == [2, 3]
@@ -190,16 +192,16 @@ def test_too_many_are_refused_at_once_and_told_when_to_come_again() -> None:
 
 def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
     async def main() -> None:
-        with readers(Levels()) as made:
-            mixed = [*uploads(1), Upload(b"no picture", "notes.txt"), *uploads(2)]
-            mixed.append(Upload(gray_png(3, (100, 100)), "large.png"))
-            outcomes = await made.read(mixed, "labels-0")
-        assert [type(outcome.said) for outcome in outcomes] == [
+        with pool(Levels()) as made:
+            mixed = [*uploads(1), UploadedImage(b"no picture", "notes.txt"), *uploads(2)]
+            mixed.append(UploadedImage(gray_png(3, (100, 100)), "large.png"))
+            outcomes = await made.analyze(mixed, "labels-0")
+        assert [type(outcome.result) for outcome in outcomes] == [
             ImageResult, ImageFailure, ImageResult, ImageFailure,
         ]  # fmt: skip
         assert [outcome.too_large for outcome in outcomes] == [False, False, False, True]
-        assert isinstance(outcomes[1].said, ImageFailure)
-        assert outcomes[1].said.error.startswith("notes.txt")
+        assert isinstance(outcomes[1].result, ImageFailure)
+        assert outcomes[1].result.error.startswith("notes.txt")
         assert levels_of(outcomes) == [1, 2]
 
     asyncio.run(main())
@@ -208,11 +210,11 @@ def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
 def test_each_label_set_is_asked_about_its_own_pictures() -> None:
     async def main() -> None:
         seven, eight = Levels("seven", gate=True), Levels("eight")
-        with readers(seven, eight) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(seven, eight) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(seven)
             others = [
-                asyncio.create_task(made.read(uploads(level), f"labels-{level % 2}"))
+                asyncio.create_task(made.analyze(uploads(level), f"labels-{level % 2}"))
                 for level in range(2, 10)
             ]
             await until(lambda: made.waiting == 8)
@@ -233,10 +235,10 @@ def test_a_model_that_fails_tells_everyone_in_the_share_and_the_reader_goes_on()
             return [[] for _ in source]
 
     async def main() -> None:
-        with readers(Fails()) as made:
+        with pool(Fails()) as made:
             with pytest.raises(ModelError):
-                await made.read(uploads(1, 2), "labels-0")
-            assert len(await made.read(uploads(3), "labels-0")) == 1
+                await made.analyze(uploads(1, 2), "labels-0")
+            assert len(await made.analyze(uploads(3), "labels-0")) == 1
 
     asyncio.run(main())
 
@@ -244,10 +246,10 @@ def test_a_model_that_fails_tells_everyone_in_the_share_and_the_reader_goes_on()
 def test_what_still_waits_when_the_readers_stop_is_cancelled() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
-        with readers(analyzer) as made:
-            first = asyncio.create_task(made.read(uploads(1), "labels-0"))
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            waiting = asyncio.create_task(made.read(uploads(2), "labels-0"))
+            waiting = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
             await until(lambda: made.waiting == 1)
             stopping = asyncio.create_task(asyncio.to_thread(made.stop))
             await until(lambda: made.waiting == 0)
@@ -269,8 +271,8 @@ def test_decoded_pictures_keep_their_names() -> None:
             return super().analyze(source)
 
     async def main() -> None:
-        with readers(Names()) as made:
-            await made.read(uploads(1), "labels-0")
+        with pool(Names()) as made:
+            await made.analyze(uploads(1), "labels-0")
 
     asyncio.run(main())
     assert seen == ["1.png"]

@@ -13,7 +13,7 @@ import typer.main
 from starlette.testclient import TestClient
 
 from mien.cli.app import app
-from mien.serve import errors as problems
+from mien.serve import errors
 from mien.serve.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_every_status_is_on_the_page() -> None:
         for row in re.findall(r"^\| (4[0-9, ]+|5[0-9, ]+)", table, re.M)
         for status in row.split(",")
     }
-    assert set(problems._MEANINGS) - {404, 409} <= told
+    assert set(errors._MEANINGS) - {404, 409} <= told
 
 
 def test_the_options_that_are_named_are_there() -> None:

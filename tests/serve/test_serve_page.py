@@ -89,7 +89,7 @@ def launch(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 class Visit:
-    """A page that was opened, what it asked for and what went wrong in it."""
+    """An open page, its requests and its errors."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -125,7 +125,7 @@ class Visit:
         return list(csv.DictReader(io.StringIO(self.saved("#download").decode())))
 
     def canvas(self) -> np.ndarray:
-        """What the picture shows, uint8 (H, W, 3)."""
+        """The pixels of the canvas, uint8 (H, W, 3)."""
         address = self.page.evaluate("document.getElementById('canvas').toDataURL('image/png')")
         with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as image:
             return np.asarray(image.convert("RGB"))
@@ -133,7 +133,7 @@ class Visit:
 
 @contextmanager
 def visiting(browser: Any, address: str, *, script: str = "", **options: Any) -> Iterator[Visit]:
-    """The page opened in a profile of its own; `script` runs before its own scripts."""
+    """The page, opened in a new profile; `script` runs before the page's scripts."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     visit = Visit(context.new_page())
     if script:
@@ -152,15 +152,15 @@ def begun(visit: Visit) -> Visit:
 
 @pytest.fixture
 def blank(launch: Callable[..., Any], site: str) -> Iterator[Visit]:
-    """The page before anything has been begun."""
+    """The page before the start."""
     with visiting(launch("none", None), site) as visit:
         yield begun(visit)
 
 
 COUNT_CALLS = """
-    window.asked = 0;
+    window.cameraRequests = 0;
     const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-    navigator.mediaDevices.getUserMedia = (...args) => { window.asked += 1; return real(...args); };
+    navigator.mediaDevices.getUserMedia = (...args) => { window.cameraRequests += 1; return real(...args); };
 """
 
 
@@ -168,20 +168,20 @@ def test_consent_comes_before_the_camera(launch: Callable[..., Any], site: str) 
     with visiting(launch("one", seen_by_camera()), site, script=COUNT_CALLS) as visit:
         begun(visit)
         assert visit.page.is_visible("#consent")
-        assert "has been told" in visit.text(".agreed")
+        assert "knows about this" in visit.text(".agreed")
         assert "on this computer" in visit.text(".promises")
         assert visit.page.is_disabled("#start")
-        assert visit.page.evaluate("window.asked") == 0
+        assert visit.page.evaluate("window.cameraRequests") == 0
         assert not visit.page.is_visible("#sign")
         assert not [url for url in visit.requests if url.startswith("ws")]
         visit.start()
-        assert visit.page.evaluate("window.asked") == 1
+        assert visit.page.evaluate("window.cameraRequests") == 1
         assert visit.text("#sign") == "Camera on"
         assert "Camera on" in visit.page.title()
         assert not visit.page.is_visible("#consent")
 
 
-def test_it_can_be_begun_with_the_keyboard_alone(launch: Callable[..., Any], site: str) -> None:
+def test_it_can_be_started_with_the_keyboard_alone(launch: Callable[..., Any], site: str) -> None:
     with visiting(launch("one", seen_by_camera()), site) as visit:
         keyboard = begun(visit).page.keyboard
         keyboard.press("Tab")
@@ -197,27 +197,27 @@ def test_it_can_be_begun_with_the_keyboard_alone(launch: Callable[..., Any], sit
         assert visit.text("#sign") == "Camera on, paused"
 
 
-KEEP_WHAT_IS_TOLD = """
-    window.told = [];
+RECORD_ANNOUNCEMENTS = """
+    window.spoken = [];
     document.addEventListener("DOMContentLoaded", () => {
         const node = document.getElementById("announcer");
-        new MutationObserver(() => window.told.push(node.textContent)).observe(node, { childList: true });
+        new MutationObserver(() => window.spoken.push(node.textContent)).observe(node, { childList: true });
     });
 """
 
 
 @pytest.fixture(scope="class")
 def live(launch: Callable[..., Any], site: str) -> Iterator[Visit]:
-    """The page with the camera running."""
-    with visiting(launch("one", seen_by_camera()), site, script=KEEP_WHAT_IS_TOLD) as visit:
+    """The page with the camera server."""
+    with visiting(launch("one", seen_by_camera()), site, script=RECORD_ANNOUNCEMENTS) as visit:
         begun(visit).start()
         yield visit
 
 
 class TestLive:
-    """One page for all of these; each looks, and puts back what it changes."""
+    """One page for all of these tests; each restores what it changes."""
 
-    def test_the_face_gets_the_emotion_that_the_analyzer_finds(
+    def test_the_face_gets_the_emotion_that_the_analyzer_predicts(
         self, live: Visit, real_model: str | Path
     ) -> None:
         analyzer = Analyzer(real_model, labels="fer2013", threads=1)
@@ -259,15 +259,15 @@ class TestLive:
         live.wait("Number(document.getElementById('fps').textContent) > 0")
         live.wait("parseFloat(document.getElementById('latency').textContent) > 0")
 
-    def test_the_table_holds_what_was_seen(self, live: Visit) -> None:
+    def test_the_table_contains_what_was_shown(self, live: Visit) -> None:
         before = int(live.text("#rows"))
         rows = live.rows()
         head = Head("fer2013", FER2013)
-        assert list(rows[0]) == columns(head)  # one table, whether a clip's or the page's
+        assert list(rows[0]) == columns(head)  # the same table as for clips
         assert before <= len(rows) <= int(live.text("#rows"))
         times = [float(row["time_s"]) for row in rows]
         assert times == sorted(times)
-        assert [int(row["frame"]) for row in rows] == list(range(len(rows)))  # one face: a row a frame
+        assert [int(row["frame"]) for row in rows] == list(range(len(rows)))  # one face: one row per frame
         assert {row["source"] for row in rows} == {"camera"}
         for row in rows[-5:]:
             smoothed = {name: float(row[name]) for name in FER2013}
@@ -277,23 +277,23 @@ class TestLive:
             assert row["uncertain"] in ("True", "False")
             assert 0.5 <= float(row["confidence"]) <= 1
 
-    def test_a_screen_reader_is_told(self, live: Visit) -> None:
-        live.wait("window.told.some((text) => text.startsWith('One face: face 1'))")
+    def test_faces_are_announced_to_screen_readers(self, live: Visit) -> None:
+        live.wait("window.spoken.some((text) => text.startsWith('One face: face 1'))")
         assert live.page.get_attribute("#announcer", "aria-live") == "polite"
 
-    def test_the_picture_can_be_saved(self, live: Visit) -> None:
+    def test_the_image_can_be_saved(self, live: Visit) -> None:
         with Image.open(io.BytesIO(live.saved("#snapshot"))) as image:
             assert (image.format, image.size) == ("PNG", SIZE)
             assert np.asarray(image.convert("L")).std() > 20
 
-    def test_labels_can_be_changed_while_it_runs(self, live: Visit) -> None:
+    def test_labels_can_be_changed_during_the_analysis(self, live: Visit) -> None:
         live.page.select_option("#labels", "ferplus")
         live.page.wait_for_selector(".bar[data-emotion=contempt]")
         assert set(live.page.locator(".bar-name").all_inner_texts()) == set(FERPLUS)
         live.page.select_option("#labels", "fer2013")
         live.page.wait_for_selector(".bar[data-emotion=contempt]", state="detached")
 
-    def test_pause_holds_everything_and_the_sign_says_that_the_camera_is_on(self, live: Visit) -> None:
+    def test_pause_keeps_everything_and_the_sign_shows_that_the_camera_is_on(self, live: Visit) -> None:
         live.page.click("#pause")
         assert live.text("#sign") == "Camera on, paused"
         rows, picture = live.text("#rows"), live.canvas()
@@ -304,7 +304,7 @@ class TestLive:
         live.wait(f"Number(document.getElementById('rows').textContent) > {rows}")
         assert live.text("#sign") == "Camera on"
 
-    def test_mirror_turns_the_picture_and_not_the_words(self, live: Visit) -> None:
+    def test_mirror_flips_the_image_and_not_the_words(self, live: Visit) -> None:
         live.page.click("#pause")
         mirrored = live.canvas()
         live.page.uncheck("#mirror")
@@ -315,8 +315,8 @@ class TestLive:
         assert np.abs(mirrored[below, ::-1].astype(int) - plain[below]).mean() < 2
         assert np.abs(mirrored[below].astype(int) - plain[below]).mean() > 10
 
-    def test_nothing_is_asked_of_another_host_and_nothing_fails(self, live: Visit, site: str) -> None:
-        """Behind the tests before: consent, stream, labels, downloads."""
+    def test_no_other_host_is_contacted_and_nothing_fails(self, live: Visit, site: str) -> None:
+        """After the other tests of this class: consent, stream, labels, downloads."""
         allowed = (site + "/", site.replace("http", "ws") + "/", f"blob:{site}/", "data:image/png;base64,")
         assert len(live.requests) > 15
         assert [url for url in live.requests if not url.startswith(allowed)] == []
@@ -344,7 +344,7 @@ def blocks(picture: np.ndarray, half: int) -> int:
     return len(np.unique(part.reshape(-1, 3), axis=0))
 
 
-def test_all_faces_but_ones_own_are_hidden(launch: Callable[..., Any], site: str) -> None:
+def test_all_faces_except_ones_own_are_blurred(launch: Callable[..., Any], site: str) -> None:
     pictures = [np.roll(two_people(), shift, axis=1) for shift in (0, 1)]
     with visiting(launch("two", pictures), site) as visit:
         begun(visit).start()
@@ -367,31 +367,35 @@ FAILS = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMExcept
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
-    [("NotReadableError", "busy"), ("NotAllowedError", "Allow it"), ("NotFoundError", "no camera")],
+    ("name", "message"),
+    [
+        ("NotReadableError", "Another program"),
+        ("NotAllowedError", "Allow it"),
+        ("NotFoundError", "No camera"),
+    ],
 )
-def test_a_camera_that_cannot_be_had_is_said_with_what_to_do(
-    launch: Callable[..., Any], site: str, name: str, said: str
+def test_a_camera_that_cannot_start_is_reported_with_the_remedy(
+    launch: Callable[..., Any], site: str, name: str, message: str
 ) -> None:
     with visiting(launch("none", None), site, script=FAILS % name) as visit:
         begun(visit).page.check("#agreed")
         visit.page.click("#start")
         visit.page.wait_for_selector("#alert-text:not(:empty)")
-        assert said in visit.text("#alert-text")
+        assert message in visit.text("#alert-text")
         assert visit.page.is_visible("#alert-retry")
         assert visit.page.is_visible("#consent")
         assert not visit.page.is_visible("#sign")
 
 
-def test_without_a_camera_it_says_so(launch: Callable[..., Any], site: str) -> None:
+def test_a_missing_camera_is_reported(launch: Callable[..., Any], site: str) -> None:
     with visiting(launch("none", None), site) as visit:
         begun(visit).page.check("#agreed")
         visit.page.click("#start")
         visit.page.wait_for_selector("#alert-text:not(:empty)")
-        assert "There is no camera" in visit.text("#alert-text")
+        assert "No camera was found" in visit.text("#alert-text")
 
 
-def test_a_camera_that_is_unplugged_is_said_and_what_was_seen_is_kept(
+def test_a_disconnected_camera_is_reported_and_the_results_are_kept(
     launch: Callable[..., Any], site: str
 ) -> None:
     with visiting(launch("one", seen_by_camera()), site) as visit:
@@ -399,7 +403,7 @@ def test_a_camera_that_is_unplugged_is_said_and_what_was_seen_is_kept(
         visit.page.evaluate(
             "document.getElementById('video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))"
         )
-        assert "unplugged" in visit.text("#alert-text")
+        assert "disconnected" in visit.text("#alert-text")
         assert not visit.page.is_visible("#sign")
         assert len(visit.rows()) > 0
 
@@ -430,13 +434,13 @@ def test_a_camera_that_is_allowed_too_late_stays_off(launch: Callable[..., Any],
         assert visit.page.evaluate("document.body.dataset.state") == "photos"
 
 
-def test_a_frozen_camera_is_said(launch: Callable[..., Any], site: str) -> None:
+def test_a_frozen_camera_is_reported(launch: Callable[..., Any], site: str) -> None:
     """And the fake camera itself: what the page sees is the picture, within a few grey levels."""
     picture = seen_by_camera()[0]
     with visiting(launch("still", [picture] * 2), site) as visit:
         begun(visit).start()
         visit.page.wait_for_selector("#alert-text:not(:empty)")
-        assert "same picture for 3 seconds" in visit.text("#alert-text")
+        assert "same image for 3 seconds" in visit.text("#alert-text")
         visit.page.uncheck("#mirror")
         visit.wait(f"document.getElementById('canvas').width === {SIZE[0]}")
         visit.page.wait_for_timeout(300)
@@ -478,7 +482,7 @@ def test_photos_can_be_dropped_without_a_camera(
             ("notes.txt", "text/plain", b"no picture"),
         )
         visit.page.wait_for_selector("#alert-text:not(:empty)")
-        assert "notes.txt is no picture" in visit.text("#alert-text")
+        assert "notes.txt" in visit.text("#alert-text")
         assert visit.page.locator("#photos button").all_inner_texts() == [
             "astronaut.jpg (1)",
             "=wall.png (0)",
@@ -493,10 +497,10 @@ def test_photos_can_be_dropped_without_a_camera(
             "'=wall.png",
         ]  # no formula for spreadsheets
         assert [row["face_id"] for row in rows] == ["1", ""]
-        assert visit.page.evaluate("window.asked") == 0
+        assert visit.page.evaluate("window.cameraRequests") == 0
 
 
-def test_a_clip_can_be_dropped_and_is_followed(launch: Callable[..., Any], site: str, tmp_path: Path) -> None:
+def test_a_clip_can_be_dropped_and_is_tracked(launch: Callable[..., Any], site: str, tmp_path: Path) -> None:
     pytest.importorskip("av", reason="the clip is written with PyAV")
     from mien.testing.clips import write_clip
 
@@ -516,7 +520,7 @@ def test_a_clip_can_be_dropped_and_is_followed(launch: Callable[..., Any], site:
         visit.wait(f"Number(document.getElementById('rows').textContent) > {len(rows)}")
 
 
-def test_a_phones_screen_holds_it_without_scrolling_sideways(launch: Callable[..., Any], site: str) -> None:
+def test_it_fits_on_a_phone_without_scrolling_sideways(launch: Callable[..., Any], site: str) -> None:
     phone = {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"}
     wide = "document.scrollingElement.scrollWidth"
     with visiting(launch("one", seen_by_camera()), site, **phone) as visit:
@@ -541,7 +545,7 @@ def test_light_and_dark_follow_the_system(blank: Visit) -> None:
     assert lightness() > 650
 
 
-def test_a_server_that_is_gone_is_said_and_found_again(
+def test_a_stopped_server_is_reported_and_found_again(
     launch: Callable[..., Any], model: Path, listen: Listen
 ) -> None:
     with listen(Settings(model=model, workers=1)) as address:
@@ -550,7 +554,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(
         begun(visit).start()
     try:
         visit.page.wait_for_selector("#alert-text:not(:empty)")
-        assert "does not answer" in visit.text("#alert-text")
+        assert "does not respond" in visit.text("#alert-text")
         assert visit.page.locator(".face").count() == 0
         with listen(Settings(model=model, workers=1, port=int(address.rpartition(":")[2]))) as again:
             assert again == address
@@ -560,7 +564,7 @@ def test_a_server_that_is_gone_is_said_and_found_again(
         context.__exit__(None, None, None)
 
 
-def test_a_server_with_a_key_is_asked_with_it(
+def test_the_key_is_sent_to_a_server_that_requires_it(
     launch: Callable[..., Any], model: Path, listen: Listen
 ) -> None:
     with listen(Settings(model=model, workers=1, api_key=KEY)) as address:
@@ -580,9 +584,9 @@ def test_a_server_with_a_key_is_asked_with_it(
 
 
 class TestModules:
-    """The scripts' parts by themselves, imported into the page."""
+    """Single modules, imported into the page."""
 
-    def test_a_frame_that_comes_too_early_is_let_go_and_the_next_is_the_newest(self, blank: Visit) -> None:
+    def test_a_frame_that_comes_too_early_is_dropped_and_the_next_is_the_newest(self, blank: Visit) -> None:
         result = blank.page.evaluate(
             """async () => {
                 const { FrameLoop } = await import("/js/frame-loop.js");
@@ -606,7 +610,7 @@ class TestModules:
         )
         assert result == {"sent": [0, 5], "results": [["first", 640, 0]], "dropped": 4}
 
-    def test_the_table_quotes_names_and_leaves_empty_what_was_not_asked(self, blank: Visit) -> None:
+    def test_the_table_quotes_names_and_leaves_missing_emotions_empty(self, blank: Visit) -> None:
         text = blank.page.evaluate(
             """async () => {
                 const { CsvTable } = await import("/js/csv.js");
@@ -627,7 +631,7 @@ class TestModules:
         assert rows[2][-6:-3] == ["0.7500", "", "0.2500"]
         assert rows[3] == ["'@e", *[""] * (len(rows[0]) - 1)]
 
-    def test_a_screen_reader_is_not_talked_over(self, blank: Visit) -> None:
+    def test_announcements_do_not_interrupt_each_other(self, blank: Visit) -> None:
         told = blank.page.evaluate(
             """async () => {
                 const { Announcer } = await import("/js/announcer.js");
@@ -641,4 +645,4 @@ class TestModules:
                 return told;
             }"""
         )
-        assert told == ["One face: face 1 looks happy, 80 %."] * 4
+        assert told == ["One face: face 1 happy, 80 %."] * 4

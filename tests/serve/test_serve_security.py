@@ -68,9 +68,9 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=[" ".join(headers.values()) for headers in FOREIGN])
-def test_a_foreign_page_is_refused(client: TestClient, photo: bytes, headers: dict[str, str]) -> None:
+def test_a_cross_site_request_is_refused(client: TestClient, photo: bytes, headers: dict[str, str]) -> None:
     answer = client.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg", **headers})
-    assert (answer.status_code, answer.json()["code"]) == (403, "foreign_page")
+    assert (answer.status_code, answer.json()["code"]) == (403, "cross_site_request")
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(STREAM, headers=headers):
         pass
 
@@ -122,7 +122,7 @@ class TestKey:
     )
     def test_without_it_nothing_is_told(self, keyed: TestClient, path: str, headers: dict[str, str]) -> None:
         answer = keyed.get(path, headers=headers)
-        assert (answer.status_code, answer.json()["code"]) == (401, "key_needed")
+        assert (answer.status_code, answer.json()["code"]) == (401, "api_key_required")
         assert answer.headers["www-authenticate"] == "Bearer"
 
     @pytest.mark.parametrize("headers", [{"Authorization": f"bearer {KEY}"}, {"X-API-Key": KEY}])

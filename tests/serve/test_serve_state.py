@@ -30,7 +30,7 @@ def test_it_is_alive_before_it_is_ready(model: Path) -> None:
 
 def test_it_is_not_ready_while_no_more_may_wait(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
-    readers = client.app.state.service.readers  # type: ignore[attr-defined]
+    readers = client.app.state.service.workers  # type: ignore[attr-defined]
     monkeypatch.setattr(type(readers), "waiting", property(lambda self: 10**6))
     assert client.get("/readyz").json()["code"] == "busy"
 
@@ -46,19 +46,19 @@ def test_metrics_count_requests_pictures_and_faces(
 ) -> None:
     client = make_client()
     before = values(client)
-    assert before["mien_pictures_total"] == 0
+    assert before["mien_images_total"] == 0
     client.post("/v1/analyze", files=[("p", ("a.jpg", photo)), ("p", ("b.txt", b"no"))])
     client.get("/secret/name")
     client.request("BREW", "/healthz")
     after = values(client)
-    assert after["mien_pictures_total"] == 1
-    assert after["mien_unreadable_pictures_total"] == 1
+    assert after["mien_images_total"] == 1
+    assert after["mien_unreadable_images_total"] == 1
     assert after["mien_faces_total"] == 1
     assert after['mien_requests_total{method="POST",path="/v1/analyze",status="200"}'] == 1
     assert after['mien_requests_total{method="GET",path="other",status="404"}'] == 1
     assert after['mien_request_seconds_count{path="/v1/analyze"}'] == 1
-    assert after["mien_waiting_pictures"] == 0
-    assert after["mien_picture_seconds_count"] == 2
+    assert after["mien_waiting_images"] == 0
+    assert after["mien_image_seconds_count"] == 2
     assert not [name for name in after if "secret" in name or "BREW" in name or "jpg" in name]
 
 
@@ -82,7 +82,7 @@ def test_an_error_of_its_own_is_not_told_to_clients(client: TestClient, photo: b
         answer = quiet.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
     finally:
         del analyzer.analyze
-    assert (answer.status_code, answer.json()["code"]) == (500, "failed")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
 
 

@@ -50,7 +50,7 @@ def test_a_face_that_moves_keeps_its_number(client: TestClient, photo: bytes) ->
         for i in range(6):
             stream.send_bytes(frame(i, 0.1 * i, shifted(photo, 8 * i)))
             answer = stream.receive_json()
-            assert (answer["type"], answer["number"], answer["time_s"]) == ("faces", i, 0.1 * i)
+            assert (answer["type"], answer["frame"], answer["time_s"]) == ("faces", i, 0.1 * i)
             assert (answer["width"], answer["height"]) == (512, 512)
             ids += [face["face_id"] for face in answer["faces"]]
             lefts += [face["box"][0] for face in answer["faces"]]
@@ -98,12 +98,12 @@ def test_labels_can_be_changed_on_the_way(client: TestClient, photo: bytes) -> N
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        (b"short", "unusable_argument"),
-        (struct.pack(">Id", 7, float("nan")) + b"x", "unusable_argument"),
+        (b"short", "invalid_argument"),
+        (struct.pack(">Id", 7, float("nan")) + b"x", "invalid_argument"),
         (struct.pack(">Id", 7, 1.0) + b"no picture", "unreadable"),
-        ("labels", "unusable_argument"),
-        ('{"labels": "affectnet"}', "unusable_argument"),
-        ("[]", "unusable_argument"),
+        ("labels", "invalid_argument"),
+        ('{"labels": "affectnet"}', "invalid_argument"),
+        ("[]", "invalid_argument"),
     ],
 )
 def test_what_cannot_be_read_is_told_and_the_stream_goes_on(
@@ -117,9 +117,9 @@ def test_what_cannot_be_read_is_told_and_the_stream_goes_on(
             stream.send_text(message)
         error = stream.receive_json()
         assert (error["type"], error["code"]) == ("error", code)
-        assert error["number"] == (7 if code == "unreadable" else None)
+        assert error["frame"] == (7 if code == "unreadable" else None)
         stream.send_bytes(frame(8, 1.0, photo))
-        assert stream.receive_json()["number"] == 8
+        assert stream.receive_json()["frame"] == 8
 
 
 def test_of_frames_that_come_too_fast_the_newest_is_read(
@@ -144,7 +144,7 @@ def test_of_frames_that_come_too_fast_the_newest_is_read(
         assert stream.receive_json()["type"] == "settings"
         gate.set()
         answers = [stream.receive_json() for _ in range(2)]
-    assert [(answer["number"], answer["dropped"]) for answer in answers] == [(0, 0), (7, 6)]
+    assert [(answer["frame"], answer["dropped_frames"]) for answer in answers] == [(0, 0), (7, 6)]
 
 
 def test_one_stream_too_many_is_told_to_come_later(make_client: Callable[..., TestClient]) -> None:

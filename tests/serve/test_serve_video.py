@@ -17,8 +17,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from mien.inference.analyzer import Analyzer
-from mien.serve.video import queue as jobs_module
-from mien.serve.video.uploads import is_clip
+from mien.serve.uploads import is_container
+from mien.serve.video import queue
 from mien.testing.camera import pan
 from mien.testing.clips import write_clip
 from mien.video.analysis import analyze_video
@@ -60,7 +60,13 @@ def test_a_clip_becomes_the_table_that_the_analyzer_gives(
     job = begun.json()
     assert begun.headers["location"] == f"/v1/video/{job['id']}"
     done = finished(client, job)
-    assert (done["state"], done["progress"], done["frames"], done["problem"]) == ("done", 1.0, 10, None)
+    assert (done["state"], done["progress"], done["frames"], done["error"], done["warning"]) == (
+        "done",
+        1.0,
+        10,
+        None,
+        None,
+    )
     assert done["source"] == "face.mp4"
     answer = client.get(done["result"])
     assert answer.headers["content-type"].startswith("text/csv")
@@ -119,7 +125,7 @@ def test_a_clip_that_is_cut_short_gives_what_could_be_read(client: TestClient, t
     )
     assert done["state"] == "done"
     assert 5 < done["frames"] < 40
-    assert "ended at" in done["problem"]
+    assert "ended at" in done["warning"]
     client.delete(f"/v1/video/{done['id']}")
 
 
@@ -129,12 +135,12 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
     [
-        (b"https://example.org/clip.mp4", "text/plain", 415, "content_type"),
-        (b"no clip", "video/mp4", 422, "no_clip"),
-        (b"", "video/mp4", 422, "no_clip"),
-        (PLAYLIST, "video/mp4", 422, "no_clip"),
-        (b"ffconcat version 1.0\nfile /etc/passwd\n", "application/octet-stream", 422, "no_clip"),
-        (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no_clip"),
+        (b"https://example.org/clip.mp4", "text/plain", 415, "unsupported_content_type"),
+        (b"no clip", "video/mp4", 422, "unsupported_video"),
+        (b"", "video/mp4", 422, "unsupported_video"),
+        (PLAYLIST, "video/mp4", 422, "unsupported_video"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "application/octet-stream", 422, "unsupported_video"),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no_file"),
     ],
 )
 def test_what_is_no_clip_is_refused(
@@ -151,19 +157,19 @@ def test_what_is_no_clip_is_refused(
 def test_containers_are_known_by_how_they_begin(codec: tuple[str, str], tmp_path: Path) -> None:
     pictures = [np.full((64, 64, 3), 100, np.uint8)] * 20
     path = write_clip(tmp_path / f"clip{codec[1]}", pictures, codec=codec[0])
-    assert is_clip(path.read_bytes()[:400])
-    assert not is_clip(PLAYLIST)
-    assert not is_clip(PHOTO.read_bytes()[:400])
+    assert is_container(path.read_bytes()[:400])
+    assert not is_container(PLAYLIST)
+    assert not is_container(PHOTO.read_bytes()[:400])
 
 
 def test_a_file_that_only_begins_like_a_clip_fails_with_its_name_and_no_path(client: TestClient) -> None:
     files = [("clip", ("holiday.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 500))]
     done = finished(client, client.post("/v1/video", files=files).json())
-    assert (done["state"], done["code"]) == ("failed", "unreadable")
-    assert done["problem"].startswith("holiday.mp4")
-    assert "mien-" not in done["problem"]
+    assert (done["state"], done["error"]["code"]) == ("failed", "unreadable")
+    assert done["error"]["message"].startswith("holiday.mp4")
+    assert "mien-" not in done["error"]["message"]
     answer = client.get(f"/v1/video/{done['id']}/result")
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_done")
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_ready")
     client.delete(f"/v1/video/{done['id']}")
 
 
@@ -179,7 +185,7 @@ def test_arguments_that_make_no_sense_are_named(client: TestClient, clip: Path, 
 @pytest.mark.parametrize("call", [("GET", ""), ("GET", "/result"), ("DELETE", "")])
 def test_a_job_that_is_not_there_is_said(client: TestClient, call: tuple[str, str]) -> None:
     answer = client.request(call[0], f"/v1/video/nothing{call[1]}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_job")
+    assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
 class TestLimits:
@@ -197,8 +203,8 @@ class TestLimits:
     ) -> None:
         client = make_client(**limit)
         done = finished(client, client.post("/v1/video", content=clip.read_bytes(), headers=MP4).json())
-        assert (done["state"], done["code"]) == ("failed", "picture_too_large")
-        assert "allowed" in done["problem"]
+        assert (done["state"], done["error"]["code"]) == ("failed", "image_too_large")
+        assert "limit" in done["error"]["message"]
 
     def test_one_clip_too_many_is_told_to_come_later_and_a_running_one_can_be_given_up(
         self, make_client: Callable[..., TestClient], clip: Path, monkeypatch: pytest.MonkeyPatch
@@ -209,7 +215,7 @@ class TestLimits:
             begun.set()
             assert job.stop.wait(30)
 
-        monkeypatch.setattr(jobs_module, "read_clip", slowly)
+        monkeypatch.setattr(queue, "analyze_clip", slowly)
         client = make_client(jobs=1)
         first = client.post("/v1/video", content=clip.read_bytes(), headers=MP4).json()
         assert begun.wait(30)
@@ -230,7 +236,7 @@ class TestLimits:
         assert client.portal is not None
         for seconds, status in ((59.0, 200), (61.0, 404)):
             now[0] = seconds
-            client.portal.call(jobs.throw_away_old)
+            client.portal.call(jobs.remove_expired)
             assert client.get(f"/v1/video/{done['id']}").status_code == status
         assert on_disk(client) == []
 
@@ -249,16 +255,16 @@ class TestLimits:
 def test_the_server_goes_on_behind_a_clip_that_breaks_it(
     make_client: Callable[..., TestClient], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = jobs_module.read_clip
+    read = queue.analyze_clip
 
     def breaks(*_: Any) -> None:
         raise ZeroDivisionError
 
     client = make_client()
-    monkeypatch.setattr(jobs_module, "read_clip", breaks)
+    monkeypatch.setattr(queue, "analyze_clip", breaks)
     failed = finished(client, client.post("/v1/video", content=clip.read_bytes(), headers=MP4).json())
-    assert (failed["state"], failed["code"]) == ("failed", "failed")
-    monkeypatch.setattr(jobs_module, "read_clip", read)
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "internal_error")
+    monkeypatch.setattr(queue, "analyze_clip", read)
     done = finished(client, client.post("/v1/video", content=clip.read_bytes(), headers=MP4).json())
     assert done["state"] == "done"
 
@@ -266,16 +272,16 @@ def test_the_server_goes_on_behind_a_clip_that_breaks_it(
 def test_jobs_that_are_given_up_while_the_server_stops_do_not_hold_it(model: Path, clip: Path) -> None:
     """Stopping waits for the reader to notice, not for the clip's end."""
     from mien.serve.settings import Limits
-    from mien.serve.video.job import VideoOptions
-    from mien.serve.video.queue import Jobs
+    from mien.serve.video.job import JobOptions
+    from mien.serve.video.queue import JobQueue
 
     async def main() -> None:
-        jobs = Jobs({"fer2013": Analyzer(model, threads=1)}, Limits())
+        jobs = JobQueue({"fer2013": Analyzer(model, threads=1)}, Limits())
         jobs.start()
-        job = jobs.reserve("long.mp4", VideoOptions("fer2013"))
+        job = jobs.reserve("long.mp4", JobOptions("fer2013"))
         job.clip.write_bytes(clip.read_bytes())
         jobs.add(job)
-        while job.progress.state == "waiting":
+        while job.status.state == "waiting":
             await asyncio.sleep(0.005)
         await asyncio.wait_for(jobs.stop(), 20)
         assert not job.folder.exists()

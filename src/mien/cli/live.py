@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import webbrowser
+from typing import Annotated
 
 import typer
 
-from mien.cli.options import LabelSet
-from mien.cli.serve import start
+from mien.cli.options import Device, OnnxModel
+from mien.cli.serve import Labels, Port, start
 from mien.models.registry import DEFAULT
 
 
 def live(
-    model: str = typer.Option(
-        DEFAULT, help="A shipped model (see `mien models`) or the path of an ONNX file."
-    ),
-    labels: LabelSet | None = typer.Option(
-        None, help="The label set to begin with; by default the model's. The page can change it."
-    ),
-    device: str = typer.Option("auto", help="Where the model runs: auto, cpu, cuda or coreml."),
-    port: int = typer.Option(0, min=0, max=65535, help="The port; 0 takes a free one."),
-    browser: bool = typer.Option(True, help="Open the page in the browser; else only print its address."),
+    port: Port = 0,
+    browser: Annotated[
+        bool,
+        typer.Option(help="Open the page in the browser.", rich_help_panel="Address"),
+    ] = True,
+    model: OnnxModel = DEFAULT,
+    labels: Labels = None,
+    device: Device = "auto",
 ) -> None:
-    """Read faces before the camera, in a page in the browser.
+    """Show the expressions of faces in front of the camera, in the browser.
 
-    Starts a server that only this machine can reach and opens its page. The page asks before it starts the
-    camera; frames stay in memory, and nothing is stored unless you save it. Ctrl-C ends it.
+    This starts a server that only this machine can reach, and opens its page. The page starts the camera only
+    after you agree. Frames stay in memory; nothing is stored unless you save it. Stop it with Ctrl-C.
     """
     from mien.serve.settings import Settings
 
-    def open_page(address: str) -> None:
-        typer.echo(f"The page is at {address}  (Ctrl-C ends it)", err=True)
-        if browser and not webbrowser.open(address):
-            typer.echo("No browser could be opened; open that address in yours.", err=True)
+    def open_page(url: str) -> None:
+        typer.echo(f"Page: {url}\nStop the server with Ctrl-C.", err=True)
+        if browser and not webbrowser.open(url):
+            typer.echo("No browser could be opened. Open this address in yours.", err=True)
 
     settings = Settings(port=port, model=model, labels=labels and labels.value, device=device)
-    start(settings, when_listening=open_page)
+    start(settings, on_listening=open_page)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from mien.cli.options import LabelSet
+from mien.cli.options import MACHINE, MODEL, Device, LabelSet, OnnxModel
 from mien.errors import MissingExtra, UsageError
 from mien.models.registry import DEFAULT
 
@@ -16,59 +18,120 @@ if TYPE_CHECKING:
     from mien.serve.settings import Settings
 
 _KEY_VARIABLE = "MIEN_API_KEY"
+_ADDRESS, _ACCESS, _LIMITS = "Address", "Access", "Limits"
+
+
+def _address(help: str, *names: str, **options: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=_ADDRESS, **options)
+
+
+def _access(help: str, *names: str, **options: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=_ACCESS, **options)
+
+
+def _limit(help: str, minimum: float, **options: Any) -> Any:
+    return typer.Option(help=help, rich_help_panel=_LIMITS, min=minimum, metavar="N", **options)
+
+
+Port: TypeAlias = Annotated[int, _address("The port; 0 chooses a free one.", min=0, max=65535, metavar="N")]
+_Host: TypeAlias = Annotated[
+    str, _address("The address to listen on; 0.0.0.0 for all networks.", metavar="HOST")
+]
+_Certificate: TypeAlias = Annotated[
+    Path | None, _address("Serve HTTPS with this certificate (PEM).", metavar="FILE")
+]
+_CertificateKey: TypeAlias = Annotated[
+    Path | None, _address("The certificate's private key (PEM).", metavar="FILE")
+]
+_AccessLog: TypeAlias = Annotated[bool, _address("Print one line per request.", "--access-log")]
+_ApiKeyFile: TypeAlias = Annotated[
+    Path | None,
+    _access(
+        f"A file whose first line is the API key for clients. Default: the variable {_KEY_VARIABLE}.",
+        metavar="FILE",
+    ),
+]
+_WithoutKey: TypeAlias = Annotated[
+    bool,
+    _access(
+        "Listen beyond this machine without a key; everyone who can reach it may use it.", "--without-key"
+    ),
+]
+_AllowHost: TypeAlias = Annotated[
+    list[str], _access("A further host name by which clients may call the server.", metavar="NAME")
+]
+_AllowOrigin: TypeAlias = Annotated[
+    list[str],
+    _access("A site whose pages may use the server, such as https://example.org.", metavar="ORIGIN"),
+]
+Labels: TypeAlias = Annotated[
+    LabelSet | None,
+    typer.Option(
+        metavar="SET", help="The default label set. Default: the model's own.", rich_help_panel=MODEL
+    ),
+]
+_Workers: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Images to analyze at the same time. Default: one per core.",
+        rich_help_panel=MACHINE,
+    ),
+]
+_MaxBodyMb: TypeAlias = Annotated[float, _limit("Maximum request size in MB.", 0.001)]
+_MaxImages: TypeAlias = Annotated[int, _limit("Maximum number of images per request.", 1)]
+_MaxMegapixels: TypeAlias = Annotated[float, _limit("Maximum image size in megapixels.", 0.001)]
+_MaxWaiting: TypeAlias = Annotated[
+    int, _limit("Maximum number of waiting images; further requests get status 503.", 1)
+]
+_MaxPerClient: TypeAlias = Annotated[
+    int, _limit("Maximum number of open requests per client; further ones get status 429.", 1)
+]
+_MaxStreams: TypeAlias = Annotated[int, _limit("Maximum number of open streams.", 0)]
+_MaxVideoMb: TypeAlias = Annotated[float, _limit("Maximum clip size in MB.", 0.001)]
+_MaxVideoMinutes: TypeAlias = Annotated[float, _limit("Maximum clip length in minutes.", 0.01)]
+_MaxJobs: TypeAlias = Annotated[int, _limit("Maximum number of waiting and running clips.", 0)]
+_Timeout: TypeAlias = Annotated[
+    float, _limit("Maximum time in seconds to receive a request and respond.", 0.1)
+]
 
 
 def serve(
-    host: str = typer.Option("127.0.0.1", help="The address to listen on; 0.0.0.0 for every network."),
-    port: int = typer.Option(8000, min=0, max=65535, help="The port; 0 takes a free one."),
-    api_key_file: Path | None = typer.Option(
-        None, help=f"A file whose first line is the key that clients must show. Else {_KEY_VARIABLE} is used."
-    ),
-    without_key: bool = typer.Option(
-        False,
-        "--without-key",
-        help="Let other machines in without a key; everyone who reaches it may use it.",
-    ),
-    allow_host: list[str] = typer.Option([], help="A further name that clients may call this server by."),
-    allow_origin: list[str] = typer.Option(
-        [], help="A site, such as https://example.org, whose pages may use it."
-    ),
-    model: str = typer.Option(
-        DEFAULT, help="A shipped model (see `mien models`) or the path of an ONNX file."
-    ),
-    labels: LabelSet | None = typer.Option(
-        None, help="The label set where a request names none; by default the model's."
-    ),
-    device: str = typer.Option("auto", help="Where the model runs: auto, cpu, cuda or coreml."),
-    workers: int | None = typer.Option(
-        None, min=1, help="Pictures read at the same time; one a core if not given."
-    ),
-    max_body_mb: float = typer.Option(32, min=0.001, help="Most megabytes of a request with pictures."),
-    max_pictures: int = typer.Option(32, min=1, help="Most pictures in a request."),
-    max_megapixels: float = typer.Option(50, min=0.001, help="Most megapixels of a picture."),
-    max_waiting: int = typer.Option(256, min=1, help="Most pictures that wait; beyond, requests get a 503."),
-    max_per_client: int = typer.Option(
-        64, min=1, help="Most open requests of one address; beyond, it gets a 429."
-    ),
-    max_streams: int = typer.Option(8, min=0, help="Most streams open at once."),
-    max_video_mb: float = typer.Option(512, min=0.001, help="Most megabytes of a clip."),
-    max_video_minutes: float = typer.Option(60, min=0.01, help="Longest clip."),
-    max_jobs: int = typer.Option(4, min=0, help="Most clips that wait or are read."),
-    timeout: float = typer.Option(30, min=0.1, help="Seconds to receive a request and answer it."),
-    certificate: Path | None = typer.Option(None, help="Serve HTTPS with this certificate (PEM)."),
-    certificate_key: Path | None = typer.Option(None, help="The certificate's private key (PEM)."),
-    access_log: bool = typer.Option(False, "--access-log", help="Print a line a request."),
+    host: _Host = "127.0.0.1",
+    port: Port = 8000,
+    certificate: _Certificate = None,
+    certificate_key: _CertificateKey = None,
+    access_log: _AccessLog = False,
+    api_key_file: _ApiKeyFile = None,
+    without_key: _WithoutKey = False,
+    allow_host: _AllowHost = [],  # noqa: B006
+    allow_origin: _AllowOrigin = [],  # noqa: B006
+    model: OnnxModel = DEFAULT,
+    labels: Labels = None,
+    device: Device = "auto",
+    workers: _Workers = None,
+    max_body_mb: _MaxBodyMb = 32,
+    max_images: _MaxImages = 32,
+    max_megapixels: _MaxMegapixels = 50,
+    max_waiting: _MaxWaiting = 256,
+    max_per_client: _MaxPerClient = 64,
+    max_streams: _MaxStreams = 8,
+    max_video_mb: _MaxVideoMb = 512,
+    max_video_minutes: _MaxVideoMinutes = 60,
+    max_jobs: _MaxJobs = 4,
+    timeout: _Timeout = 30,
 ) -> None:
-    """Serve the analyzer: an HTTP API, a WebSocket for moving faces, and the page.
+    """Serve an HTTP API, a WebSocket for video frames, and a web page.
 
-    Pictures come as bytes and are not stored. By default only this machine can reach it; letting others in
-    asks for a key, or for --without-key by name. The API is described at /docs of the running server.
+    Images are sent as bytes and are not stored. By default only this machine can reach the server; to open it
+    to other machines, set an API key or --without-key. The running server describes its API at /docs.
     """
     from mien.serve.settings import MB, Limits, Settings
 
     limits = Limits(
         body_bytes=round(max_body_mb * MB),
-        pictures=max_pictures,
+        images=max_images,
         pixels=round(max_megapixels * 1e6),
         waiting=max_waiting,
         per_client=max_per_client,
@@ -91,28 +154,39 @@ def serve(
         workers=workers,
         limits=limits,
     )
-    start(
-        settings,
-        certificate=certificate,
-        certificate_key=certificate_key,
-        access_log=access_log,
-        when_listening=lambda address: _announce(address, settings.api_key is not None),
-    )
+    start(settings, access_log, certificate, certificate_key, on_listening=partial(_announce, settings))
 
 
-def start(settings: Settings, **options: Any) -> None:
-    """`mien.serve.server.run`, with a word where its packages are missing."""
+def start(
+    settings: Settings,
+    access_log: bool = False,
+    certificate: Path | None = None,
+    certificate_key: Path | None = None,
+    *,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Call `mien.serve.server.run`.
+
+    Raises:
+        MissingExtra: its packages are not installed.
+    """
     try:
         from mien.serve.server import run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("mien"):
             raise
         raise MissingExtra("the server", "serve") from error
-    run(settings, **options)
+    run(
+        settings,
+        certificate=certificate,
+        certificate_key=certificate_key,
+        access_log=access_log,
+        on_listening=on_listening,
+    )
 
 
 def _api_key(path: Path | None) -> str | None:
-    """The key in the file, else in the environment; never on the command line, which others can list."""
+    """The key in the file or the environment; not an option, since other users can list command lines."""
     if path is None:
         return os.environ.get(_KEY_VARIABLE) or None
     try:
@@ -124,7 +198,7 @@ def _api_key(path: Path | None) -> str | None:
     return lines[0].strip()
 
 
-def _announce(address: str, keyed: bool) -> None:
-    typer.echo(f"mien serves at {address}  (API: {address}/docs, stop with Ctrl-C)", err=True)
-    if keyed:
-        typer.echo("Clients must show the key: Authorization: Bearer KEY", err=True)
+def _announce(settings: Settings, url: str) -> None:
+    typer.echo(f"Page: {url}\nAPI:  {url}/docs\nStop the server with Ctrl-C.", err=True)
+    if settings.api_key:
+        typer.echo("Clients must send the API key: Authorization: Bearer KEY", err=True)

@@ -1,5 +1,5 @@
-"""The HTTP service: images, clips and streams for programs, and a page for people.
+"""The analyzer over HTTP: an API for programs, a WebSocket for tracked faces, and a page for people.
 
-Everything is read in memory. The one exception is a clip sent to ``/v1/video``: it lies in a private
-temporary folder until it has been read.
+Uploads stay in memory. The only exception is a clip sent to ``/v1/video``: it is kept in a private temporary
+folder until it has been analyzed.
 """

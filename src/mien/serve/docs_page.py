@@ -1,24 +1,25 @@
-"""The OpenAPI document as one plain page, made on the server: nothing is loaded from another host."""
+"""The OpenAPI document as a plain page, rendered on the server: it loads nothing from another host."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import cache
-from html import escape
+from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
+from jinja2 import Environment
+from markupsafe import Markup, escape
 
 
-def documentation_routes(app: FastAPI) -> APIRouter:
+def docs_routes(app: FastAPI) -> APIRouter:
     """`/docs`."""
     router = APIRouter(include_in_schema=False)
 
     @cache
     def page() -> str:
-        return documentation_page(app.openapi())
+        return docs_page(app.openapi())
 
     @router.get("/docs")
     async def docs() -> HTMLResponse:
@@ -27,119 +28,97 @@ def documentation_routes(app: FastAPI) -> APIRouter:
     return router
 
 
-def documentation_page(document: dict[str, Any]) -> str:
-    """An OpenAPI document as HTML: each operation with what it takes and gives, and each schema."""
-    info = document["info"]
+def docs_page(document: dict[str, Any]) -> str:
+    """An OpenAPI document as HTML: each operation with its parameters and responses, and each schema."""
+    environment = Environment(autoescape=True)
+    environment.filters |= {"code": _code, "curl": _curl}
+    template = environment.from_string((files("mien.serve") / "docs.html.jinja").read_text(encoding="utf-8"))
     operations = [
         _operation(method, path, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    schemas = [_schema(name, schema) for name, schema in document["components"]["schemas"].items()]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(info['title'])} API</title>"
-        '<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/docs.css"></head><body><main>'
-        f"<h1>{escape(info['title'])} API <small>{escape(info['version'])}</small></h1>"
-        f"<p>{_text(info.get('description', ''))}</p>"
-        '<p><a href="/openapi.json">The OpenAPI document</a> · <a href="/">The page</a></p>'
-        f"<h2>Operations</h2>{''.join(operations)}<h2>Schemas</h2>{''.join(schemas)}"
-        "</main></body></html>"
-    )
+    schemas = {
+        name: {**schema, "rows": _rows(schema["properties"])}
+        for name, schema in document["components"]["schemas"].items()
+    }
+    return template.render(info=document["info"], operations=operations, schemas=schemas)
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    parts = [
-        f'<section id="{escape(operation["operationId"])}"><h3><code class="verb">{method.upper()}</code> '
-        f"<code>{escape(path)}</code></h3><p><strong>{escape(operation.get('summary', ''))}.</strong> "
-        f"{_text(operation.get('description', ''))}</p>"
-    ]
-    if parameters := operation.get("parameters"):
-        rows = [
-            (f"{p['name']} ({p['in']})", _kind(p["schema"]), p.get("description", "")) for p in parameters
-        ]
-        parts.append(_table("Parameters", ("Name", "Type", "Meaning"), rows))
-    if body := operation.get("requestBody"):
-        rows = [(kind, _kind(content["schema"]), "") for kind, content in body["content"].items()]
-        parts.append(f"<p>{_text(body.get('description', ''))}</p>")
-        parts.append(_table("Body", ("Content type", "Type", ""), rows))
-    rows = [
-        (status, _answer_kind(answer), answer.get("description", ""))
-        for status, answer in operation["responses"].items()
-    ]
-    parts.append(_table("Answers", ("Status", "Type", "Meaning"), rows))
-    parts.append(f"<pre><code>{escape(_curl(method, path, operation))}</code></pre></section>")
-    return "".join(parts)
+def _operation(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """An operation with the rows of its tables: name, type, meaning."""
+    content = operation.get("requestBody", {}).get("content", {})
+    return {
+        **operation,
+        "method": method,
+        "path": path,
+        "parameters": [
+            (f"{each['name']} ({each['in']})", _type(each["schema"]), each.get("description", ""))
+            for each in operation.get("parameters", [])
+        ],
+        "body": [(kind, _type(each["schema"]), "") for kind, each in content.items()],
+        "responses": [
+            (status, _response_type(response), response.get("description", ""))
+            for status, response in operation["responses"].items()
+        ],
+    }
 
 
-def _schema(name: str, schema: dict[str, Any]) -> str:
-    rows = [(field, _kind(kind), kind.get("description", "")) for field, kind in schema["properties"].items()]
-    table = _table("", ("Field", "Type", "Meaning"), rows)
-    described = _text(schema.get("description", ""))
-    name = escape(name)
-    return f'<section id="{name}"><h3><code>{name}</code></h3><p>{described}</p>{table}</section>'
+def _rows(properties: dict[str, Any]) -> list[tuple[str, Markup, str]]:
+    return [(name, _type(schema), schema.get("description", "")) for name, schema in properties.items()]
 
 
-def _table(caption: str, heads: tuple[str, ...], rows: Sequence[tuple[str, str, str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row"><code>{escape(first)}</code></th><td>{kind}</td><td>{_text(meaning)}</td></tr>'
-        for first, kind, meaning in rows
-    )
-    return (
-        f'<div class="scroll"><table><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+def _response_type(response: dict[str, Any]) -> Markup:
+    for kind, content in response.get("content", {}).items():
+        return _type(content["schema"]) if content.get("schema") else escape(kind)
+    return Markup()
 
 
-def _answer_kind(answer: dict[str, Any]) -> str:
-    for kind, content in answer.get("content", {}).items():
-        return _kind(content["schema"]) if content.get("schema") else escape(kind)
-    return ""
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    """A schema in few words, as HTML; a named one as a link to it."""
+def _type(schema: dict[str, Any]) -> Markup:
+    """A schema in a few words; a named one as a link to its section."""
     if "$ref" in schema:
-        name = escape(schema["$ref"].rpartition("/")[2])
-        return f'<a href="#{name}"><code>{name}</code></a>'
+        name = schema["$ref"].rpartition("/")[2]
+        return Markup('<a href="#{0}"><code>{0}</code></a>').format(name)
     if "anyOf" in schema:
-        return " or ".join(_kind(one) for one in schema["anyOf"])
-    if "const" in schema:
-        return f"<code>{escape(json.dumps(schema['const']))}</code>"
-    if "enum" in schema:
-        return " or ".join(f"<code>{escape(json.dumps(value))}</code>" for value in schema["enum"])
+        return Markup(" or ").join(_type(one) for one in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        values = schema.get("enum") or [schema["const"]]
+        return Markup(" or ").join(Markup("<code>{}</code>").format(json.dumps(value)) for value in values)
     kind = schema.get("type", "anything")
     if kind == "array":
-        items = schema.get("items")
-        several = schema.get("prefixItems", [])
-        return f"list of {_kind(items)}" if items else f"list of {len(several)} numbers"
+        if "items" in schema:
+            return Markup("list of {}").format(_type(schema["items"]))
+        return Markup("list of {} numbers").format(len(schema.get("prefixItems", [])))
     if kind == "object":
         values = schema.get("additionalProperties")
         if isinstance(values, dict):
-            return f"object of {_kind(values)}"
-        fields = ", ".join(f"{name}: {_kind(one)}" for name, one in schema.get("properties", {}).items())
-        return f"form ({fields})" if fields else "object"
-    return "bytes" if schema.get("format") == "binary" or "contentMediaType" in schema else escape(str(kind))
+            return Markup("object of {}").format(_type(values))
+        fields = [Markup("{}: {}").format(*field) for field in _form_fields(schema)]
+        return Markup("form ({})").format(Markup(", ").join(fields)) if fields else Markup("object")
+    return Markup("bytes") if schema.get("format") == "binary" else escape(kind)
 
 
-def _curl(method: str, path: str, operation: dict[str, Any]) -> str:
-    """The operation as a command line that can be pasted."""
+def _form_fields(schema: dict[str, Any]) -> list[tuple[str, Markup]]:
+    return [(name, _type(one)) for name, one in schema.get("properties", {}).items()]
+
+
+def _curl(operation: dict[str, Any]) -> str:
+    """The operation as a command line to paste."""
     command = "curl"
     if operation.get("security"):
         command += ' -H "Authorization: Bearer $MIEN_API_KEY"'
     if "requestBody" in operation:
-        kinds = operation["requestBody"]["content"]
-        form = kinds.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
+        content = operation["requestBody"]["content"]
+        form = content.get("multipart/form-data", {}).get("schema", {}).get("properties", {})
         command += "".join(f" -F {name}=@FILE" for name in form)
-    elif method != "get":
-        command += f" -X {method.upper()}"
-    return f"{command} http://127.0.0.1:8000{path}"
+    elif operation["method"] != "get":
+        command += f" -X {operation['method'].upper()}"
+    return f"{command} http://127.0.0.1:8000{operation['path']}"
 
 
-def _text(text: str) -> str:
+def _code(text: str) -> Markup:
     """Plain text with `code` in backticks as HTML."""
-    pieces = escape(" ".join(text.split())).split("`")
-    return "".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces))
+    pieces = " ".join(text.split()).split("`")
+    return Markup().join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else escape(piece) for i, piece in enumerate(pieces)
+    )

@@ -1,4 +1,4 @@
-"""What is answered when something is wrong: a status, a code for programs, and a sentence for people."""
+"""Errors as responses: a status, a code for programs, and a message for people."""
 
 from __future__ import annotations
 
@@ -16,31 +16,44 @@ from mien.errors import ImageError, ImageTooLarge, MienError, MissingExtra, Usag
 
 log = logging.getLogger("mien.serve")
 
-# Statuses of errors of mien, the most specific first; everything else in the tree is our own fault.
-_STATUS: tuple[tuple[type[MienError], int, str], ...] = (
-    (ImageTooLarge, 413, "picture_too_large"),
+# The statuses of mien's errors, the most specific first; the others are errors of the server.
+_STATUSES: tuple[tuple[type[MienError], int, str], ...] = (
+    (ImageTooLarge, 413, "image_too_large"),
     (ImageError, 422, "unreadable"),
-    (UsageError, 422, "unusable_argument"),
-    (MissingExtra, 501, "not_installed"),
+    (UsageError, 422, "invalid_argument"),
+    (MissingExtra, 501, "missing_package"),
 )
-_CODES = {404: "not_found", 405: "method_not_allowed"}
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+_MEANINGS = {
+    401: "The API key is missing or wrong",
+    403: "Sent by a page of another site, or to a host name that is not allowed",
+    404: "Not found, or no longer available",
+    408: "The request did not arrive in time",
+    409: "Not ready yet",
+    413: "Larger than allowed",
+    415: "Unsupported content type",
+    422: "The content or an argument is invalid",
+    429: "Too many open requests of this client; try again after Retry-After seconds",
+    501: "A required package is not installed on the server",
+    503: "The server is busy; try again after Retry-After seconds",
+}
 
 
-class ProblemAnswer(BaseModel):
-    """Every answer with a status of 400 or more."""
+class ErrorResponse(BaseModel):
+    """Every response with a status of 400 or more."""
 
-    code: str = Field(description="For programs; does not change with the wording.", examples=["too_large"])
-    message: str = Field(description="For people: what was wrong, the value received, what to do next.")
+    code: str = Field(description="For programs; stable.", examples=["body_too_large"])
+    message: str = Field(description="For people: what was wrong, the value received, and the remedy.")
 
 
-class Problem(Exception):
-    """A request that is not carried out, and why.
+class ServiceError(Exception):
+    """A request that is refused or failed.
 
     Attributes:
-        status: of the HTTP answer.
-        code: a word for programs.
-        message: what was wrong, the value received, and what to do next.
-        retry_after_s: when it is worth trying again; None where it is not.
+        status: HTTP status of the response.
+        code: for programs.
+        message: what was wrong, the value received, and the remedy.
+        retry_after_s: seconds until another attempt can succeed; None if it cannot.
     """
 
     def __init__(self, status: int, code: str, message: str, retry_after_s: float | None = None) -> None:
@@ -51,7 +64,7 @@ class Problem(Exception):
         self.retry_after_s = retry_after_s
 
     def response(self) -> JSONResponse:
-        """The HTTP answer."""
+        """The HTTP response."""
         headers = {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_s)))
@@ -60,61 +73,44 @@ class Problem(Exception):
         return JSONResponse({"code": self.code, "message": self.message}, self.status, headers)
 
 
-def as_problem(error: MienError) -> Problem:
-    """The problem that an error of mien is to a client."""
-    for kind, status, code in _STATUS:
+def to_service_error(error: Exception) -> ServiceError:
+    """What clients get for an error; details of unexpected errors are only logged."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return ServiceError(422, "invalid_argument", _describe(error))
+    if isinstance(error, HTTPException):
+        code = _HTTP_CODES.get(error.status_code, "http_error")
+        return ServiceError(error.status_code, code, f"{error.detail}.")
+    for kind, status, code in _STATUSES:
         if isinstance(error, kind):
-            return Problem(status, code, str(error))
+            return ServiceError(status, code, str(error))
     log.error("a request failed", exc_info=error)
-    return Problem(500, "failed", "The server could not do this; its log says why.")
+    return ServiceError(500, "internal_error", "The server failed; its log contains the cause.")
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The entries of an OpenAPI document for problems of these statuses."""
-    return {status: {"model": ProblemAnswer, "description": _MEANINGS[status]} for status in statuses}
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The entries of these statuses in the OpenAPI document."""
+    return {status: {"model": ErrorResponse, "description": _MEANINGS[status]} for status in statuses}
 
 
-_MEANINGS = {
-    401: "No API key, or a wrong one",
-    403: "Asked by a page of another site, or under a name that is not this server's",
-    404: "There is no such thing, or no longer",
-    408: "The request did not arrive in time",
-    409: "Not ready yet",
-    413: "Larger than allowed",
-    415: "A content type that is not read here",
-    422: "What was sent cannot be used",
-    429: "This client has too much open already; try again after Retry-After seconds",
-    501: "A package that this needs is not installed on the server",
-    503: "Too much to do at the moment; try again after Retry-After seconds",
-}
+def install_error_handlers(app: FastAPI) -> None:
+    """Give all errors of an app the same form."""
 
-
-def install(app: FastAPI) -> None:
-    """Make every error leave the app in the one form."""
-
-    async def problem(_: Request, error: Exception) -> JSONResponse:
-        if isinstance(error, Problem):
-            return error.response()
-        if isinstance(error, MienError):
-            return as_problem(error).response()
-        if isinstance(error, RequestValidationError):
-            return Problem(422, "unusable_argument", _describe(error)).response()
+    async def handle(_: Request, error: Exception) -> JSONResponse:
+        response = to_service_error(error).response()
         if isinstance(error, HTTPException):
-            code = _CODES.get(error.status_code, "refused")
-            answer = Problem(error.status_code, code, f"{error.detail}.").response()
-            answer.headers.update(error.headers or {})
-            return answer
-        log.error("a request failed", exc_info=error)
-        return Problem(500, "failed", "The server could not do this; its log says why.").response()
+            response.headers.update(error.headers or {})
+        return response
 
-    for kind in (Problem, MienError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, problem)
+    for kind in (ServiceError, MienError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)
 
 
 def _describe(error: RequestValidationError) -> str:
-    """Each argument that cannot be used, by its name."""
+    """The name, the problem and the value of each invalid argument."""
     parts = []
-    for wrong in error.errors():
-        name = ".".join(str(part) for part in wrong["loc"][1:]) or str(wrong["loc"][0])
-        parts.append(f"{name}: {wrong['msg']} (got {wrong.get('input')!r:.80})")
+    for invalid in error.errors():
+        name = ".".join(str(part) for part in invalid["loc"][1:]) or str(invalid["loc"][0])
+        parts.append(f"{name}: {invalid['msg']} (got {invalid.get('input')!r:.80})")
     return "; ".join(parts) + "."

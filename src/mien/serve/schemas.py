@@ -1,121 +1,121 @@
-"""The shapes of the answers, for the OpenAPI document; the answers themselves are written without it."""
+"""The JSON of the responses, also for the OpenAPI document; the keys are those of `mien predict`."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mien.serve.errors import ErrorResponse
+
+_Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
 
 
-class FaceAnswer(BaseModel):
+class FacePrediction(BaseModel):
     """A face and its apparent expression: how it looks, not what the person feels."""
 
     box: tuple[float, float, float, float] = Field(
-        description="x, y, width, height in pixels, origin top left; may reach beyond the picture"
+        description="x, y, width, height in pixels, origin top left; may extend beyond the image"
     )
-    confidence: float | None = Field(description="the detector's, 0..1")
+    confidence: float | None = Field(description="of the detector, 0..1")
     top: str = Field(description="the most probable emotion", examples=["happy"])
     uncertain: bool = Field(description="whether it should not be read as one emotion")
     emotions: dict[str, float] = Field(description="name to probability; they sum to 1")
-    abstentions: dict[str, float] = Field(description="grounds to abstain, to their share of the votes")
+    abstentions: dict[str, float] = Field(description="reason to abstain to its share of the votes")
     keypoints: list[tuple[float, float]] | None = Field(
         description="right eye, left eye, nose, mouth, right ear, left ear; x and y"
     )
 
 
-class PictureAnswer(BaseModel):
-    """A picture that was read; without faces if there are none."""
+class ImagePrediction(BaseModel):
+    """An analyzed image and its faces; the list is empty if there are none."""
 
-    source: str = Field(description="the file's name as it was sent", examples=["photo.jpg"])
+    source: str = Field(description="the name of the file in the request", examples=["photo.jpg"])
     width: int
     height: int
-    faces: list[FaceAnswer] = Field(description="the largest first")
+    faces: list[FacePrediction] = Field(description="the largest first")
 
 
-class FailedPicture(BaseModel):
-    """A picture that could not be read, and why."""
+class FailedImage(BaseModel):
+    """An image that could not be read, and the reason."""
 
     source: str
     error: str
 
 
-class AnalyzeAnswer(BaseModel):
-    """The faces in every picture, in the order they were sent; as `mien predict --json` writes them."""
+class AnalyzeResponse(BaseModel):
+    """The faces of every image, in the order of the request; the document of `mien predict --json`."""
 
     model: str
-    results: list[PictureAnswer]
-    errors: list[FailedPicture]
+    results: list[ImagePrediction]
+    errors: list[FailedImage]
 
 
 class LongestRun(BaseModel):
-    """The longest time for which one expression stayed the most probable."""
+    """The longest time during which one emotion stayed the most probable."""
 
+    model_config = ConfigDict(from_attributes=True)
     emotion: str
     start_s: float
     seconds: float
 
 
-class PersonAnswer(BaseModel):
-    """What was seen of one person of a clip; the number says who is the same, not who it is."""
+class PersonSummary(BaseModel):
+    """One tracked person of a clip; the number is the same for one person, but does not identify them."""
 
+    model_config = ConfigDict(from_attributes=True)
     face_id: int
-    first_s: float
-    last_s: float
-    seconds: float = Field(description="for how long the face was seen")
-    emotions: dict[str, float] = Field(
-        description="emotion to the seconds for which it was the most probable"
+    first_s: _Seconds
+    last_s: _Seconds
+    seconds: _Seconds = Field(description="how long the face was visible")
+    emotions: dict[str, _Seconds] = Field(
+        description="emotion to the seconds during which it was the most probable"
     )
-    uncertain_s: float
+    uncertain_s: _Seconds
     switches: int = Field(description="how often the most probable emotion changed")
     longest: LongestRun
 
 
-class JobAnswer(BaseModel):
-    """A clip that is being read."""
+class JobStatus(BaseModel):
+    """The state of a clip's analysis."""
 
+    model_config = ConfigDict(frozen=True)
     id: str
-    source: str = Field(description="the file's name as it was sent")
-    state: Literal["waiting", "running", "done", "failed"]
-    progress: float | None = Field(description="0..1; null where the clip does not tell its length")
-    frames: int = Field(description="pictures read so far")
-    time_s: float
-    duration_s: float | None
-    problem: str | None = Field(
-        description="why it failed, or what was wrong with a clip that was read in part"
-    )
-    code: str | None
-    people: list[PersonAnswer]
-    result: str | None = Field(description="where to fetch the table, once it is done")
+    source: str = Field(description="the name of the file in the request")
+    state: Literal["waiting", "running", "done", "failed"] = "waiting"
+    progress: float | None = Field(default=None, description="0..1; null if the duration is unknown")
+    frames: int = Field(default=0, description="frames analyzed so far")
+    time_s: _Seconds = Field(default=0.0, description="time of the last analyzed frame")
+    duration_s: float | None = None
+    error: ErrorResponse | None = Field(default=None, description="why it failed")
+    warning: str | None = Field(default=None, description="why only part of the clip could be read")
+    people: list[PersonSummary] = Field(default=[], description="the tracked people, once it is done")
+    result: str | None = Field(default=None, description="path of the table, once it is done")
 
 
-class LimitsAnswer(BaseModel):
-    """What one request may ask for."""
+class RequestLimits(BaseModel):
+    """The limits of a request."""
 
+    model_config = ConfigDict(from_attributes=True)
     body_bytes: int
-    pictures: int
+    images: int
     pixels: int
     frame_bytes: int
     video_bytes: int
     video_s: float
 
 
-class AboutAnswer(BaseModel):
-    """The model, its label sets, and the limits in force."""
+class ServerInfo(BaseModel):
+    """The model, its label sets, and the limits."""
 
     mien: str = Field(description="version")
     model: str
-    labels: str = Field(description="the label set of requests that name none")
+    labels: str = Field(description="the default label set")
     label_sets: dict[str, list[str]]
-    limits: LimitsAnswer
+    limits: RequestLimits
 
 
-class AliveAnswer(BaseModel):
-    """The server runs."""
+class ServerStatus(BaseModel):
+    """Whether the server runs, or is ready for requests."""
 
-    status: Literal["alive"]
-
-
-class ReadyAnswer(BaseModel):
-    """The models are loaded and there is room for requests."""
-
-    status: Literal["ready"]
+    status: Literal["alive", "ready"]

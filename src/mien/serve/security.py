@@ -1,8 +1,8 @@
-"""Who may ask: the names this server answers to, the pages that may use it, and the key.
+"""Access control: the allowed host names, the sites whose pages may use the server, and the API key.
 
-A server on 127.0.0.1 can be reached by every page that its user's browser shows. A page of another site
-must neither drive it (its requests carry an ``Origin``, or say ``Sec-Fetch-Site: cross-site``) nor become
-"the same site" by pointing a name of its own at 127.0.0.1 (the ``Host`` is then that name).
+Every page in a browser can send requests to a server on 127.0.0.1 of the same machine. A page of another
+site must not use it (its requests have an ``Origin`` header, or ``Sec-Fetch-Site: cross-site``), and must not
+become "the same site" by a host name of its own for 127.0.0.1 (``Host`` then contains this name).
 Source: Fetch Metadata Request Headers, W3C; "DNS rebinding", Jackson et al. 2007.
 """
 
@@ -12,16 +12,17 @@ import base64
 import binascii
 import hmac
 import ipaddress
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from mien.serve.errors import Problem
+from mien.serve.errors import ServiceError
 from mien.serve.settings import Settings
 
-# A page's WebSocket cannot send headers of its own: the key comes among the subprotocols it asks for.
+# A page's WebSocket cannot send headers of its own: it sends the key as a subprotocol.
 SUBPROTOCOL = "mien.v1"
 KEY_SUBPROTOCOL = "mien.key."
 
@@ -51,15 +52,15 @@ _HEADERS = {
 }
 
 
-class Guard:
-    """ASGI middleware: refuses who may not ask, and puts the security headers on every answer."""
+class AccessControl:
+    """ASGI middleware: refuses requests that are not allowed, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, or refuse it."""
+        """Pass the request on, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -70,65 +71,65 @@ class Guard:
                 _add_headers(MutableHeaders(scope=message), scope["path"])
             await send(message)
 
-        problem = self._refusal(scope, headers)
-        if problem is None:
+        error = self._refusal(scope, headers)
+        if error is None:
             await self._app(scope, receive, send_with_headers)
         elif scope["type"] == "http":
-            await problem.response()(scope, receive, send_with_headers)
+            await error.response()(scope, receive, send_with_headers)
         else:
-            await WebSocket(scope, receive, send_with_headers).send_denial_response(problem.response())
+            await WebSocket(scope, receive, send_with_headers).send_denial_response(error.response())
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> ServiceError | None:
         """Why a request is refused, or None."""
-        if (problem := self._wrong_host(headers)) or (problem := self._wrong_origin(scope, headers)):
-            return problem
-        guarded = scope["path"].startswith("/v1") or scope["path"] == "/metrics"
-        if guarded and self._settings.api_key is not None and not self._has_key(headers):
-            return Problem(
-                401,
-                "key_needed",
-                "This server asks for an API key. Send it as `Authorization: Bearer KEY`.",
-            )
-        return None
-
-    def _wrong_host(self, headers: Headers) -> Problem | None:
-        """A name that is not this server's. With a key, a foreign name is of no use to anyone."""
-        settings = self._settings
-        name = host_name(headers.get("host", ""))
-        known = (*_LOCAL_NAMES, *(host.lower() for host in settings.allow_hosts), settings.host.lower())
-        if name in known or (not settings.local and (settings.api_key is not None or _is_address(name))):
-            return None
-        return Problem(
-            403,
-            "unknown_host",
-            f"This server does not answer to the name {name[:100]!r}. "
-            "Whoever runs it can allow it with --allow-host.",
+        return (
+            self._check_host(headers)
+            or self._check_origin(scope, headers)
+            or self._check_key(scope["path"], headers)
         )
 
-    def _wrong_origin(self, scope: Scope, headers: Headers) -> Problem | None:
-        """A page of another site. Programs send no Origin; a link to the page may be anywhere."""
+    def _check_host(self, headers: Headers) -> ServiceError | None:
+        """Refuses unknown host names. A key makes them harmless, since other sites do not have it."""
+        settings = self._settings
+        name = host_name(headers.get("host", ""))
+        allowed = (*_LOCAL_NAMES, *(host.lower() for host in settings.allow_hosts), settings.host.lower())
+        if name in allowed or (not settings.local and (settings.api_key is not None or _is_address(name))):
+            return None
+        return ServiceError(
+            403,
+            "unknown_host",
+            f"The host name {name[:100]!r} is not allowed. Start the server with --allow-host to allow it.",
+        )
+
+    def _check_origin(self, scope: Scope, headers: Headers) -> ServiceError | None:
+        """Refuses pages of other sites. Programs send no Origin; links to the page are allowed everywhere."""
         origin = headers.get("origin")
         if origin is None:
-            foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-            if not foreign or headers.get("sec-fetch-mode") == "navigate":
+            other_site = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+            if not other_site or headers.get("sec-fetch-mode") == "navigate":
                 return None
             origin = "another site"
         elif origin in self._settings.allow_origins or _same_site(origin, scope, headers):
             return None
-        return Problem(
+        return ServiceError(
             403,
-            "foreign_page",
-            f"A page of {origin[:100]!r} may not use this server. "
-            "Whoever runs it can allow it with --allow-origin.",
+            "cross_site_request",
+            f"Pages of {origin[:100]!r} are not allowed. Start the server with --allow-origin to allow them.",
         )
 
-    def _has_key(self, headers: Headers) -> bool:
-        key = (self._settings.api_key or "").encode()
-        return any(hmac.compare_digest(shown, key) for shown in _shown_keys(headers))
+    def _check_key(self, path: str, headers: Headers) -> ServiceError | None:
+        """Refuses requests to the API and the metrics without the key."""
+        key = self._settings.api_key
+        if key is None or not (path.startswith("/v1") or path == "/metrics"):
+            return None
+        if any(hmac.compare_digest(sent, key.encode()) for sent in _sent_keys(headers)):
+            return None
+        return ServiceError(
+            401, "api_key_required", "An API key is required. Send it as `Authorization: Bearer KEY`."
+        )
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, lower case, without port and brackets."""
+    """The name in a Host header, in lower case, without port and brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0].lower()
     return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
@@ -143,7 +144,7 @@ def _is_address(name: str) -> bool:
 
 
 def _same_site(origin: str, scope: Scope, headers: Headers) -> bool:
-    """Whether an origin is this server as the client calls it; a proxy in front may have taken off TLS."""
+    """Whether an origin is this server under the client's name for it; a proxy may have removed TLS."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -153,19 +154,17 @@ def _same_site(origin: str, scope: Scope, headers: Headers) -> bool:
     return parts.scheme in schemes and parts.netloc.lower() == headers.get("host", "").lower() != ""
 
 
-def _shown_keys(headers: Headers) -> list[bytes]:
-    """The keys that a request shows: in `Authorization`, `X-API-Key`, or among a WebSocket's subprotocols."""
+def _sent_keys(headers: Headers) -> list[bytes]:
+    """The keys in a request: in `Authorization`, `X-API-Key`, or the subprotocols of a WebSocket."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
-    shown = [value.strip()] if scheme.lower() == "bearer" else []
-    shown += headers.getlist("x-api-key")
-    keys = [key.encode("latin-1", "replace") for key in shown]
+    sent = [value.strip()] if scheme.lower() == "bearer" else []
+    sent += headers.getlist("x-api-key")
+    keys = [key.encode("latin-1", "replace") for key in sent]
     for name in headers.get("sec-websocket-protocol", "").split(","):
-        coded = name.strip().removeprefix(KEY_SUBPROTOCOL)
-        if coded != name.strip():
-            try:
-                keys.append(base64.urlsafe_b64decode(coded + "=" * (-len(coded) % 4)))
-            except (binascii.Error, ValueError):
-                continue  # no key, then
+        encoded = name.strip().removeprefix(KEY_SUBPROTOCOL)
+        if encoded != name.strip():
+            with suppress(binascii.Error, ValueError):  # not a key
+                keys.append(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
     return keys
 
 

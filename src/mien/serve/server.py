@@ -1,4 +1,4 @@
-"""A server that listens until it is told to stop."""
+"""Runs the server until it is stopped."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from mien.errors import UsageError
 from mien.serve.app import create_app
 from mien.serve.settings import Settings
 
-# A stream's connection is asked for a sign of life this often, so that a phone that was switched off
-# does not hold its place for long.
+# Streams are pinged at this interval, so that a phone that was switched off does not keep its slot for long.
 _PING_S = 15.0
 _STOP_WITHIN_S = 5
 _BACKLOG = 2048
@@ -27,20 +26,25 @@ def run(
     certificate: Path | None = None,
     certificate_key: Path | None = None,
     access_log: bool = False,
-    when_listening: Callable[[str], None] | None = None,
+    on_listening: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; `when_listening` is told the page's address, such as
-    ``http://127.0.0.1:8000``.
+    """Serve until Ctrl-C or SIGTERM.
+
+    Args:
+        settings: of the server.
+        certificate, certificate_key: PEM files for HTTPS.
+        access_log: print one line per request.
+        on_listening: called with the page's address, such as ``http://127.0.0.1:8000``.
 
     Raises:
-        UsageError: the address or port cannot be had, or a certificate without its key.
+        UsageError: the address or port is not available, or a certificate without its key.
         UnknownModel, CardError, ModelError: the model cannot be used.
     """
     if (certificate is None) != (certificate_key is None):
         raise UsageError("--certificate and --certificate-key belong together; give both.")
     for path in (certificate, certificate_key):
         if path is not None and not path.is_file():
-            raise UsageError(f"{path} is no file; a certificate and its key are PEM files.")
+            raise UsageError(f"{path} is not a file; a certificate and its key are PEM files.")
     app = create_app(settings)
     listener = listen(settings.host, settings.port)
     scheme = "http" if certificate is None else "https"
@@ -52,7 +56,7 @@ def run(
         date_header=True,
         proxy_headers=False,
         ws_max_size=settings.limits.frame_bytes,
-        ws_per_message_deflate=False,  # pictures do not get smaller, and answers should not wait
+        ws_per_message_deflate=False,  # images do not get smaller, and results should not wait
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
@@ -60,17 +64,17 @@ def run(
         ssl_keyfile=certificate_key,
     )
     with listener:
-        if when_listening:
-            when_listening(f"{scheme}://{address_of(settings.host, listener)}")
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has stopped in good order
+        if on_listening:
+            on_listening(f"{scheme}://{address_of(settings.host, listener)}")
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly stop
             uvicorn.Server(config).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one.
+    """A listening socket; port 0 chooses a free one.
 
-    It is made as a TCP socket by name: asyncio turns off Nagle's algorithm for such alone, and with it each
-    answer waited 40 ms for the client's delayed acknowledgement.
+    Its protocol is set to TCP explicitly: only then does asyncio turn off Nagle's algorithm, with which each
+    response waited 40 ms for the client's delayed acknowledgement.
 
     Raises:
         UsageError: the address is not this machine's, or the port is taken or not allowed.
@@ -83,7 +87,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise _cannot_listen(host, port, error) from error
     try:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
+        if os.name == "posix":  # on Windows it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -96,7 +100,7 @@ def listen(host: str, port: int) -> socket.socket:
 def _cannot_listen(host: str, port: int, error: OSError) -> UsageError:
     return UsageError(
         f"cannot listen on {host}, port {port}: {error.strerror or error}. "
-        "Choose another with --port (0 takes a free one), or another --host."
+        "Choose another one with --port (0 chooses a free one) or --host."
     )
 
 

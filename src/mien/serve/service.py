@@ -1,13 +1,14 @@
-"""What the routes share: the models, the threads that run them, the counters and the limits in force."""
+"""What the routes share: models, worker threads, jobs, metrics and limits."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from fastapi import Query, Request
 
 import mien
 from mien.detection.blazeface import BlazeFace
@@ -15,22 +16,29 @@ from mien.errors import UsageError
 from mien.inference.analyzer import LABELS, Analyzer
 from mien.models.card import Card
 from mien.models.registry import find_model
-from mien.serve.errors import Problem
-from mien.serve.images.batching import Readers
+from mien.serve.errors import ServiceError
+from mien.serve.images.batching import WorkerPool
 from mien.serve.metrics import Metrics
+from mien.serve.schemas import RequestLimits, ServerInfo
 from mien.serve.settings import Settings
-from mien.serve.video.queue import Jobs
+from mien.serve.video.queue import JobQueue
 
-_BUSY_S = 1.0
+LabelsParameter = Annotated[
+    str | None,
+    Query(description="`fer2013`: seven emotions; `ferplus`: eight emotions, as shares of ten votes."),
+]
+_RETRY_S = 1.0
 
 
 class Service:
-    """Everything behind the routes, made once a server.
+    """Everything behind the routes of one server.
 
     Attributes:
         settings: as given.
-        analyzers: label set -> analyzer; those that the model can answer with.
+        analyzers: label set -> analyzer, for the label sets of the model.
         labels: the label set of requests that name none.
+        workers, jobs, metrics: the threads, the clips, the counters.
+        ready: whether the models are warm.
 
     Raises:
         UnknownModel, CardError, ModelError, UsageError: as `Analyzer` does.
@@ -40,43 +48,42 @@ class Service:
         self.settings = settings
         card = find_model(settings.model).card
         heads = {head.name for head in card.heads}
-        known = [labels for labels, head in LABELS.items() if head in heads]
-        self.labels = settings.labels or _default_labels(card, known)
-        if self.labels not in known:
+        label_sets = [labels for labels, head in LABELS.items() if head in heads]
+        self.labels = settings.labels or _default_labels(card, label_sets)
+        if self.labels not in label_sets:
             raise UsageError(
-                f"model {card.name!r} has the label sets {', '.join(known)}, not {self.labels!r}."
+                f"model {card.name!r} has the label sets {', '.join(label_sets)}, not {self.labels!r}."
             )
-        # Many pictures are read at once, so each is given one thread.
-        detector = BlazeFace(threads=1)
+        detector = BlazeFace(threads=1)  # many images are analyzed at once, each with one thread
         self.analyzers = {
             labels: Analyzer(settings.model, detector, device=settings.device, threads=1, labels=labels)
-            for labels in known
+            for labels in label_sets
         }
         self.metrics = Metrics()
-        self.readers = Readers(
+        self.workers = WorkerPool(
             self.analyzers,
-            workers=settings.readers,
-            most_waiting=settings.limits.waiting,
+            workers=settings.threads,
+            max_waiting=settings.limits.waiting,
             max_pixels=settings.limits.pixels,
-            note_share=self.metrics.note_share,
+            on_batch=self.metrics.observe_batch,
         )
-        self.jobs = Jobs(self.analyzers, settings.limits)
+        self.jobs = JobQueue(self.analyzers, settings.limits)
         self.ready = False
         self._open: Counter[str] = Counter()
-        self.metrics.watch("mien_waiting_pictures", "Pictures waiting.", lambda: self.readers.waiting)
-        self.metrics.watch("mien_open_streams", "Streams open.", lambda: self.readers.streams)
-        self.metrics.watch("mien_open_jobs", "Clips that wait or are read.", lambda: self.jobs.open)
+        self.metrics.add_gauge("mien_waiting_images", "Images waiting.", lambda: self.workers.waiting)
+        self.metrics.add_gauge("mien_open_streams", "Open streams.", lambda: self.workers.streams)
+        self.metrics.add_gauge("mien_open_jobs", "Clips waiting or running.", lambda: self.jobs.open)
 
     def warm_up(self) -> None:
-        """Run each model once: the first run allocates, and nobody should wait for it."""
+        """Run each model once, because the first run allocates memory."""
         for analyzer in self.analyzers.values():
             size = analyzer.classifier.card.input_size
             analyzer.classifier.predict(np.zeros((1, size, size), np.uint8))
             analyzer.analyze(np.zeros((64, 64, 3), np.uint8))
         self.ready = True
 
-    def check_labels(self, labels: str | None) -> str:
-        """The label set that a request asks for.
+    def resolve_labels(self, labels: str | None) -> str:
+        """The label set of a request.
 
         Raises:
             UsageError: the model does not have it.
@@ -87,42 +94,34 @@ class Service:
             raise UsageError(f"labels must be one of {', '.join(self.analyzers)}, not {labels[:100]!r}.")
         return labels
 
-    def about(self) -> dict[str, Any]:
-        """What a client should know: the model, the label sets, the limits."""
-        limits = self.settings.limits
-        return {
-            "mien": mien.__version__,
-            "model": self.analyzers[self.labels].classifier.name,
-            "labels": self.labels,
-            "label_sets": {
+    def about(self) -> ServerInfo:
+        """The model, its label sets and the limits."""
+        return ServerInfo(
+            mien=mien.__version__,
+            model=self.analyzers[self.labels].classifier.name,
+            labels=self.labels,
+            label_sets={
                 name: [label for label in a.classifier.labels if label not in a.classifier.head.abstain]
                 for name, a in self.analyzers.items()
             },
-            "limits": {
-                "body_bytes": limits.body_bytes,
-                "pictures": limits.pictures,
-                "pixels": limits.pixels,
-                "frame_bytes": limits.frame_bytes,
-                "video_bytes": limits.video_bytes,
-                "video_s": limits.video_s,
-            },
-        }
+            limits=RequestLimits.model_validate(self.settings.limits),
+        )
 
     @contextmanager
-    def one_more(self, client: str) -> Iterator[None]:
+    def client_slot(self, client: str) -> Iterator[None]:
         """A with block for one request of a client.
 
         Raises:
-            Problem: 429 where the client has too many open.
+            ServiceError: 429 if the client has too many open requests.
         """
-        most = self.settings.limits.per_client
-        if self._open[client] >= most:
-            raise Problem(
+        limit = self.settings.limits.per_client
+        if self._open[client] >= limit:
+            raise ServiceError(
                 429,
                 "too_many_requests",
-                f"{self._open[client]} requests of yours are open and no more than {most} may. "
-                "Wait for an answer first.",
-                retry_after_s=_BUSY_S,
+                f"This client has {self._open[client]} open requests; the limit is {limit}. "
+                "Wait for a response first.",
+                retry_after_s=_RETRY_S,
             )
         self._open[client] += 1
         try:
@@ -133,9 +132,14 @@ class Service:
                 del self._open[client]
 
 
-def _default_labels(card: Card, known: list[str]) -> str:
+def client_address(request: Request) -> str:
+    """The address of a client, for the limit per client."""
+    return request.client.host if request.client else "unknown"
+
+
+def _default_labels(card: Card, label_sets: list[str]) -> str:
     """The label set of the model's default head."""
-    for labels in known:
+    for labels in label_sets:
         if LABELS[labels] == card.default_head:
             return labels
     raise UsageError(f"model {card.name!r} has none of the label sets {', '.join(LABELS)}.")

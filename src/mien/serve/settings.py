@@ -1,4 +1,4 @@
-"""What a server is told before it starts: where it listens, who may ask, and how much at once."""
+"""The settings of a server: address, key, allowed hosts and sites, model, limits."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from mien.errors import UsageError
 from mien.models.registry import DEFAULT
 
 MB = 1024 * 1024
-_LEAST_KEY = 16  # characters; 64 bits even if someone takes hex digits alone
+_MIN_KEY = 16  # characters; 64 bits even if only hex digits are used
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one request, one client and all of them together may ask for.
+    """The limits of a request, of a client, and of all clients together.
 
     Attributes:
-        body_bytes: of a request with pictures.
-        pictures: in one request.
-        pixels: in one picture, by its header, before anything is decoded.
-        frame_bytes: of one frame of a stream.
-        request_s: to receive a request and answer it.
+        body_bytes: of a request with images.
+        images: per request.
+        pixels: per image, checked in its header before decoding.
+        frame_bytes: per frame of a stream.
+        request_s: to receive a request and respond.
         upload_s: to receive a clip.
-        waiting: pictures that wait to be read, over all requests.
-        per_client: requests that one address may have open.
-        streams: open at once.
+        waiting: images waiting, over all requests.
+        per_client: open requests per address.
+        streams: open at the same time.
         video_bytes: of a clip.
         video_s: length of a clip.
-        jobs: clips that wait or are read, over all clients.
-        keep_s: how long the result of a clip is kept after it is done.
+        jobs: clips waiting or running, over all clients.
+        keep_s: how long the result of a clip is kept.
     """
 
     body_bytes: int = 32 * MB
-    pictures: int = 32
+    images: int = 32
     pixels: int = 50_000_000
     frame_bytes: int = 4 * MB
     request_s: float = 30.0
@@ -55,18 +55,18 @@ class Settings:
 
     Attributes:
         host: the address to listen on.
-        port: the port; 0 lets the system choose a free one.
-        api_key: what a client must show to use `/v1` and `/metrics`; None for nobody has to.
-        without_key: allow listening beyond this machine without a key.
-        allow_hosts: names beside this machine's own by which clients may call the server.
+        port: the port; 0 chooses a free one.
+        api_key: required for `/v1` and `/metrics`; None requires no key.
+        without_key: listen beyond this machine without a key.
+        allow_hosts: further host names by which clients may call the server.
         allow_origins: other sites, such as ``"https://example.org"``, whose pages may use it.
         model: a shipped name, or the path of an ONNX file.
-        labels: the label set that is answered with unless a request names one; the model's default for None.
+        labels: the label set of requests that name none; None for the model's default.
         device: where the model runs, see `mien.models.onnx.OnnxClassifier`.
-        workers: pictures read at the same time; one a core for None.
+        workers: images analyzed at the same time; None for one per core.
 
     Raises:
-        UsageError: listening beyond this machine without a key, or a key too short to protect anything.
+        UsageError: listening beyond this machine without a key, or a key that is too short.
     """
 
     host: str = "127.0.0.1"
@@ -82,16 +82,16 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if self.api_key is not None and len(self.api_key) < _LEAST_KEY:
+        if self.api_key is not None and len(self.api_key) < _MIN_KEY:
             raise UsageError(
-                f"the API key has {len(self.api_key)} characters, fewer than {_LEAST_KEY}. Make one with: "
+                f"the API key has {len(self.api_key)} characters; the minimum is {_MIN_KEY}. Create one: "
                 'python -c "import secrets; print(secrets.token_urlsafe(24))"'
             )
         if not self.local and self.api_key is None and not self.without_key:
             raise UsageError(
-                f"--host {self.host} lets other machines in, and there is no API key. Set one in "
-                "MIEN_API_KEY or --api-key-file, or add --without-key if everyone who can reach this "
-                "machine may use it."
+                f"--host {self.host} opens the server to other machines, and there is no API key. Set one in "
+                "MIEN_API_KEY or --api-key-file, or add --without-key if everyone who can reach this machine "
+                "may use it."
             )
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"workers must be 1 or more, not {self.workers}.")
@@ -102,13 +102,13 @@ class Settings:
         return is_loopback(self.host)
 
     @property
-    def readers(self) -> int:
-        """How many pictures are read at the same time."""
+    def threads(self) -> int:
+        """How many images are analyzed at the same time."""
         return self.workers or os.cpu_count() or 1
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address means this machine alone; ``""`` and ``0.0.0.0`` mean everyone."""
+    """Whether a host name or address means this machine only; ``""`` and ``0.0.0.0`` mean every network."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,8 +1,8 @@
-"""Threads that read pictures. Requests that wait at the same moment are read together.
+"""Worker threads that analyze images; requests that wait at the same time share a batch.
 
-Nothing is delayed to fill a batch: a reader that becomes free takes its share of what is waiting by then,
-so that one request alone is read at once and a hundred share the model's runs. Frames of a stream go
-before pictures, since somebody is looking.
+No request waits for a batch to fill: a free worker takes a share of the images that are waiting. A single
+request is analyzed at once, and many requests share the runs of the model. Frames of a stream go before
+images, because a person is watching.
 """
 
 from __future__ import annotations
@@ -14,159 +14,159 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from mien.errors import ImageError, ImageTooLarge
 from mien.images.decode import DecodedImage, read_image
 from mien.inference.face import Face
 from mien.inference.sinks import ImageFailure, ImageResult
-from mien.serve.errors import Problem
-from mien.serve.images.uploads import Upload
+from mien.serve.errors import ServiceError
+from mien.serve.uploads import UploadedImage
 
 T = TypeVar("T")
 
-# The most pictures of one share: the model's time a face no longer falls beyond, and a frame of a stream
-# that comes now has to wait for them.
-_MOST_TOGETHER = 8
-# While a stream is open, so that its next frame does not wait long.
-_MOST_BESIDE_STREAM = 2
+# Beyond this the model's time per face no longer falls, and a frame that arrives now would wait longer.
+_MAX_BATCH = 8
+_MAX_BATCH_BESIDE_STREAM = 2  # while a stream is open, so that its next frame does not wait long
 _STARTING_S = 5.0
-# Seconds a picture until some have been measured, and the weight of the newest measurement.
-_GUESS_S, _NEWEST = 0.03, 0.1
+# Seconds per image before the first measurement, and the weight of the newest measurement.
+_INITIAL_S, _NEWEST = 0.03, 0.1
 
 
-class ReadsFaces(Protocol):
-    """What `mien.inference.analyzer.Analyzer` is to a reader."""
+class FaceAnalyzer(Protocol):
+    """The method of `mien.inference.analyzer.Analyzer` that a worker calls."""
 
     def analyze(self, source: list[Any]) -> list[list[Face]]:
-        """The faces of each picture."""
+        """The faces of each image."""
         ...
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A picture's faces or why it could not be read, and whether the reason was its size."""
+class ImageOutcome:
+    """The faces of an image, or why it could not be read and whether it was too large."""
 
-    said: ImageResult | ImageFailure
+    result: ImageResult | ImageFailure
     too_large: bool = False
 
 
 @dataclass(frozen=True)
-class _Task:
-    upload: Upload
+class _PendingImage:
+    upload: UploadedImage
     labels: str
-    answer: asyncio.Future[Outcome]
+    future: asyncio.Future[ImageOutcome]
 
 
 @dataclass(frozen=True)
-class _Call:
-    work: Callable[[], Any]
-    answer: asyncio.Future[Any]
+class _PendingCall:
+    function: Callable[[], Any]
+    future: asyncio.Future[Any]
 
 
-class Readers:
-    """A fixed number of threads before which pictures and frames wait in line.
+class WorkerPool:
+    """A fixed number of threads with a queue of images and a queue of calls.
 
     Args:
-        analyzers: label set -> what reads faces with it.
-        workers: threads.
-        most_waiting: pictures that may wait before more are refused.
-        max_pixels: of a picture, by its header.
-        note_share: told of each share how many pictures it had and how many seconds it took.
+        analyzers: label set -> its analyzer.
+        workers: number of threads.
+        max_waiting: images that may wait; further ones are refused.
+        max_pixels: of an image, checked in its header.
+        on_batch: called with the size and the seconds of each batch.
     """
 
     def __init__(
         self,
-        analyzers: Mapping[str, ReadsFaces],
+        analyzers: Mapping[str, FaceAnalyzer],
         *,
         workers: int,
-        most_waiting: int,
+        max_waiting: int,
         max_pixels: int,
-        note_share: Callable[[int, float], None] | None = None,
+        on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
     ) -> None:
         self._analyzers = analyzers
         self._workers = workers
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._max_pixels = max_pixels
-        self._note_share = note_share
-        self._tasks: deque[_Task] = deque()
-        self._calls: deque[_Call] = deque()
+        self._on_batch = on_batch
+        self._images: deque[_PendingImage] = deque()
+        self._calls: deque[_PendingCall] = deque()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._stopped = False
-        self._picture_s = _GUESS_S
+        self._image_s = _INITIAL_S
         self.streams = 0
 
     @property
     def waiting(self) -> int:
-        """Pictures that no thread has taken yet."""
-        return len(self._tasks)
+        """Images that no worker has taken yet."""
+        return len(self._images)
 
     def start(self) -> None:
         """Start the threads."""
         for number in range(self._workers):
-            thread = threading.Thread(target=self._work, name=f"mien-reader-{number}", daemon=True)
+            thread = threading.Thread(target=self._work, name=f"mien-worker-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Let every thread end what it does and wait for it; what still waits is cancelled."""
+        """Wait until every thread has finished its batch; cancel what is still waiting."""
         with self._changed:
             self._stopped = True
-            left = [task.answer for task in self._tasks] + [call.answer for call in self._calls]
-            self._tasks.clear()
+            waiting = [image.future for image in self._images] + [call.future for call in self._calls]
+            self._images.clear()
             self._calls.clear()
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        for answer in left:
-            answer.cancel()
+        for future in waiting:
+            future.cancel()
 
-    async def read(self, uploads: Sequence[Upload], labels: str) -> list[Outcome]:
-        """The outcome for each picture, in order.
+    async def analyze(self, uploads: Sequence[UploadedImage], labels: str) -> list[ImageOutcome]:
+        """The outcome for each image, in order.
 
         Raises:
-            Problem: 503 where too many are waiting, none of these has been put in line; or nobody reads.
+            ServiceError: 503 if too many images are waiting (none of these is queued then) or no worker runs.
         """
         loop = asyncio.get_running_loop()
-        tasks = [_Task(upload, labels, loop.create_future()) for upload in uploads]
+        images = [_PendingImage(upload, labels, loop.create_future()) for upload in uploads]
         with self._changed:
-            self._check_open()
-            if len(self._tasks) + len(tasks) > self._most_waiting:
-                raise self._too_busy()
-            self._tasks.extend(tasks)
-            self._changed.notify(len(tasks))
+            self._check_running()
+            if len(self._images) + len(images) > self._max_waiting:
+                raise self._busy()
+            self._images.extend(images)
+            self._changed.notify(len(images))
         try:
-            return await asyncio.gather(*(task.answer for task in tasks))
+            return await asyncio.gather(*(image.future for image in images))
         finally:
-            for task in tasks:
-                task.answer.cancel()  # no effect on what is done; a reader skips the others
+            for image in images:
+                image.future.cancel()  # no effect on finished ones; workers skip the others
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """What `work` gives, done by one of the threads before any picture that waits.
+    async def run(self, function: Callable[[], T]) -> T:
+        """The result of a function, called by a worker before any waiting image.
 
         Raises:
-            Problem: 503 where nobody reads.
+            ServiceError: 503 if no worker runs.
         """
-        call = _Call(work, asyncio.get_running_loop().create_future())
+        call = _PendingCall(function, asyncio.get_running_loop().create_future())
         with self._changed:
-            self._check_open()
+            self._check_running()
             self._calls.append(call)
             self._changed.notify()
-        answer: T = await call.answer
-        return answer
+        result: T = await call.future
+        return result
 
-    def _check_open(self) -> None:
-        """What nobody will take must not wait for ever."""
-        if self._stopped or not self._threads:
-            raise Problem(503, "stopping", "The server is starting or stopping.", retry_after_s=_STARTING_S)
+    def _check_running(self) -> None:
+        if self._stopped or not self._threads:  # a request would wait for ever
+            raise ServiceError(
+                503, "unavailable", "The server is starting or stopping.", retry_after_s=_STARTING_S
+            )
 
-    def _too_busy(self) -> Problem:
-        seconds = len(self._tasks) * self._picture_s / self._workers
-        return Problem(
+    def _busy(self) -> ServiceError:
+        seconds = len(self._images) * self._image_s / self._workers
+        return ServiceError(
             503,
             "busy",
-            f"{len(self._tasks)} pictures are waiting and no more than {self._most_waiting} may. "
+            f"{len(self._images)} images are waiting; the limit is {self._max_waiting}. "
             f"Try again in about {max(1, math.ceil(seconds))} s.",
             retry_after_s=seconds,
         )
@@ -174,88 +174,74 @@ class Readers:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._calls or self._tasks)
+                self._changed.wait_for(lambda: self._stopped or self._calls or self._images)
                 if self._stopped:
                     return
                 call = self._calls.popleft() if self._calls else None
-                share = [] if call else self._take_share()
+                batch = [] if call else self._take_batch()
             if call:
-                self._do(call)
-            elif share:
-                self._read_share(share)
+                _settle([call.future], partial(_call, call))
+            elif batch:
+                _settle([image.future for image in batch], partial(self._analyze, batch))
 
-    def _take_share(self) -> list[_Task]:
-        """Half of this thread's part of what waits, without what nobody wants.
+    def _take_batch(self) -> list[_PendingImage]:
+        """Half of this worker's part of the waiting images, without cancelled ones.
 
-        The other half waits on, so that no thread is without work while the answers go out and the next
+        The other half stays in the queue, so that no worker is idle while the responses go out and the next
         requests come in.
         """
-        most = _MOST_BESIDE_STREAM if self.streams else _MOST_TOGETHER
-        count = min(most, math.ceil(len(self._tasks) / (2 * self._workers)))
-        share = [self._tasks.popleft() for _ in range(count)]
-        return [task for task in share if not task.answer.cancelled()]
+        most = _MAX_BATCH_BESIDE_STREAM if self.streams else _MAX_BATCH
+        count = min(most, math.ceil(len(self._images) / (2 * self._workers)))
+        batch = [self._images.popleft() for _ in range(count)]
+        return [image for image in batch if not image.future.cancelled()]
 
-    def _do(self, call: _Call) -> None:
-        try:
-            result = call.work()
-        except Exception as error:  # it belongs to whoever waits for the answer
-            _answer(call.answer, _fail, error)
-        else:
-            _answer(call.answer, _succeed, result)
-
-    def _read_share(self, share: list[_Task]) -> None:
+    def _analyze(self, batch: list[_PendingImage]) -> list[ImageOutcome]:
+        """The outcome of each image; those of one label set share the runs of the model."""
         start = time.perf_counter()
-        try:
-            outcomes = self._outcomes(share)
-        except Exception as error:  # of the model, not of a picture: everyone in the share is told
-            for task in share:
-                _answer(task.answer, _fail, error)
-            return
-        seconds = time.perf_counter() - start
-        self._picture_s += _NEWEST * (seconds / len(share) - self._picture_s)
-        if self._note_share:
-            self._note_share(len(share), seconds)
-        for task, outcome in zip(share, outcomes, strict=True):
-            _answer(task.answer, _succeed, outcome)
-
-    def _outcomes(self, share: list[_Task]) -> list[Outcome]:
-        """What is said of each picture; those of one label set go through the model together."""
-        outcomes: dict[int, Outcome] = {}
-        readable: dict[str, dict[int, DecodedImage]] = {}
-        for i, task in enumerate(share):
-            decoded = self._decode(task.upload)
-            if isinstance(decoded, DecodedImage):
-                readable.setdefault(task.labels, {})[i] = decoded
+        outcomes: dict[int, ImageOutcome] = {}
+        decoded: dict[str, dict[int, DecodedImage]] = {}
+        for i, pending in enumerate(batch):
+            try:
+                image = read_image(pending.upload, max_pixels=self._max_pixels)
+            except ImageError as error:
+                failure = ImageFailure(pending.upload.name, str(error))
+                outcomes[i] = ImageOutcome(failure, isinstance(error, ImageTooLarge))
             else:
-                outcomes[i] = decoded
-        for labels, pictures in readable.items():
-            answers = self._analyzers[labels].analyze(list(pictures.values()))
-            for (i, picture), faces in zip(pictures.items(), answers, strict=True):
-                result = ImageResult(picture.source, picture.width, picture.height, tuple(faces))
-                outcomes[i] = Outcome(result)
-        return [outcomes[i] for i in range(len(share))]
-
-    def _decode(self, upload: Upload) -> DecodedImage | Outcome:
-        try:
-            return read_image(upload, max_pixels=self._max_pixels)
-        except ImageError as error:
-            return Outcome(ImageFailure(upload.name, str(error)), isinstance(error, ImageTooLarge))
+                decoded.setdefault(pending.labels, {})[i] = image
+        for labels, images in decoded.items():
+            predictions = self._analyzers[labels].analyze(list(images.values()))
+            for (i, image), faces in zip(images.items(), predictions, strict=True):
+                outcomes[i] = ImageOutcome(ImageResult(image.source, image.width, image.height, tuple(faces)))
+        seconds = time.perf_counter() - start
+        self._image_s += _NEWEST * (seconds / len(batch) - self._image_s)
+        self._on_batch(len(batch), seconds)
+        return [outcomes[i] for i in range(len(batch))]
 
 
-def _answer(future: asyncio.Future[Any], how: Callable[[asyncio.Future[Any], Any], None], value: Any) -> None:
-    """Hands a value to the event loop that waits for it; a loop that has ended waits no more."""
+def _call(call: _PendingCall) -> list[Any]:
+    return [call.function()]
+
+
+def _settle(futures: Sequence[asyncio.Future[Any]], function: Callable[[], Sequence[Any]]) -> None:
+    """Calls a function and passes its results, or its error, to futures of another thread's event loop."""
+    results: Sequence[Any] = [None] * len(futures)
+    error: Exception | None = None
     try:
-        future.get_loop().call_soon_threadsafe(how, future, value)
-    except RuntimeError:
-        if not future.get_loop().is_closed():
-            raise
+        results = function()
+    except Exception as raised:  # for the waiting requests, not for this thread
+        error = raised
 
+    def settle(future: asyncio.Future[Any], result: Any) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
-def _succeed(future: asyncio.Future[Any], value: Any) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+    for future, result in zip(futures, results, strict=True):
+        try:
+            future.get_loop().call_soon_threadsafe(settle, future, result)
+        except RuntimeError:
+            if not future.get_loop().is_closed():  # with the loop, the request has ended
+                raise

@@ -1,6 +1,7 @@
-"""Clips read one after the other in the background, each with its progress and a table as the result.
+"""Clips that are analyzed one after the other in the background.
 
-A clip is the one thing that goes to disk: into a folder that this user alone can open, gone with the job.
+Clips are the only uploads that are written to disk: to a folder that only the server's user can open, and
+that is deleted with the job.
 """
 
 from __future__ import annotations
@@ -12,25 +13,23 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from mien.errors import MienError
 from mien.inference.analyzer import Analyzer
-from mien.serve.errors import Problem, as_problem, log
+from mien.serve.errors import ErrorResponse, ServiceError, to_service_error
 from mien.serve.settings import Limits
-from mien.serve.video.job import Job, VideoOptions, read_clip
+from mien.serve.video.job import JobOptions, VideoJob, analyze_clip
 
-_SWEEP_S = 30.0
+_CLEANUP_S = 30.0
 
 
-class Jobs:
-    """The jobs of one server; one is read at a time, since each keeps the cores busy.
+class JobQueue:
+    """The jobs of one server; one runs at a time, since each keeps the cores busy.
 
     Args:
         analyzers: label set -> analyzer.
         limits: how many, how long and how large clips may be, and how long results are kept.
-        clock: seconds, for what is to be thrown away.
+        clock: seconds, for the age of results.
     """
 
     def __init__(
@@ -41,23 +40,23 @@ class Jobs:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._analyzers, self._limits, self._clock = analyzers, limits, clock
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, VideoJob] = {}
         self._folder: Path | None = None
-        self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._queue: asyncio.Queue[VideoJob] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def open(self) -> int:
-        """Jobs that wait or are read."""
-        return sum(job.progress.state in ("waiting", "running") for job in self._jobs.values())
+        """Jobs that wait or run."""
+        return sum(job.status.state in ("waiting", "running") for job in self._jobs.values())
 
     def start(self) -> None:
-        """Begin to read what is added; to be called in the event loop."""
-        self._folder = Path(tempfile.mkdtemp(prefix="mien-"))  # for this user alone, as mkdtemp makes it
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._sweep())]
+        """Start to run jobs; to be called in the event loop."""
+        self._folder = Path(tempfile.mkdtemp(prefix="mien-"))  # only this user may open it
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._clean_up())]
 
     async def stop(self) -> None:
-        """Give up all jobs and remove everything that lies on disk."""
+        """Stop all jobs and delete all files."""
         for job in self._jobs.values():
             job.stop.set()
         for task in self._tasks:
@@ -66,89 +65,86 @@ class Jobs:
         if self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
-    def reserve(self, name: str, options: VideoOptions) -> Job:
-        """A job whose clip is still to be written to `Job.clip`; `add` or `remove` it then.
+    def reserve(self, name: str, options: JobOptions) -> VideoJob:
+        """A new job; write its clip to `VideoJob.clip`, then call `add` (or `remove`).
 
         Raises:
-            Problem: 503 where too many wait already.
+            ServiceError: 503 if too many jobs are open.
         """
         if self._folder is None:
-            raise Problem(503, "stopping", "The server is not taking clips.", retry_after_s=_SWEEP_S)
+            raise ServiceError(
+                503, "unavailable", "The server is starting or stopping.", retry_after_s=_CLEANUP_S
+            )
         if self.open >= self._limits.jobs:
-            raise Problem(
+            raise ServiceError(
                 503,
                 "busy",
-                f"{self.open} clips wait or are being read and no more than {self._limits.jobs} may.",
-                retry_after_s=_SWEEP_S,
+                f"{self.open} clips are waiting or running; the limit is {self._limits.jobs}.",
+                retry_after_s=_CLEANUP_S,
             )
-        number = secrets.token_urlsafe(18)  # not to be guessed: who knows it may have the result
-        job = Job(number, name, self._folder / number, options)
+        job_id = secrets.token_urlsafe(18)  # cannot be guessed: the id gives access to the result
+        job = VideoJob(job_id, name, self._folder / job_id, options)
         job.folder.mkdir()
-        self._jobs[number] = job
+        self._jobs[job_id] = job
         return job
 
-    def add(self, job: Job) -> None:
-        """Put a job whose clip is there in line."""
+    def add(self, job: VideoJob) -> None:
+        """Queue a job whose clip is saved."""
+        job.update()
         self._queue.put_nowait(job)
 
-    def get(self, number: str) -> Job:
-        """The job of that id.
+    def get(self, job_id: str) -> VideoJob:
+        """The job with this id.
 
         Raises:
-            Problem: 404 where there is none, or no longer.
+            ServiceError: 404 if there is none, or no longer.
         """
-        if number not in self._jobs:
-            raise Problem(
+        if job_id not in self._jobs:
+            raise ServiceError(
                 404,
-                "no_such_job",
-                f"There is no job {number[:40]!r}, or no longer: results are kept for "
+                "job_not_found",
+                f"There is no job {job_id[:40]!r}, or no longer: results are kept for "
                 f"{self._limits.keep_s / 60:g} minutes.",
             )
-        return self._jobs[number]
+        return self._jobs[job_id]
 
-    async def remove(self, job: Job) -> None:
-        """Give a job up and forget it, its clip and its result."""
+    async def remove(self, job: VideoJob) -> None:
+        """Stop a job and delete its clip and its result."""
         job.stop.set()
         self._jobs.pop(job.id, None)
         await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def remove_expired(self) -> None:
+        """Remove the jobs whose results were kept long enough."""
+        now = self._clock()
+        for job in list(self._jobs.values()):
+            if job.ended_s is not None and now - job.ended_s >= self._limits.keep_s:
+                await self.remove(job)
 
     async def _work(self) -> None:
         while True:
             job = await self._queue.get()
             if not job.stop.is_set():
-                await self._finish(job)
+                await self._run(job)
 
-    async def _finish(self, job: Job) -> None:
-        reading = asyncio.create_task(asyncio.to_thread(read_clip, job, self._analyzers, self._limits))
+    async def _run(self, job: VideoJob) -> None:
+        analysis = asyncio.create_task(asyncio.to_thread(analyze_clip, job, self._analyzers, self._limits))
         try:
-            await asyncio.shield(reading)
+            await asyncio.shield(analysis)
         except asyncio.CancelledError:
             job.stop.set()
-            with contextlib.suppress(Exception):  # nobody is left to be told
-                await reading
+            with contextlib.suppress(Exception):  # nobody waits for its result
+                await analysis
             raise
-        except MienError as error:
-            self._fail(job, as_problem(error), str(error))
-        except Exception as error:  # of this clip alone: the next one may be read
-            log.error("reading a clip failed", exc_info=error)
-            self._fail(job, as_problem(MienError()), "The server could not read it; its log says why.")
+        except Exception as raised:  # of this clip only: the next one may succeed
+            error = to_service_error(raised)
+            # Messages contain the path of the file; clients know it by another name.
+            message = error.message.replace(str(job.clip), job.name)
+            job.update(state="failed", error=ErrorResponse(code=error.code, message=message))
         job.ended_s = self._clock()
         await asyncio.to_thread(job.clip.unlink, missing_ok=True)
 
-    def _fail(self, job: Job, problem: Problem, text: str) -> None:
-        # Messages name the file, which clients know by another name.
-        said = text.replace(str(job.clip), job.name)
-        job.progress = replace(job.progress, state="failed", code=problem.code, problem=said)
-
-    async def _sweep(self) -> None:
-        """Throws away what was kept long enough."""
+    async def _clean_up(self) -> None:
         while True:
-            await asyncio.sleep(_SWEEP_S)
-            await self.throw_away_old()
-
-    async def throw_away_old(self) -> None:
-        """Forget the jobs that ended longer ago than results are kept."""
-        now = self._clock()
-        for job in list(self._jobs.values()):
-            if job.ended_s is not None and now - job.ended_s >= self._limits.keep_s:
-                await self.remove(job)
+            await asyncio.sleep(_CLEANUP_S)
+            await self.remove_expired()

@@ -1,153 +1,148 @@
-"""The routes of clips: a job is begun, asked about, and its result fetched."""
+"""The routes of clips: start a job, read its status, fetch its result."""
 
 from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from mien.errors import MissingExtra
-from mien.serve.errors import Problem, documented
-from mien.serve.images.routes import Labels, client_of
-from mien.serve.schemas import JobAnswer
-from mien.serve.service import Service
-from mien.serve.video.job import Form, Job, VideoOptions
-from mien.serve.video.uploads import write_clip
+from mien.serve.errors import ServiceError, error_responses
+from mien.serve.schemas import JobStatus
+from mien.serve.service import LabelsParameter, Service, client_address
+from mien.serve.uploads import save_clip, upload_schema
+from mien.serve.video.job import JobOptions, TableFormat, VideoJob
+from mien.serve.video.queue import JobQueue
 from mien.video.stages.select import FaceSelection
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_CLIP: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "A clip's bytes, or a form with the clip as its file.",
-        "content": {
-            "video/*": _BINARY,
-            "application/octet-stream": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"clip": {"type": "string", "format": "binary"}},
-                    "required": ["clip"],
-                }
-            },
-        },
-    }
-}
-_TYPES = {
+_CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
 }
-_Id = Annotated[str, Path(description="as the job's beginning answered", max_length=100)]
+_TABLE = {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in _CONTENT_TYPES.values()}
+_JobId = Annotated[str, Path(description="the `id` of the job", max_length=100)]
+_Format = Annotated[TableFormat, Query(alias="format", description="Format of the table.")]
 _Interval = Annotated[
     float | None,
     Query(
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="Seconds per sampled frame; default: every frame.",
+        description="Analyze one frame per interval, in seconds. Default: every frame.",
     ),
 ]
+_Faces = Annotated[FaceSelection, Query(description="All faces, or one person at a time.")]
 
 
 def video_routes(service: Service) -> APIRouter:
-    """`/v1/video` and what is below it."""
+    """`/v1/video` and the routes below it."""
     router = APIRouter(tags=["clips"])
-    jobs = service.jobs
 
     @router.post(
         "/v1/video",
         status_code=202,
-        summary="Begin to read a clip",
-        response_model=JobAnswer,
-        responses=documented(401, 403, 408, 413, 415, 422, 429, 501, 503),
-        openapi_extra=_CLIP,
+        summary="Start to analyze a clip",
+        response_model=JobStatus,
+        responses=error_responses(401, 403, 408, 413, 415, 422, 429, 501, 503),
+        openapi_extra=upload_schema("video", "clip", several=False),
     )
-    async def begin(
+    async def start(
         request: Request,
-        labels: Labels = None,
-        form: Annotated[Form, Query(alias="format", description="How the result is to be written.")] = "csv",
+        labels: LabelsParameter = None,
+        table_format: _Format = "csv",
         interval: _Interval = None,
-        faces: Annotated[FaceSelection, Query(description="All faces, or one person at a time.")] = "all",
+        faces: _Faces = "all",
     ) -> Response:
-        """Takes the clip's bytes, never a path or an address. Ask for its progress, then fetch the result.
+        """Send the bytes of a clip, not a path or URL. Then read the job's status until it is done.
 
-        The clip lies in a private temporary folder until it has been read; the result is kept for an hour,
-        or until it is deleted.
+        The clip is kept in a private temporary folder until it is analyzed; the result is kept for an hour,
+        or until you delete it.
         """
-        _check_installed(form)
-        options = VideoOptions(service.check_labels(labels), form, interval, faces)
-        with service.one_more(client_of(request)):
-            job = jobs.reserve("clip", options)
-            try:
-                async with asyncio.timeout(service.settings.limits.upload_s):
-                    job.name = await write_clip(request, job.clip, service.settings.limits)
-            except BaseException as error:
-                await asyncio.shield(jobs.remove(job))
-                if isinstance(error, TimeoutError):
-                    raise Problem(408, "too_slow", "The clip did not arrive in time.") from None
-                raise
-        jobs.add(job)
-        return JSONResponse(job.to_dict(), 202, headers={"Location": f"/v1/video/{job.id}"})
+        _check_packages(table_format)
+        options = JobOptions(service.resolve_labels(labels), table_format, interval, faces)
+        with service.client_slot(client_address(request)):
+            job = await _receive(service, request, options)
+        return JSONResponse(job.status.model_dump(), 202, headers={"Location": f"/v1/video/{job.id}"})
+
+    _add_job_routes(router, service.jobs)
+    return router
+
+
+def _add_job_routes(router: APIRouter, jobs: JobQueue) -> None:
+    """`/v1/video/{job_id}` and `/v1/video/{job_id}/result`."""
 
     @router.get(
-        "/v1/video/{job_id}",
-        summary="How far a clip is",
-        response_model=JobAnswer,
-        responses=documented(401, 403, 404, 422),
+        "/v1/video/{job_id}", summary="The status of a clip", responses=error_responses(401, 403, 404, 422)
     )
-    async def progress(job_id: _Id) -> Response:
-        """`state` is waiting, running, done or failed; `people` is there once it is done."""
-        return JSONResponse(jobs.get(job_id).to_dict())
+    async def status(job_id: _JobId) -> JobStatus:
+        """`state` is waiting, running, done or failed; `people` is filled once it is done."""
+        return jobs.get(job_id).status
 
     @router.get(
         "/v1/video/{job_id}/result",
         summary="The faces of a clip as a table",
         response_class=Response,
-        responses={
-            200: {
-                "content": {
-                    kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in _TYPES.values()
-                }
-            },
-            **documented(401, 403, 404, 409, 422),
-        },
+        responses={200: {"content": _TABLE}, **error_responses(401, 403, 404, 409, 422)},
     )
-    async def result(job_id: _Id) -> Response:
-        """A row a face and picture, as `mien predict` writes it."""
+    async def result(job_id: _JobId) -> Response:
+        """One row per face and frame, in the format of `mien predict`."""
         job = jobs.get(job_id)
-        if job.progress.state != "done":
-            raise Problem(409, "not_done", _why_not(job))
-        return FileResponse(job.result, media_type=_TYPES[job.options.form], filename=job.result.name)
+        if job.status.state != "done":
+            raise ServiceError(409, "not_ready", _explain_state(job))
+        return FileResponse(
+            job.result, media_type=_CONTENT_TYPES[job.options.format], filename=job.result.name
+        )
 
     @router.delete(
         "/v1/video/{job_id}",
         status_code=204,
-        summary="Give a clip up",
+        summary="Delete a clip",
         response_class=Response,
-        responses=documented(401, 403, 404, 422),
+        responses=error_responses(401, 403, 404, 422),
     )
-    async def delete(job_id: _Id) -> Response:
-        """Stops it if it is being read, and deletes clip and result."""
+    async def delete(job_id: _JobId) -> Response:
+        """Stops the analysis if it is running, and deletes the clip and the result."""
         await jobs.remove(jobs.get(job_id))
         return Response(status_code=204)
 
-    return router
+
+async def _receive(service: Service, request: Request, options: JobOptions) -> VideoJob:
+    """The job of a request, queued.
+
+    Raises:
+        ServiceError: the clip did not arrive in time, or is refused; nothing of it is kept.
+    """
+    limits = service.settings.limits
+    job = service.jobs.reserve("clip", options)
+    try:
+        async with asyncio.timeout(limits.upload_s):
+            job.name = await save_clip(request, job.clip, limits)
+    except BaseException as error:
+        await asyncio.shield(service.jobs.remove(job))
+        if isinstance(error, TimeoutError):
+            raise ServiceError(
+                408, "request_timeout", f"The clip did not arrive within {limits.upload_s:g} s."
+            ) from None
+        raise
+    service.jobs.add(job)
+    return job
 
 
-def _check_installed(form: Form) -> None:
-    """Said before the clip is sent, not after."""
+def _check_packages(table_format: TableFormat) -> None:
+    """Raises MissingExtra before the clip is sent."""
     if find_spec("av") is None:
         raise MissingExtra("reading videos", "video")
-    if form == "parquet" and find_spec("pyarrow") is None:
+    if table_format == "parquet" and find_spec("pyarrow") is None:
         raise MissingExtra("Parquet tables", "video")
 
 
-def _why_not(job: Job) -> str:
-    if job.progress.state == "failed":
-        return f"The clip could not be read: {job.progress.problem}"
-    return f"The clip is {job.progress.state}; ask /v1/video/{job.id} for its progress."
+def _explain_state(job: VideoJob) -> str:
+    status = job.status
+    if status.error is not None:
+        return f"The clip could not be analyzed: {status.error.message}"
+    return f"The clip is {status.state}. Read /v1/video/{job.id} until `state` is done."

@@ -1,30 +1,30 @@
-/** Tells a screen reader what is seen: when it changes, in a sentence, and not more often than can be listened to. */
+/** Announces the faces to a screen reader: one sentence, when they change, at most every four seconds. */
 
 import { percent } from "./emotions.js";
 
-const EVERY_MS = 4000;
+const INTERVAL_MS = 4000;
 
 export class Announcer {
   #node;
   #last = "";
-  #at = -EVERY_MS;
+  #lastMs = -INTERVAL_MS;
 
   /** @param {HTMLElement} node with role="status" */
   constructor(node) {
     this.#node = node;
   }
 
-  /** At once; for what somebody has just done. */
+  /** Announces a text at once: the result of something the user did. */
   announce(text) {
     this.#node.textContent = text;
   }
 
-  /** When something else is seen than was agreed last, and some time has passed. */
+  /** Announces the faces if they differ from the last announcement and the interval has passed. */
   update(faces) {
-    const gist = faces.map(({ id, top, uncertain }) => `${id} ${uncertain ? "uncertain" : top}`).join();
-    if (gist === this.#last || performance.now() - this.#at < EVERY_MS) return;
-    this.#last = gist;
-    this.#at = performance.now();
+    const key = faces.map(({ id, top, uncertain }) => `${id} ${uncertain ? "uncertain" : top}`).join();
+    if (key === this.#last || performance.now() - this.#lastMs < INTERVAL_MS) return;
+    this.#last = key;
+    this.#lastMs = performance.now();
     this.announce(summary(faces));
   }
 }
@@ -32,8 +32,8 @@ export class Announcer {
 /** The faces in a sentence. */
 export function summary(faces) {
   if (!faces.length) return "No face in view.";
-  const looks = faces.map(({ id, top, uncertain, emotions }) =>
-    uncertain ? `face ${id} uncertain` : `face ${id} looks ${top}, ${percent(emotions[top])}`,
+  const expressions = faces.map(({ id, top, uncertain, emotions }) =>
+    uncertain ? `face ${id} uncertain` : `face ${id} ${top}, ${percent(emotions[top])}`,
   );
-  return `${faces.length === 1 ? "One face" : `${faces.length} faces`}: ${looks.join("; ")}.`;
+  return `${faces.length === 1 ? "One face" : `${faces.length} faces`}: ${expressions.join("; ")}.`;
 }

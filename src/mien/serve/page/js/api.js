@@ -1,41 +1,40 @@
 /**
- * Where answers come from. The rest of the page knows this interface alone, so that something else can
- * stand in for the server, such as onnxruntime-web with the same models in the browser.
+ * The source of predictions. The rest of the page uses this interface only, so that another source can
+ * replace the server, such as onnxruntime-web with the same models in the browser.
  *
- * @typedef {{x: number, y: number, width: number, height: number}} Box in pixels of the picture
+ * @typedef {{x: number, y: number, width: number, height: number}} Box in pixels of the image
  *
  * @typedef {object} Face
- * @property {number|null} id stays with a face from frame to frame; its number in a photo
+ * @property {number|null} id constant while a face is tracked; a running number in a photo
  * @property {Box} box
  * @property {number|null} confidence of the detector, 0..1
  * @property {string} top the most probable emotion
  * @property {boolean} uncertain whether it should not be read as one emotion
  * @property {Object<string, number>} emotions name to probability, smoothed over time
- * @property {Object<string, number>} abstentions grounds to abstain, to their share of the votes
+ * @property {Object<string, number>} abstentions reason to abstain to its share of the votes
  * @property {Object<string, number>} raw emotions and abstentions of this frame alone
  *
  * @typedef {object} Prediction
- * @property {number} width of the picture that was read
+ * @property {number} width of the analyzed image
  * @property {number} height
  * @property {Face[]} faces
- * @property {Box[]} unconfirmed where a face may be; to be hidden with the faces of others
+ * @property {Box[]} unconfirmed where a face may be; blurred together with the faces of others
  *
  * @typedef {object} About
  * @property {string} model
  * @property {string} labels the label set in use
  * @property {Object<string, string[]>} labelSets label set to its emotions
- * @property {number} pictures the most photos that can be asked about at once
  *
  * @typedef {object} Api
  * @property {() => Promise<About>} open
- * @property {(picture: HTMLCanvasElement, timeS: number) => Promise<Prediction>}
+ * @property {(frame: HTMLCanvasElement, timeS: number) => Promise<Prediction>} predict for the next frame
  * @property {(file: File) => Promise<Prediction>} analyzePhoto
- * @property {(labels: string) => void} setLabels from the next question on
- * @property {() => void} restart the next frame begins a new scene
+ * @property {(labels: string) => void} setLabels for the frames and photos that follow
+ * @property {() => void} restart the next frame starts a new scene
  * @property {() => void} close
  */
 
-/** Something went wrong; `code` is for programs, `message` for people. */
+/** A request that failed; `code` is for programs, `message` for people. */
 export class ApiError extends Error {
   constructor(code, message) {
     super(message);
@@ -44,63 +43,58 @@ export class ApiError extends Error {
 }
 
 const JPEG_QUALITY = 0.85;
-const HEADER_BYTES = 12; // number (uint32) and time (float64), as mien.serve.stream reads them
-const PATIENCE_MS = 10_000;
+const HEADER_BYTES = 12; // frame number (uint32) and time (float64), as mien.serve.stream unpacks them
+const TIMEOUT_MS = 10_000;
 
-/** Api of the server that this page came from: frames over one WebSocket, photos over HTTP. */
+/** The server that this page was loaded from: frames over one WebSocket, photos over HTTP. */
 export class ServerApi {
   #key = "";
   #labels = "";
   #socket = null;
   #opening = null;
-  #number = 0;
-  #waiting = new Map(); // number -> {resolve, reject, timer}
+  #frame = 0;
+  #pending = new Map(); // frame number -> {resolve, reject, timer}
 
-  /** @param {string} [key] the server's API key, where it asks for one */
+  /** @param {string} [key] the server's API key, if it requires one */
   constructor(key = "") {
     this.#key = key;
   }
 
-  /** What the server can do. Throws ApiError "key_needed" where the key is missing or wrong. */
+  /** The model and the label sets. Throws ApiError "api_key_required" if the key is missing or wrong. */
   async open() {
     const about = await this.#fetch("/v1/about");
     this.#labels ||= about.labels;
-    return {
-      model: about.model,
-      labels: this.#labels,
-      labelSets: about.label_sets,
-      pictures: about.limits.pictures,
-    };
+    return { model: about.model, labels: this.#labels, labelSets: about.label_sets };
   }
 
-  async predict(picture, timeS) {
-    const [jpeg, socket] = await Promise.all([encode(picture), this.#connected()]);
-    const number = this.#number++ >>> 0;
+  async predict(image, timeS) {
+    const [jpeg, socket] = await Promise.all([encode(image), this.#connected()]);
+    const frame = this.#frame++ >>> 0;
     const header = new DataView(new ArrayBuffer(HEADER_BYTES));
-    header.setUint32(0, number);
+    header.setUint32(0, frame);
     header.setFloat64(4, timeS);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#settle(number, "reject", new ApiError("no_answer", "The server has not answered for 10 s."));
-      }, PATIENCE_MS);
-      this.#waiting.set(number, { resolve, reject, timer });
+        this.#settle(frame, "reject", new ApiError("timeout", "The server did not respond for 10 seconds."));
+      }, TIMEOUT_MS);
+      this.#pending.set(frame, { resolve, reject, timer });
       if (socket.readyState === WebSocket.OPEN) socket.send(new Blob([header, jpeg]));
-      else this.#settle(number, "reject", lost());
+      else this.#settle(frame, "reject", connectionLost());
     });
   }
 
   async analyzePhoto(file) {
     const form = new FormData();
-    form.append("pictures", file, file.name);
+    form.append("images", file, file.name);
     const labels = encodeURIComponent(this.#labels);
     const body = await this.#fetch(`/v1/analyze?labels=${labels}`, { method: "POST", body: form });
-    const result = body.results[0];
-    return {
-      width: result.width,
-      height: result.height,
-      faces: result.faces.map((face, i) => ({ ...faceOf(face), id: i + 1, raw: { ...face.emotions, ...face.abstentions } })),
-      unconfirmed: [],
-    };
+    const { width, height, faces } = body.results[0];
+    const numbered = faces.map((face, i) => ({
+      ...faceOf(face),
+      id: i + 1,
+      raw: { ...face.emotions, ...face.abstentions },
+    }));
+    return { width, height, faces: numbered, unconfirmed: [] };
   }
 
   setLabels(labels) {
@@ -124,14 +118,14 @@ export class ServerApi {
     try {
       response = await fetch(path, { ...options, headers });
     } catch {
-      throw lost();
+      throw connectionLost();
     }
     const body = await response.json();
     if (!response.ok) throw new ApiError(body.code, body.message);
     return body;
   }
 
-  /** The open socket; one is opened where there is none. */
+  /** The open socket; a new one is opened if there is none. */
   #connected() {
     if (this.#socket?.readyState === WebSocket.OPEN) return Promise.resolve(this.#socket);
     this.#opening ??= new Promise((resolve, reject) => {
@@ -139,7 +133,6 @@ export class ServerApi {
       address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
       const protocols = ["mien.v1", ...(this.#key ? [`mien.key.${base64url(this.#key)}`] : [])];
       const socket = new WebSocket(address, protocols);
-      let why = lost();
       socket.onopen = () => {
         this.#socket = socket;
         socket.send(JSON.stringify({ labels: this.#labels }));
@@ -147,11 +140,11 @@ export class ServerApi {
       };
       socket.onmessage = (event) => this.#onMessage(JSON.parse(event.data));
       socket.onclose = (event) => {
-        if (event.reason) why = new ApiError("refused", event.reason);
+        const error = event.reason ? new ApiError("refused", event.reason) : connectionLost();
         if (this.#socket === socket) this.#socket = null;
         this.#opening = null;
-        reject(why);
-        for (const number of [...this.#waiting.keys()]) this.#settle(number, "reject", why);
+        reject(error);
+        for (const frame of [...this.#pending.keys()]) this.#settle(frame, "reject", error);
       };
     });
     return this.#opening.finally(() => {
@@ -161,27 +154,25 @@ export class ServerApi {
 
   #onMessage(message) {
     if (message.type === "faces") {
-      this.#settle(message.number, "resolve", {
-        width: message.width,
-        height: message.height,
-        faces: message.faces.map((face) => ({
-          ...faceOf(face),
-          id: face.face_id,
-          raw: { ...face.raw.emotions, ...face.raw.abstentions },
-        })),
-        unconfirmed: message.unconfirmed.map(boxOf),
-      });
-    } else if (message.type === "error" && message.number !== null) {
-      this.#settle(message.number, "reject", new ApiError(message.code, message.message));
+      const { width, height } = message;
+      const faces = message.faces.map((face) => ({
+        ...faceOf(face),
+        id: face.face_id,
+        raw: { ...face.raw.emotions, ...face.raw.abstentions },
+      }));
+      const unconfirmed = message.unconfirmed.map(boxOf);
+      this.#settle(message.frame, "resolve", { width, height, faces, unconfirmed });
+    } else if (message.type === "error" && message.frame !== null) {
+      this.#settle(message.frame, "reject", new ApiError(message.code, message.message));
     }
   }
 
-  #settle(number, how, value) {
-    const waiting = this.#waiting.get(number);
-    if (!waiting) return;
-    clearTimeout(waiting.timer);
-    this.#waiting.delete(number);
-    waiting[how](value);
+  #settle(frame, how, value) {
+    const pending = this.#pending.get(frame);
+    if (!pending) return;
+    clearTimeout(pending.timer);
+    this.#pending.delete(frame);
+    pending[how](value);
   }
 }
 
@@ -195,15 +186,15 @@ function boxOf([x, y, width, height]) {
 
 function encode(canvas) {
   return new Promise((resolve, reject) => {
-    const done = (blob) => (blob ? resolve(blob) : reject(new ApiError("no_picture", "The frame is empty.")));
+    const done = (blob) => (blob ? resolve(blob) : reject(new ApiError("empty_frame", "The frame is empty.")));
     canvas.toBlob(done, "image/jpeg", JPEG_QUALITY);
   });
 }
 
-function lost() {
+function connectionLost() {
   return new ApiError(
-    "lost",
-    "The server does not answer. See whether mien still runs in its terminal; start it again if not.",
+    "connection_lost",
+    "The server does not respond. Check whether mien is still running in its terminal; start it again if not.",
   );
 }
 

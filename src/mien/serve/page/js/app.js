@@ -1,20 +1,19 @@
-/** The page's states (consent, live, paused, clip, ended, photos, off) and the way from one to the other. */
+/** The states of the page (consent, live, paused, video, ended, photos, off) and the transitions between them. */
 
 import { Camera } from "./camera.js";
-import { VideoFile } from "./video-file.js";
-import { acceptFiles, isVideo } from "./dropzone.js";
-import { PhotoStrip, analyzePhotos } from "./photos.js";
-import { FrameLoop, eachFrame } from "./frame-loop.js";
-import { Results } from "./results.js";
-import { fileName, save } from "./download.js";
 import { Controls } from "./controls.js";
+import { fileName, save } from "./download.js";
+import { acceptFiles, isVideo } from "./dropzone.js";
+import { FrameLoop, eachFrame } from "./frame-loop.js";
+import { PhotoStrip, analyzePhotos } from "./photos.js";
+import { Results } from "./results.js";
+import { VideoFile } from "./video-file.js";
 import { View } from "./view.js";
 
-// Boxes that are older than that lie visibly beside the faces of a video that goes on.
-const SLOW_MS = 120;
-const FIGURES_MS = 500;
+const SLOW_MS = 120; // from this latency on, boxes lie visibly beside the faces of a moving video
+const PERFORMANCE_MS = 500;
 const NO_FACE_AFTER_MS = 600;
-const AFTER_ERROR_MS = 1000; // before the next frame is tried
+const AFTER_ERROR_MS = 1000; // before the next frame is sent
 
 const $ = (id) => document.getElementById(id);
 
@@ -31,71 +30,71 @@ export class App {
   #videoFile = new VideoFile(this.#video);
   #photos = new PhotoStrip($("photos"));
   #state = "consent";
-  #generation = 0; // counts what has been shown; who was waiting for something earlier finds another number
+  #generation = 0; // of what is shown; a callback for something earlier sees another number
   #starts = 0; // how often the camera was started
   #endLoop = () => {};
   #slow = false;
-  #seenAt = 0;
+  #lastFaceMs = 0;
   #waitUntil = 0;
 
   /** @param {(key: string) => import("./api.js").Api} makeApi */
   constructor(makeApi) {
     this.#makeApi = makeApi;
     this.#listen();
-    setInterval(() => this.#updateFigures(), FIGURES_MS);
+    setInterval(() => this.#updatePerformance(), PERFORMANCE_MS);
   }
 
-  /** Ask what the answers can be; where a key is wanted, ask for that. */
+  /** Connects to the server; shows the form for the key if one is required. */
   async connect(key) {
     this.#api?.close();
     this.#api = this.#makeApi(key);
     this.#frameLoop = new FrameLoop(this.#api);
-    this.#frameLoop.onprediction = (answer, frame, timeS) => this.#update(answer, frame, timeS);
-    this.#frameLoop.onerror = (error) => this.#fail(error);
+    this.#frameLoop.onprediction = (prediction, frame, timeS) => this.#update(prediction, frame, timeS);
+    this.#frameLoop.onerror = (error) => this.#onError(error);
     try {
       const about = await this.#api.open();
       this.#controls.showKeyForm(false);
       this.#controls.hideAlert();
-      this.#controls.model(about.model);
+      this.#controls.setModel(about.model);
       this.#controls.setLabelSets(about.labelSets, about.labels);
       this.#labelSets = about.labelSets;
       this.#results.setNames(about.labelSets[about.labels]);
     } catch (error) {
-      const keyNeeded = error.code === "key_needed";
-      this.#controls.showKeyForm(keyNeeded);
-      if (!keyNeeded || key) this.#controls.alert(error.message, () => this.connect(key));
+      const keyRequired = error.code === "api_key_required";
+      this.#controls.showKeyForm(keyRequired);
+      if (!keyRequired || key) this.#controls.alert(error.message, () => this.connect(key));
     }
   }
 
   get #moving() {
-    return this.#state === "live" || this.#state === "clip";
+    return this.#state === "live" || this.#state === "video";
   }
 
   #listen() {
     const on = (id, event, action) => $(id).addEventListener(event, action);
     on("start", "click", () => this.#startCamera());
     on("again", "click", () => this.#startCamera());
-    on("stop", "click", () => this.#endCamera("The camera is off. What was seen is kept."));
-    on("pause", "click", () => this.#pauseOrGoOn());
+    on("stop", "click", () => this.#endCamera("The camera is off. The results are kept."));
+    on("pause", "click", () => this.#pauseOrContinue());
     on("snapshot", "click", () => this.#saveSnapshot());
     on("download", "click", () => this.#saveTable());
     on("mirror", "change", () => this.#draw());
-    on("blur", "change", () => this.#blurOrNot());
-    on("labels", "change", () => this.#useLabels($("labels").value));
+    on("blur", "change", () => this.#updateBlur());
+    on("labels", "change", () => this.#setLabels($("labels").value));
     on("cameras", "change", () => this.#startCamera($("cameras").value));
     on("key-form", "submit", (event) => {
       event.preventDefault();
       this.connect($("key").value);
     });
-    navigator.mediaDevices?.addEventListener("devicechange", () => this.#setCameras());
-    this.#results.onown = (id) => this.#choose(id);
+    navigator.mediaDevices?.addEventListener("devicechange", () => this.#updateCameras());
+    this.#results.onown = (id) => this.#chooseOwn(id);
     this.#camera.onlost = (error) => {
-      this.#endCamera("The camera is gone.");
+      this.#endCamera("The camera was disconnected.");
       this.#controls.alert(error.message, () => this.#startCamera());
     };
     this.#camera.onfrozen = (frozen) => this.#onFrozen(frozen);
-    this.#videoFile.onended = () => this.#go("ended");
-    this.#photos.onpick = (photo) => this.#showPhoto(photo);
+    this.#videoFile.onended = () => this.#setState("ended");
+    this.#photos.onchoose = (photo) => this.#showPhoto(photo);
     const elements = { input: $("files"), buttons: document.querySelectorAll(".open-files"), veil: $("drop") };
     acceptFiles(elements, (files) => this.#open(files));
   }
@@ -103,7 +102,7 @@ export class App {
   async #startCamera(deviceId = "") {
     const generation = this.#leave();
     if (!this.#controls.agreed) {
-      this.#go("consent");
+      this.#setState("consent");
       this.#controls.focusConsent();
       return;
     }
@@ -112,51 +111,51 @@ export class App {
       await this.#camera.start(deviceId);
     } catch (error) {
       if (generation !== this.#generation) return;
-      this.#go(this.#starts ? "off" : "consent");
+      this.#setState(this.#starts ? "off" : "consent");
       this.#controls.alert(error.message, () => this.#startCamera(deviceId));
       return;
     }
     this.#starts += 1;
     const startMs = performance.now();
     this.#begin(this.#starts === 1 ? "camera" : `camera ${this.#starts}`, () => (performance.now() - startMs) / 1000);
-    this.#go("live");
+    this.#setState("live");
     this.#controls.focusWork();
-    this.#results.announce("The camera is on. Looking for faces.");
-    await this.#setCameras();
+    this.#results.announce("The camera is on. Detecting faces.");
+    await this.#updateCameras();
   }
 
   #endCamera(text) {
     this.#leave();
-    this.#go("off");
+    this.#setState("off");
     this.#results.announce(text);
   }
 
-  /** Photos, or one clip, instead of the camera. */
+  /** Opens photos, or one clip, in place of the camera. */
   async #open(files) {
     const generation = this.#leave();
-    const clip = files.find(isVideo);
-    if (!clip) {
+    const video = files.find(isVideo);
+    if (!video) {
       await this.#analyzePhotos(files);
       return;
     }
     try {
-      await this.#videoFile.play(clip);
+      await this.#videoFile.play(video);
     } catch (error) {
       if (generation !== this.#generation) return;
-      this.#go("off");
+      this.#setState("off");
       this.#controls.alert(error.message);
       return;
     }
-    this.#begin(clip.name, () => this.#video.currentTime);
-    this.#go("clip");
+    this.#begin(video.name, () => this.#video.currentTime);
+    this.#setState("video");
     this.#controls.focusWork();
   }
 
-  /** From now on every frame of the video element is drawn, and asked about if the last has been answered. */
+  /** Draws every frame of the video element from now on, and sends it if no prediction is pending. */
   #begin(source, clock) {
     this.#api.restart();
     this.#results.begin(source);
-    this.#seenAt = performance.now();
+    this.#lastFaceMs = performance.now();
     this.#endLoop = eachFrame(this.#video, () => {
       if (!this.#moving) return;
       if (performance.now() >= this.#waitUntil) this.#frameLoop.submit(this.#video, clock());
@@ -164,7 +163,7 @@ export class App {
     });
   }
 
-  /** Lets go of whatever is shown now; gives the number of what comes next. */
+  /** Stops whatever is shown now; returns the generation of what comes next. */
   #leave() {
     this.#endLoop();
     this.#frameLoop.cancel();
@@ -177,24 +176,24 @@ export class App {
     return this.#generation;
   }
 
-  #pauseOrGoOn() {
+  #pauseOrContinue() {
     if (this.#moving) {
       this.#video.pause();
       this.#frameLoop.cancel();
-      this.#go("paused");
+      this.#setState("paused");
       this.#results.announceFaces("Paused.", this.#view.faces ?? []);
       return;
     }
     if (this.#state === "ended") this.#api.restart();
     this.#video.play();
-    this.#go(this.#camera.running ? "live" : "clip");
-    this.#results.announce("Going on.");
+    this.#setState(this.#camera.running ? "live" : "video");
+    this.#results.announce("Continued.");
   }
 
-  #update(answer, frame, timeS) {
-    this.#view.update(answer, frame);
-    if (answer.faces.length) this.#seenAt = performance.now();
-    this.#results.add(timeS, answer.faces);
+  #update(prediction, frame, timeS) {
+    this.#view.update(prediction, frame);
+    if (prediction.faces.length) this.#lastFaceMs = performance.now();
+    this.#results.add(timeS, prediction.faces);
     if (this.#waitUntil) {
       this.#waitUntil = 0;
       this.#controls.hideAlert();
@@ -202,7 +201,7 @@ export class App {
     this.#showResults();
   }
 
-  #fail(error) {
+  #onError(error) {
     this.#waitUntil = performance.now() + AFTER_ERROR_MS;
     this.#view.clearPrediction();
     this.#showResults();
@@ -216,83 +215,83 @@ export class App {
   }
 
   #showResults() {
-    this.#results.list(this.#view.faces, { mine: this.#view.mine, choose: this.#controls.blur });
-    this.#controls.rows(this.#results.count);
-    const nobody = this.#view.faces?.length === 0;
-    const forLong = performance.now() - this.#seenAt > NO_FACE_AFTER_MS;
-    this.#controls.note({ nobody, forLong, camera: this.#camera.running, startedBefore: this.#starts > 0 });
+    this.#results.list(this.#view.faces, { own: this.#view.own, choose: this.#controls.blur });
+    this.#controls.setRowCount(this.#results.count);
+    const noFace = this.#view.faces?.length === 0;
+    const lasting = performance.now() - this.#lastFaceMs > NO_FACE_AFTER_MS;
+    this.#controls.updateNote({ noFace, lasting, camera: this.#camera.running, startedBefore: this.#starts > 0 });
   }
 
-  #blurOrNot() {
+  #updateBlur() {
     this.#view.chooseLargest();
     this.#showResults();
     this.#draw();
   }
 
-  #choose(id) {
-    this.#view.choose(id);
+  #chooseOwn(id) {
+    this.#view.chooseOwn(id);
     this.#showResults();
     this.#draw();
-    this.#results.announce(`Face ${id} is yours. The others are hidden.`);
+    this.#results.announce(`Face ${id} is yours. The others are blurred.`);
   }
 
-  #useLabels(labels) {
+  #setLabels(labels) {
     this.#api.setLabels(labels);
     this.#results.setNames(this.#labelSets[labels]);
     if (this.#state === "photos") this.#analyzePhotos(this.#photos.files());
   }
 
-  async #setCameras() {
+  async #updateCameras() {
     if (this.#camera.running) this.#controls.setCameras(await Camera.list(), this.#camera.deviceId);
   }
 
   async #analyzePhotos(files) {
     const generation = this.#generation;
     this.#photos.clear();
-    this.#controls.badge("Reading…");
-    this.#go("photos");
-    const failures = await analyzePhotos(files, this.#api, (photo) => {
+    this.#controls.setBadge("Analyzing…");
+    this.#setState("photos");
+    const errors = await analyzePhotos(files, this.#api, (photo) => {
       if (generation !== this.#generation) return;
-      this.#results.addPhoto(photo.file.name, photo.answer.faces);
+      this.#results.addPhoto(photo.file.name, photo.prediction.faces);
       this.#photos.add(photo);
       this.#showResults();
     });
     if (generation !== this.#generation) return;
-    if (failures.length) this.#controls.alert(failures.join(" "));
-    if (!this.#photos.count) this.#go("off");
+    if (errors.length) this.#controls.alert(errors.join(" "));
+    if (!this.#photos.count) this.#setState("off");
   }
 
-  #showPhoto({ file, answer, picture }) {
+  #showPhoto({ file, prediction, image }) {
     this.#view.clear();
-    this.#view.update(answer, picture, { width: answer.width, height: answer.height });
-    this.#controls.badge(file.name);
-    this.#blurOrNot();
-    this.#results.announceFaces(`${file.name}:`, answer.faces);
+    this.#view.update(prediction, image, { width: prediction.width, height: prediction.height });
+    this.#controls.setBadge(file.name);
+    this.#updateBlur();
+    this.#results.announceFaces(`${file.name}:`, prediction.faces);
   }
 
   async #saveSnapshot() {
     save(await this.#view.snapshot(), fileName("png"));
-    this.#results.announce("The picture is saved.");
+    this.#results.announce("The image is saved.");
   }
 
   #saveTable() {
-    save(this.#results.table(), fileName("csv"));
+    save(this.#results.toBlob(), fileName("csv"));
     this.#results.announce(`A table of ${this.#results.count} rows is saved.`);
   }
 
-  #go(state) {
+  #setState(state) {
     this.#state = state;
     const camera = this.#camera.running;
-    this.#controls.go(state, { camera, startedBefore: this.#starts > 0, photos: this.#photos.count });
+    this.#controls.setState(state, { camera, startedBefore: this.#starts > 0, photos: this.#photos.count });
     this.#showResults();
     this.#draw();
   }
 
-  #updateFigures() {
-    const figures = this.#moving ? this.#frameLoop.figures() : { fps: 0, latencyMs: null };
-    this.#controls.figures(figures);
-    this.#slow = figures.latencyMs > (this.#slow ? SLOW_MS / 2 : SLOW_MS);
-    if (this.#videoFile.open) this.#controls.badge(this.#videoFile.progress());
+  #updatePerformance() {
+    const measured = this.#moving ? this.#frameLoop.statistics() : { fps: 0, latencyMs: null };
+    this.#controls.setPerformance(measured);
+    this.#slow = measured.latencyMs > (this.#slow ? SLOW_MS / 2 : SLOW_MS);
+    if (this.#videoFile.open) this.#controls.setBadge(this.#videoFile.progress());
   }
 
   #onFrozen(frozen) {
@@ -301,8 +300,8 @@ export class App {
       return;
     }
     const text =
-      "The camera has sent the same picture for 3 seconds: it is frozen or covered. Open its shutter, or " +
-      "unplug it and plug it in again.";
+      "The camera has sent the same image for 3 seconds: it is frozen or covered. Open its shutter, or " +
+      "disconnect it and connect it again.";
     this.#controls.alert(text, () => this.#startCamera(this.#camera.deviceId));
   }
 }

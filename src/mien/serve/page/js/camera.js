@@ -1,10 +1,10 @@
-/** The camera: started on demand, stopped for good, and what can go wrong with it in plain words. */
+/** The camera: start, stop, and its errors in plain words. */
 
 const FROZEN_MS = 3000;
 const WATCH_MS = 500;
 const SMALL = { width: 64, height: 48 };
 
-/** What kept the camera from starting, or ended it; `message` says what to do. */
+/** The camera could not start, or ended; `message` contains the remedy. */
 export class CameraError extends Error {}
 
 export class Camera {
@@ -13,12 +13,12 @@ export class Camera {
   #watch = null;
   #generation = 0; // counts starts and stops
 
-  /** @param {HTMLVideoElement} video shows the camera's picture */
+  /** @param {HTMLVideoElement} video shows the camera's frames */
   constructor(video) {
     this.#video = video;
     /** @type {(error: CameraError) => void} called when the camera ends by itself */
     this.onlost = () => {};
-    /** @type {(frozen: boolean) => void} called when its picture freezes, and when it moves again */
+    /** @type {(frozen: boolean) => void} called when its frames stop changing, and when they change again */
     this.onfrozen = () => {};
   }
 
@@ -31,31 +31,31 @@ export class Camera {
     return this.#stream?.getVideoTracks()[0]?.getSettings().deviceId ?? "";
   }
 
-  /** Starts a camera, the system's choice unless its id is given. Throws CameraError. */
+  /** Starts the camera with this id; without an id, the system's default. Throws CameraError. */
   async start(deviceId = "") {
     this.stop();
     const generation = this.#generation;
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new CameraError(
-        "This browser gives a camera only to pages on this computer (http://127.0.0.1 or localhost) or over " +
-          "https. Open the page there, or start the server with --certificate.",
+        "Browsers allow the camera only on pages from this computer (http://127.0.0.1 or localhost) or over " +
+          "https. Open the page at such an address, or start the server with --certificate.",
       );
     }
-    const chosen = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
-    const wanted = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...chosen };
+    const device = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: "user" };
+    const constraints = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...device };
     let stream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
+      stream = await navigator.mediaDevices.getUserMedia({ video: constraints, audio: false });
     } catch (error) {
       throw new CameraError(explain(error));
     }
     if (generation !== this.#generation) {
-      // It was stopped, or another one started, while the browser asked the person.
+      // The camera was stopped, or another one started, while the browser waited for the permission.
       for (const track of stream.getTracks()) track.stop();
-      throw new CameraError("The camera was stopped before it had started.");
+      throw new CameraError("The camera was stopped before it started.");
     }
     this.#stream = stream;
-    stream.getVideoTracks()[0].addEventListener("ended", () => this.#lose());
+    stream.getVideoTracks()[0].addEventListener("ended", () => this.#onLost());
     this.#video.srcObject = stream;
     await this.#video.play();
     this.#watch = setInterval(watcher(this.#video, this), WATCH_MS);
@@ -70,7 +70,7 @@ export class Camera {
     this.#video.srcObject = null;
   }
 
-  /** The cameras there are, as {id, name}; names are known only once one has been allowed. */
+  /** The cameras as {id, name}; names are empty until the user has allowed a camera. */
   static async list() {
     const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
     return devices
@@ -78,15 +78,15 @@ export class Camera {
       .map((device, i) => ({ id: device.deviceId, name: device.label || `Camera ${i + 1}` }));
   }
 
-  #lose() {
+  #onLost() {
     this.stop();
     this.onlost(
-      new CameraError("The camera was unplugged or taken away. Plug it in again and start it. What was seen is kept."),
+      new CameraError("The camera was disconnected. Connect it again and start it. The results are kept."),
     );
   }
 }
 
-/** Compares small pictures of the video now and then: noise makes every picture of a live camera differ. */
+/** Compares small copies of the frames: noise makes every frame of a live camera differ from the last. */
 function watcher(video, camera) {
   const canvas = Object.assign(document.createElement("canvas"), SMALL);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -114,17 +114,17 @@ function explain(error) {
   switch (error.name) {
     case "NotFoundError":
     case "OverconstrainedError":
-      return "There is no camera. Plug one in and try again, or open photos or a clip.";
+      return "No camera was found. Connect one and try again, or open photos or a clip.";
     case "NotAllowedError":
     case "SecurityError":
       return (
-        "The browser may not use the camera. Allow it by the camera sign in the address bar (or in the " +
-        "system's privacy settings), then try again."
+        "The browser is not allowed to use the camera. Allow it with the camera icon in the address bar (or in " +
+        "the system's privacy settings), then try again."
       );
     case "NotReadableError":
     case "AbortError":
-      return "The camera is busy: another program uses it. Close that program and try again.";
+      return "Another program is using the camera. Close that program and try again.";
     default:
-      return `The camera cannot be started: ${error.message || error.name}.`;
+      return `The camera cannot start: ${error.message || error.name}.`;
   }
 }

@@ -1,8 +1,8 @@
-/** The parts of the page that are neither picture nor results: buttons, signs, notes, choices. */
+/** Buttons, settings, messages and the sign of the camera: everything but the image and the results. */
 
 const LABEL_SETS = { fer2013: "7 emotions (FER2013)", ferplus: "8 emotions (FER+)" };
 const LOCAL = ["127.0.0.1", "localhost", "[::1]"];
-const MOVING = ["live", "paused", "clip", "ended"];
+const MOVING = ["live", "paused", "video", "ended"];
 
 const $ = (id) => document.getElementById(id);
 
@@ -12,7 +12,7 @@ export class Controls {
 
   constructor() {
     $("where").textContent = LOCAL.includes(location.hostname) ? "on this computer" : `at ${location.host}`;
-    $("agreed").addEventListener("change", () => this.#allowStart());
+    $("agreed").addEventListener("change", () => this.#enableStart());
     $("alert-close").addEventListener("click", () => this.hideAlert());
     $("alert-retry").addEventListener("click", () => this.#retry?.());
   }
@@ -29,8 +29,8 @@ export class Controls {
     return $("blur").checked;
   }
 
-  /** Shows what belongs to a state, and hides the rest. */
-  go(state, { camera, startedBefore, photos }) {
+  /** Shows the elements of a state and hides the others. */
+  setState(state, { camera, startedBefore, photos }) {
     this.#state = state;
     document.body.dataset.state = state;
     document.title = camera ? "● Camera on – mien" : "mien";
@@ -39,25 +39,25 @@ export class Controls {
     show("sign", camera);
     $("sign-text").textContent = state === "paused" ? "Camera on, paused" : "Camera on";
     show("pause", MOVING.includes(state));
-    $("pause").textContent = { paused: "Go on", ended: "Play again" }[state] ?? "Pause";
+    $("pause").textContent = { paused: "Continue", ended: "Play again" }[state] ?? "Pause";
     show("stop", camera);
     show("again", !camera);
     $("again").textContent = startedBefore ? "Start camera again" : "Start the camera";
     $("mirror").closest("label").hidden = !camera;
     if (!camera) show("cameras-label", false);
     show("photos", state === "photos" && photos > 1);
-    show("badge", !camera && ["clip", "paused", "ended", "photos"].includes(state));
+    show("badge", !camera && ["video", "paused", "ended", "photos"].includes(state));
     $("snapshot").disabled = state === "off";
-    this.#allowStart();
+    this.#enableStart();
   }
 
-  /** The camera is being started: once is enough. */
+  /** Disables the start buttons while the camera starts. */
   starting() {
     $("start").disabled = true;
     $("again").disabled = true;
   }
 
-  #allowStart() {
+  #enableStart() {
     $("start").disabled = !this.agreed;
     $("again").disabled = false;
   }
@@ -70,32 +70,32 @@ export class Controls {
     $("work").focus({ preventScroll: true });
   }
 
-  /** The line over the picture: what is not as one might think, or that nobody is there. */
-  note({ nobody, forLong, camera, startedBefore }) {
+  /** Updates the line over the image: camera off, paused, or no face. */
+  updateNote({ noFace, lasting, camera, startedBefore }) {
     const text =
       {
         off: startedBefore ? "The camera is off." : "",
         paused: camera ? "Paused. The camera is still on." : "Paused.",
-        photos: nobody ? "No face in this photo." : "",
-      }[this.#state] ?? (nobody && forLong ? "No face in view." : "");
+        photos: noFace ? "No face in this photo." : "",
+      }[this.#state] ?? (noFace && lasting ? "No face in view." : "");
     show("note", Boolean(text));
     write("note", text);
   }
 
-  badge(text) {
+  setBadge(text) {
     write("badge", text);
   }
 
-  model(name) {
+  setModel(name) {
     write("model", `model ${name}`);
   }
 
-  rows(count) {
+  setRowCount(count) {
     write("rows", String(count));
     $("download").disabled = count === 0;
   }
 
-  figures({ fps, latencyMs }) {
+  setPerformance({ fps, latencyMs }) {
     write("fps", fps ? fps.toFixed(0) : "–");
     write("latency", latencyMs === null ? "–" : `${latencyMs.toFixed(0)} ms`);
   }
@@ -112,19 +112,19 @@ export class Controls {
     this.#retry = null;
   }
 
-  showKeyForm(needed) {
-    show("key-form", needed);
+  showKeyForm(required) {
+    show("key-form", required);
   }
 
-  setLabelSets(labelSets, chosen) {
+  setLabelSets(labelSets, selected) {
     $("labels").replaceChildren(...Object.keys(labelSets).map((name) => new Option(LABEL_SETS[name] ?? name, name)));
-    $("labels").value = chosen;
+    $("labels").value = selected;
   }
 
-  /** A choice only where there is one. */
-  setCameras(cameras, chosen) {
+  /** Lists the cameras; the list is shown if there are several. */
+  setCameras(cameras, selected) {
     $("cameras").replaceChildren(...cameras.map(({ id, name }) => new Option(name, id)));
-    $("cameras").value = chosen;
+    $("cameras").value = selected;
     show("cameras-label", cameras.length > 1);
   }
 }

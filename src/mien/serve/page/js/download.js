@@ -1,4 +1,4 @@
-/** Hands a file to the person: the browser saves it where downloads go. */
+/** Saves a file in the browser's download folder. */
 
 export function save(blob, name) {
   const link = document.createElement("a");
@@ -10,7 +10,7 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** "mien-2026-01-31-14-05-09.csv", in the person's own time. */
+/** "mien-2026-01-31-14-05-09.csv", in local time. */
 export function fileName(suffix, now = new Date()) {
   const two = (value) => String(value).padStart(2, "0");
   const day = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())];

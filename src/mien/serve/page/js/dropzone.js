@@ -1,17 +1,17 @@
-/** Photos and clips that are dropped on the page or opened with a button. */
+/** Photos and clips that the user drops on the page or opens with a button. */
 
 /**
  * @param {{input: HTMLInputElement, buttons: Iterable<HTMLElement>, veil: HTMLElement}} elements
- * @param {(files: File[]) => void} take
+ * @param {(files: File[]) => void} onFiles
  */
-export function acceptFiles({ input, buttons, veil }, take) {
+export function acceptFiles({ input, buttons, veil }, onFiles) {
   for (const button of buttons) button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     const files = [...input.files];
     input.value = ""; // so that the same file can be opened again
-    if (files.length) take(files);
+    if (files.length) onFiles(files);
   });
-  let depth = 0; // each element that is entered and left sends its own events
+  let depth = 0; // each element that the pointer enters or leaves sends its own events
   const over = (change) => (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
@@ -26,12 +26,12 @@ export function acceptFiles({ input, buttons, veil }, take) {
     depth = 0;
     veil.hidden = true;
     const files = [...(event.dataTransfer?.files ?? [])];
-    if (files.length) take(files);
+    if (files.length) onFiles(files);
   });
 }
 
-const CLIP_SUFFIX = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp|ts|wmv|flv)$/i;
+const VIDEO_SUFFIX = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|ogv|3gp|ts|wmv|flv)$/i;
 
 export function isVideo(file) {
-  return file.type.startsWith("video/") || CLIP_SUFFIX.test(file.name);
+  return file.type.startsWith("video/") || VIDEO_SUFFIX.test(file.name);
 }

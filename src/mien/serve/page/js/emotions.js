@@ -1,10 +1,10 @@
-/** The emotions' order and colours. The colours are style.css's; over pictures always those of the dark palette. */
+/** Order and colours of the emotions. The page's colours are in style.css; images always have the dark palette. */
 
-/** Stacked and listed in this order: what is pleasant or calm first. */
+/** The order in charts and lists: pleasant and calm emotions first. */
 export const ORDER = ["happy", "surprise", "neutral", "contempt", "sad", "fear", "disgust", "angry"];
 
-/** Over pictures, whatever the theme; as mien.analyze.drawing has them. */
-const OVER_PICTURES = {
+/** Over images, in both themes; the colours of mien.inference.annotate. */
+const OVER_IMAGES = {
   angry: "#FF7A33",
   disgust: "#1FC796",
   fear: "#E391C0",
@@ -15,16 +15,16 @@ const OVER_PICTURES = {
   contempt: "#56E0E9",
 };
 
-export function colourOverPicture(emotion) {
-  return OVER_PICTURES[emotion] ?? "#FFFFFF";
+export function colourOverImage(emotion) {
+  return OVER_IMAGES[emotion] ?? "#FFFFFF";
 }
 
-/** The style sheet's colour, for backgrounds of the page. */
+/** The style sheet's colour, for elements of the page. */
 export function cssColour(emotion) {
-  return emotion in OVER_PICTURES ? `var(--${emotion})` : "var(--other)";
+  return emotion in OVER_IMAGES ? `var(--${emotion})` : "var(--other)";
 }
 
-/** The names in the order that the page shows them; ones it does not know come last. */
+/** The names in the page's order; unknown names come last. */
 export function ordered(names) {
   const rank = (name) => (ORDER.includes(name) ? ORDER.indexOf(name) : ORDER.length);
   return [...names].sort((a, b) => rank(a) - rank(b));
@@ -35,7 +35,7 @@ export function percent(probability) {
   return `${Math.round(100 * probability)} %`;
 }
 
-/** The names by probability, the most probable first. */
+/** The names, the most probable first. */
 export function ranked(emotions) {
   return Object.keys(emotions).sort((a, b) => emotions[b] - emotions[a]);
 }

@@ -1,4 +1,4 @@
-/** The list of faces with their distributions as bars; the same elements are kept while a face stays. */
+/** The list of faces with their probabilities as bars; elements are reused while a face is tracked. */
 
 import { cssColour, ordered, percent, ranked } from "./emotions.js";
 
@@ -9,21 +9,21 @@ export class FaceList {
 
   /**
    * @param {HTMLElement} list
-   * @param {HTMLElement} empty shown where there is no face
+   * @param {HTMLElement} empty shown if there is no face
    */
   constructor(list, empty) {
     this.#list = list;
     this.#empty = empty;
-    /** @type {(id: number) => void} called when somebody says "this is me" */
+    /** @type {(id: number) => void} called when the user clicks "This is me" */
     this.onown = () => {};
   }
 
   /**
-   * @param {import("./api.js").Face[]|null} answered null where nothing has been answered
-   * @param {{mine: number|null, choose: boolean}} options `choose`: offer to say which face is one's own
+   * @param {import("./api.js").Face[]|null} predicted null before the first prediction
+   * @param {{own: number|null, choose: boolean}} options `choose`: show the buttons to choose one's own face
    */
-  show(answered, { mine, choose }) {
-    const faces = answered ?? [];
+  update(predicted, { own, choose }) {
+    const faces = predicted ?? [];
     const present = new Set(faces.map(({ id }) => id));
     for (const [id, card] of this.#cards) {
       if (present.has(id)) continue;
@@ -39,12 +39,12 @@ export class FaceList {
         this.#cards.set(face.id, card);
       }
       if (this.#list.children[i] !== card.root) this.#list.insertBefore(card.root, this.#list.children[i] ?? null);
-      update(card, face);
+      fill(card, face);
       card.me.hidden = !choose;
-      card.me.setAttribute("aria-pressed", String(face.id === mine));
+      card.me.setAttribute("aria-pressed", String(face.id === own));
     });
     this.#empty.hidden = faces.length > 0;
-    write(this.#empty, answered ? "No face in view." : "Nothing has been read yet.");
+    write(this.#empty, predicted ? "No face in view." : "No results yet.");
   }
 
   #make(id, names) {
@@ -74,21 +74,21 @@ function bar(name) {
   row.style.setProperty("--colour", cssColour(name));
   const track = element("span", "bar-track");
   track.setAttribute("aria-hidden", "true");
-  const fill = element("span", "bar-fill");
-  track.append(fill);
+  const filled = element("span", "bar-fill");
+  track.append(filled);
   const value = element("span", "bar-value");
   row.append(element("span", "bar-name", name), track, value);
-  return { row, fill, value };
+  return { row, filled, value };
 }
 
-function update(card, face) {
+function fill(card, face) {
   const [first, second] = ranked(face.emotions);
   card.root.classList.toggle("uncertain", face.uncertain);
   write(card.word, face.uncertain ? "uncertain" : first);
   write(card.note, face.uncertain ? `${first} or ${second}` : percent(face.emotions[first]));
-  for (const [name, { row, fill, value }] of card.rows) {
+  for (const [name, { row, filled, value }] of card.rows) {
     row.classList.toggle("first", name === first && !face.uncertain);
-    fill.style.width = `${(100 * face.emotions[name]).toFixed(1)}%`;
+    filled.style.width = `${(100 * face.emotions[name]).toFixed(1)}%`;
     write(value, percent(face.emotions[name]));
   }
 }
@@ -100,7 +100,7 @@ function element(tag, className, text = "") {
   return made;
 }
 
-/** Writes text only where it changes, so that nothing is laid out for nothing. */
+/** Writes a text only if it changed, which avoids useless layout. */
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,9 +1,9 @@
 /**
- * Frames to answers, newest first: while one frame is being asked about, those that come are let go, and the
- * next question is about the picture that is current then. Nothing is ever queued.
+ * Sends frames and receives predictions, one at a time: while a prediction is pending, new frames are
+ * dropped, and the next frame sent is the current one. Nothing is queued.
  */
 
-const LONGEST_SIDE = 640; // faces are found at 256 pixels and read at 48: more is only slower
+const LONGEST_SIDE = 640; // faces are detected at 256 pixels and classified at 48: more is only slower
 const RECENT_MS = 2000;
 
 export class FrameLoop {
@@ -11,19 +11,19 @@ export class FrameLoop {
   #busy = false;
   #generation = 0;
   #spare = document.createElement("canvas");
-  #latencies = []; // of the answers of the last two seconds, as {at, ms}
+  #latencies = []; // of the predictions of the last two seconds, as {at, ms}
 
-  /** @param {import("./api.js").Api} answers */
-  constructor(answers) {
-    this.#api = answers;
+  /** @param {import("./api.js").Api} api */
+  constructor(api) {
+    this.#api = api;
     this.dropped = 0;
-    /** @type {(answer, frame: HTMLCanvasElement, timeS: number) => void} */
+    /** @type {(prediction, frame: HTMLCanvasElement, timeS: number) => void} */
     this.onprediction = () => {};
     /** @type {(error: Error) => void} */
     this.onerror = () => {};
   }
 
-  /** Ask about a video's current frame, unless an answer is still awaited. */
+  /** Sends a video's current frame, unless a prediction is pending. */
   submit(video, timeS) {
     if (!video.videoWidth) return;
     if (this.#busy) {
@@ -31,19 +31,19 @@ export class FrameLoop {
       return;
     }
     this.#busy = true;
-    this.#ask(video, timeS).finally(() => {
+    this.#predict(video, timeS).finally(() => {
       this.#busy = false;
     });
   }
 
-  /** Forget what is awaited: an answer to it will not be agreed. */
+  /** Ignores the pending prediction. */
   cancel() {
     this.#generation += 1;
     this.#latencies = [];
   }
 
-  /** Api a second, and the median time from frame to answer in milliseconds; over the last two seconds. */
-  figures() {
+  /** Predictions per second, and the median time from frame to prediction; over the last two seconds. */
+  statistics() {
     const now = performance.now();
     this.#latencies = this.#latencies.filter(({ at }) => now - at < RECENT_MS);
     if (!this.#latencies.length) return { fps: 0, latencyMs: null };
@@ -52,7 +52,7 @@ export class FrameLoop {
     return { fps: (1000 * sorted.length) / span, latencyMs: sorted[sorted.length >> 1] };
   }
 
-  async #ask(video, timeS) {
+  async #predict(video, timeS) {
     const generation = this.#generation;
     const start = performance.now();
     const frame = this.#spare;
@@ -62,10 +62,10 @@ export class FrameLoop {
     if (frame.width !== width || frame.height !== height) Object.assign(frame, { width, height });
     frame.getContext("2d", { alpha: false }).drawImage(video, 0, 0, width, height);
     try {
-      const answer = await this.#api.predict(frame, timeS);
+      const prediction = await this.#api.predict(frame, timeS);
       if (generation !== this.#generation) return;
-      this.#spare = document.createElement("canvas"); // `frame` now belongs to whoever shows it
-      this.onprediction(answer, frame, timeS);
+      this.#spare = document.createElement("canvas"); // `frame` now belongs to the receiver
+      this.onprediction(prediction, frame, timeS);
       this.#latencies.push({ at: performance.now(), ms: performance.now() - start });
     } catch (error) {
       if (generation === this.#generation) this.onerror(error);
@@ -73,7 +73,7 @@ export class FrameLoop {
   }
 }
 
-/** Calls back for each new frame of a video that plays; gives a function that ends it. */
+/** Calls back for each new frame of a playing video; returns a function that stops this. */
 export function eachFrame(video, callback) {
   let ended = false;
   const byFrame = "requestVideoFrameCallback" in video;

@@ -1,11 +1,11 @@
-/** Puts the page's parts together: where answers come from, what is shown, and what people do. */
+/** Creates the page's app with the server as its source of predictions. */
 
 import { ServerApi } from "./api.js";
 import { App } from "./app.js";
 
-// The key may come behind the address, #key=...: that part is never sent to a server, and is taken away at once.
-const key = new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
-if (key) history.replaceState(null, "", location.pathname);
+// The key may follow the address as #key=...: browsers never send that part, and it is removed at once.
+const hashKey = new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
+if (hashKey) history.replaceState(null, "", location.pathname);
 
-const app = new App((given) => new ServerApi(given));
-app.connect(key);
+const app = new App((key) => new ServerApi(key));
+app.connect(hashKey);

@@ -1,10 +1,10 @@
-/** The picture and what is drawn over it: a frame and a name a face, and blur over those who are to be hidden. */
+/** Draws an image with a box and a label per face, and blurs the faces of others. */
 
-import { colourOverPicture, percent } from "./emotions.js";
+import { colourOverImage, percent } from "./emotions.js";
 
 const PANEL = "rgb(16 18 22 / 86%)";
-const HIDE_MARGIN = 0.25; // of a face's box, to each side: hair and chin lie outside it
-const HIDE_CELLS = 7; // a hidden face is this many blocks wide
+const BLUR_MARGIN = 0.25; // of a face's box, on each side: hair and chin lie outside it
+const BLUR_CELLS = 7; // a blurred face is this many blocks wide
 
 export class Overlay {
   #canvas;
@@ -21,15 +21,15 @@ export class Overlay {
   }
 
   /**
-   * Draws a picture and its faces.
+   * Draws an image and its faces.
    *
    * @param {CanvasImageSource} source a video, canvas or bitmap
    * @param {{width: number, height: number}} size of the source
-   * @param {import("./api.js").Prediction|null} answer
-   * @param {{mirror: boolean, hideAllBut: number|null|undefined}} options `hideAllBut`: undefined hides
-   *   nobody, null everybody, a number all but that face
+   * @param {import("./api.js").Prediction|null} prediction
+   * @param {{mirror: boolean, blurAllBut: number|null|undefined}} options `blurAllBut`: undefined blurs
+   *   no face, null all faces, an id all but that face
    */
-  draw(source, size, answer, { mirror, hideAllBut }) {
+  draw(source, size, prediction, { mirror, blurAllBut }) {
     const canvas = this.#canvas;
     if (canvas.width !== size.width || canvas.height !== size.height) {
       Object.assign(canvas, { width: size.width, height: size.height });
@@ -38,14 +38,15 @@ export class Overlay {
     context.setTransform(mirror ? -1 : 1, 0, 0, 1, mirror ? canvas.width : 0, 0);
     context.drawImage(source, 0, 0, canvas.width, canvas.height);
     context.setTransform(1, 0, 0, 1, 0, 0);
-    if (!answer) return;
-    const place = (box) => placed(box, answer, canvas, mirror);
-    if (hideAllBut !== undefined) {
-      const hidden = [...answer.faces.filter(({ id }) => id !== hideAllBut).map(({ box }) => box), ...answer.unconfirmed];
-      for (const box of hidden) hide(context, place(box));
+    if (!prediction) return;
+    const { faces, unconfirmed } = prediction;
+    const scaled = (box) => onCanvas(box, prediction, canvas, mirror);
+    if (blurAllBut !== undefined) {
+      const others = faces.filter(({ id }) => id !== blurAllBut).map(({ box }) => box);
+      for (const box of [...others, ...unconfirmed]) blur(context, scaled(box));
     }
-    for (const face of answer.faces) {
-      if (hideAllBut === undefined || face.id === hideAllBut) frame(context, place(face.box), face);
+    for (const face of faces) {
+      if (blurAllBut === undefined || face.id === blurAllBut) drawFace(context, scaled(face.box), face);
     }
   }
 
@@ -53,29 +54,29 @@ export class Overlay {
     this.#context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
   }
 
-  /** What is shown, as a PNG. */
+  /** The canvas as a PNG. */
   snapshot() {
     return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/png"));
   }
 }
 
-/** A box of the answer's picture on the canvas, as [left, top, width, height]. */
-function placed(box, answer, canvas, mirror) {
-  const sx = canvas.width / answer.width;
-  const sy = canvas.height / answer.height;
+/** A box of the prediction in the canvas's pixels, as [left, top, width, height]. */
+function onCanvas(box, { width, height }, canvas, mirror) {
+  const sx = canvas.width / width;
+  const sy = canvas.height / height;
   const left = mirror ? canvas.width - (box.x + box.width) * sx : box.x * sx;
   return [left, box.y * sy, box.width * sx, box.height * sy];
 }
 
-/** Blocks of the mean colour: unlike a soft blur, nothing of the face can be worked out again. */
-function hide(context, [left, top, width, height]) {
+/** Large blocks of the mean colour: unlike after a soft blur, the face cannot be reconstructed. */
+function blur(context, [left, top, width, height]) {
   const { canvas } = context;
-  const x = Math.max(0, Math.floor(left - HIDE_MARGIN * width));
-  const y = Math.max(0, Math.floor(top - HIDE_MARGIN * height));
-  const right = Math.min(canvas.width, Math.ceil(left + (1 + HIDE_MARGIN) * width));
-  const bottom = Math.min(canvas.height, Math.ceil(top + (1 + HIDE_MARGIN) * height));
+  const x = Math.max(0, Math.floor(left - BLUR_MARGIN * width));
+  const y = Math.max(0, Math.floor(top - BLUR_MARGIN * height));
+  const right = Math.min(canvas.width, Math.ceil(left + (1 + BLUR_MARGIN) * width));
+  const bottom = Math.min(canvas.height, Math.ceil(top + (1 + BLUR_MARGIN) * height));
   if (right <= x || bottom <= y) return;
-  const cell = Math.max(1, Math.ceil((right - x) / HIDE_CELLS));
+  const cell = Math.max(1, Math.ceil((right - x) / BLUR_CELLS));
   const small = document.createElement("canvas");
   small.width = Math.max(1, Math.round((right - x) / cell));
   small.height = Math.max(1, Math.round((bottom - y) / cell));
@@ -87,7 +88,7 @@ function hide(context, [left, top, width, height]) {
   context.imageSmoothingEnabled = true;
 }
 
-function frame(context, [left, top, width, height], face) {
+function drawFace(context, [left, top, width, height], face) {
   const { canvas } = context;
   const line = Math.max(2, Math.round(Math.min(canvas.width, canvas.height) / 200));
   const path = new Path2D();
@@ -96,20 +97,20 @@ function frame(context, [left, top, width, height], face) {
   context.strokeStyle = PANEL;
   context.stroke(path);
   context.lineWidth = line;
-  context.strokeStyle = colourOverPicture(face.top);
+  context.strokeStyle = colourOverImage(face.top);
   context.setLineDash(face.uncertain ? [4 * line, 3 * line] : []);
   context.stroke(path);
   context.setLineDash([]);
-  label(context, [left, top, width, height], face, line);
+  drawLabel(context, [left, top, width, height], face, line);
 }
 
-function label(context, [left, top, , height], face, line) {
+function drawLabel(context, [left, top, , height], face, line) {
   const { canvas } = context;
   const em = Math.max(14, Math.round(Math.min(canvas.width, canvas.height) / 26));
   const name = face.uncertain ? `${face.top}?` : face.top;
   const parts = [
     { text: String(face.id), colour: "#AEB6BD", weight: 500 },
-    { text: name, colour: colourOverPicture(face.top), weight: 650 },
+    { text: name, colour: colourOverImage(face.top), weight: 650 },
     { text: percent(face.emotions[face.top]), colour: "#FFFFFF", weight: 450 },
   ];
   const font = (weight) => `${weight} ${em}px system-ui, "DejaVu Sans", sans-serif`;
@@ -118,21 +119,21 @@ function label(context, [left, top, , height], face, line) {
     return context.measureText(text).width;
   });
   const gap = 0.45 * em;
-  const wide = widths.reduce((sum, w) => sum + w, 0) + gap * (parts.length + 1);
-  const tall = 1.55 * em;
-  const x = Math.min(Math.max(left, line), canvas.width - wide - line);
-  const above = top - tall - 2 * line;
-  const y = above >= line ? above : Math.min(top + height + 2 * line, canvas.height - tall - line);
+  const labelWidth = widths.reduce((sum, w) => sum + w, 0) + gap * (parts.length + 1);
+  const labelHeight = 1.55 * em;
+  const x = Math.min(Math.max(left, line), canvas.width - labelWidth - line);
+  const above = top - labelHeight - 2 * line;
+  const y = above >= line ? above : Math.min(top + height + 2 * line, canvas.height - labelHeight - line);
   context.fillStyle = PANEL;
   context.beginPath();
-  context.roundRect(x, y, wide, tall, 0.35 * em);
+  context.roundRect(x, y, labelWidth, labelHeight, 0.35 * em);
   context.fill();
   context.textBaseline = "middle";
   let at = x + gap;
   parts.forEach(({ text, colour, weight }, i) => {
     context.font = font(weight);
     context.fillStyle = colour;
-    context.fillText(text, at, y + tall / 2 + 0.04 * em);
+    context.fillText(text, at, y + labelHeight / 2 + 0.04 * em);
     at += widths[i] + gap;
   });
 }

@@ -1,14 +1,14 @@
-/** The photos that were opened, one of them shown; buttons to choose another where there are several. */
+/** The opened photos, one of them shown; buttons to choose another if there are several. */
 
 export class PhotoStrip {
   #group;
   #photos = [];
 
-  /** @param {HTMLElement} group takes the buttons */
+  /** @param {HTMLElement} group contains the buttons */
   constructor(group) {
     this.#group = group;
-    /** @type {(photo: {file: File, answer, picture: CanvasImageSource}) => void} */
-    this.onpick = () => {};
+    /** @type {(photo: {file: File, prediction, image: CanvasImageSource}) => void} */
+    this.onchoose = () => {};
   }
 
   get count() {
@@ -19,55 +19,55 @@ export class PhotoStrip {
     return this.#photos.map(({ file }) => file);
   }
 
-  /** Takes a photo that was read; the first is shown. */
+  /** Adds an analyzed photo; the first one is shown. */
   add(photo) {
     this.#photos.push(photo);
     const button = document.createElement("button");
     button.type = "button";
-    const count = photo.answer.faces.length;
+    const count = photo.prediction.faces.length;
     button.textContent = `${photo.file.name} (${count})`;
     button.title = `${photo.file.name}: ${count} ${count === 1 ? "face" : "faces"}`;
-    button.addEventListener("click", () => this.#pick(photo, button));
+    button.addEventListener("click", () => this.#choose(photo, button));
     this.#group.append(button);
     this.#group.hidden = this.#photos.length < 2;
-    if (this.#photos.length === 1) this.#pick(photo, button);
+    if (this.#photos.length === 1) this.#choose(photo, button);
   }
 
   clear() {
-    for (const { picture } of this.#photos) picture.close?.();
+    for (const { image } of this.#photos) image.close?.();
     this.#photos = [];
     this.#group.replaceChildren();
     this.#group.hidden = true;
   }
 
-  #pick(photo, button) {
+  #choose(photo, button) {
     for (const other of this.#group.children) other.setAttribute("aria-pressed", String(other === button));
-    this.onpick(photo);
+    this.onchoose(photo);
   }
 }
 
 /**
- * Several photos, one after the other; one that cannot be read is agreed and the others go on.
+ * Analyzes several photos, one after the other; a photo that fails does not stop the others.
  *
  * @param {File[]} files
- * @param {import("./api.js").Api} answers
- * @param {(photo: {file: File, answer, picture: CanvasImageSource}) => void} take
- * @returns {Promise<string[]>} what went wrong
+ * @param {import("./api.js").Api} api
+ * @param {(photo: {file: File, prediction, image: CanvasImageSource}) => void} onPhoto
+ * @returns {Promise<string[]>} the error messages
  */
-export async function analyzePhotos(files, answers, take) {
-  const failures = [];
+export async function analyzePhotos(files, api, onPhoto) {
+  const errors = [];
   for (const file of files) {
     try {
-      const answer = await answers.analyzePhoto(file);
-      take({ file, answer, picture: await decode(file, answer) });
+      const prediction = await api.analyzePhoto(file);
+      onPhoto({ file, prediction, image: await decode(file, prediction) });
     } catch (error) {
-      failures.push(error.message);
+      errors.push(error.message);
     }
   }
-  return failures;
+  return errors;
 }
 
-/** The photo's pixels, upright; black where the server knows a format that this browser does not. */
+/** The photo's pixels, upright; transparent if only the server can decode its format. */
 async function decode(file, { width, height }) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image" });

@@ -1,8 +1,8 @@
-/** What is said of the faces, in every form: the list, the timeline, the table, and aloud. */
+/** The predictions in each of their forms: face list, timeline, table, screen reader. */
 
 import { Announcer, summary } from "./announcer.js";
-import { FaceList } from "./face-list.js";
 import { CsvTable } from "./csv.js";
+import { FaceList } from "./face-list.js";
 import { Timeline } from "./timeline.js";
 
 const $ = (id) => document.getElementById(id);
@@ -16,12 +16,12 @@ export class Results {
   #frame = 0;
 
   constructor() {
-    /** @type {(id: number) => void} called when somebody says "this is me" */
+    /** @type {(id: number) => void} called when the user clicks "This is me" */
     this.onown = () => {};
     this.#faces.onown = (id) => this.onown(id);
   }
 
-  /** How many rows the table has. */
+  /** The number of rows in the table. */
   get count() {
     return this.#table.count;
   }
@@ -30,14 +30,14 @@ export class Results {
     this.#timeline.setNames(names);
   }
 
-  /** From now on frames are of another source; `source` is what the table calls it. */
+  /** Starts a new source of frames; `source` is its name in the table. */
   begin(source) {
     this.#source = source;
     this.#frame = 0;
     this.#timeline.clear();
   }
 
-  /** Takes the faces of the source's next frame. */
+  /** Adds the faces of the source's next frame. */
   add(timeS, faces) {
     this.#table.add(this.#source, this.#frame, timeS, faces);
     this.#frame += 1;
@@ -49,9 +49,9 @@ export class Results {
     this.#table.add(name, null, null, faces);
   }
 
-  /** Lists the faces; null where nothing has been answered. */
-  list(faces, { mine, choose }) {
-    this.#faces.show(faces, { mine, choose });
+  /** Lists the faces; null before the first prediction. */
+  list(faces, { own, choose }) {
+    this.#faces.update(faces, { own, choose });
   }
 
   announce(text) {
@@ -62,7 +62,7 @@ export class Results {
     this.#announcer.announce(`${before} ${summary(faces)}`);
   }
 
-  table() {
+  toBlob() {
     return new Blob([this.#table.csv()], { type: "text/csv;charset=utf-8" });
   }
 }

@@ -1,15 +1,15 @@
-/** The last minute: a lane a face, its emotions stacked, empty where it was not seen. */
+/** The last minute: one lane per face with its emotions stacked, empty while the face was not visible. */
 
 import { ordered, percent } from "./emotions.js";
 
 const SPAN_S = 60;
-const GAP_S = 0.7; // longer between two answers, the face was gone
-const MOST_LANES = 4;
+const GAP_S = 0.7; // longer between two predictions: the face was not visible
+const MAX_LANES = 4;
 const LANE_PX = 54;
 const LANE_GAP_PX = 8;
 const AXIS_PX = 22;
-const NAME_PX = 62;
-const EVERY_MS = 100;
+const LABEL_PX = 62;
+const INTERVAL_MS = 100;
 
 export class Timeline {
   #canvas;
@@ -30,7 +30,7 @@ export class Timeline {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Names of the emotions that follow; what was seen under others stays. */
+  /** Sets the names of the emotions that follow; lanes with other names stay. */
   setNames(names) {
     this.#names = ordered(names);
     const entries = this.#names.map((name) => {
@@ -53,7 +53,7 @@ export class Timeline {
       while (samples.length && samples[0].timeS < timeS - SPAN_S) samples.shift();
       if (!samples.length) this.#lanes.delete(id);
     }
-    if (performance.now() - this.#drawnAt >= EVERY_MS) this.draw();
+    if (performance.now() - this.#drawnAt >= INTERVAL_MS) this.draw();
   }
 
   clear() {
@@ -83,7 +83,7 @@ export class Timeline {
     rows.forEach(([id, samples], i) => {
       const top = i * (LANE_PX + LANE_GAP_PX);
       context.fillStyle = style.getPropertyValue("--sunken");
-      context.fillRect(NAME_PX, top, width - NAME_PX, LANE_PX);
+      context.fillRect(LABEL_PX, top, width - LABEL_PX, LANE_PX);
       if (id === null) return;
       context.fillStyle = style.getPropertyValue("--quiet");
       context.textBaseline = "middle";
@@ -95,17 +95,17 @@ export class Timeline {
     this.#describe(lanes);
   }
 
-  /** The faces seen last, by number. */
+  /** The faces seen most recently, by id. */
   #shown() {
     const latest = [...this.#lanes].sort((a, b) => b[1].at(-1).timeS - a[1].at(-1).timeS || a[0] - b[0]);
-    return latest.slice(0, MOST_LANES).sort((a, b) => a[0] - b[0]);
+    return latest.slice(0, MAX_LANES).sort((a, b) => a[0] - b[0]);
   }
 
   #area(context, samples, top, width, colour) {
-    const x = (timeS) => NAME_PX + (1 - (this.#nowS - timeS) / SPAN_S) * (width - NAME_PX);
-    for (const run of runs(samples)) {
+    const x = (timeS) => LABEL_PX + (1 - (this.#nowS - timeS) / SPAN_S) * (width - LABEL_PX);
+    for (const run of segments(samples)) {
       let below = run.map(() => 0);
-      // A face seen for a moment alone is still a pixel wide.
+      // A face that was visible for one frame is one pixel wide.
       const left = x(run[0].timeS);
       const right = Math.max(x(run.at(-1).timeS), left + 1);
       const xs = run.map(({ timeS }, i) => (i === run.length - 1 ? right : x(timeS)));
@@ -122,32 +122,32 @@ export class Timeline {
     }
   }
 
-  /** What a screen reader is agreed of the picture. */
+  /** Describes the chart for screen readers. */
   #describe(lanes) {
     const parts = lanes.map(([id, samples]) => {
-      const [name, share] = commonest(samples);
+      const [name, share] = mostFrequent(samples);
       return `face ${id} mostly ${name}, ${percent(share)} of the time`;
     });
-    const text = parts.length ? `The last ${SPAN_S} seconds: ${parts.join("; ")}.` : "Nothing has been seen yet.";
+    const text = parts.length ? `The last ${SPAN_S} seconds: ${parts.join("; ")}.` : "No face so far.";
     if (this.#canvas.getAttribute("aria-label") !== text) this.#canvas.setAttribute("aria-label", text);
   }
 }
 
-/** Samples parted where the face was gone, or the label set was another. */
-function runs(samples) {
-  const found = [];
+/** The samples, split where the face was not visible or the label set changed. */
+function segments(samples) {
+  const parts = [];
   let names = "";
   for (const sample of samples) {
-    const last = found.at(-1)?.at(-1);
+    const last = parts.at(-1)?.at(-1);
     const these = Object.keys(sample.emotions).join();
-    if (last && sample.timeS - last.timeS <= GAP_S && these === names) found.at(-1).push(sample);
-    else found.push([sample]);
+    if (last && sample.timeS - last.timeS <= GAP_S && these === names) parts.at(-1).push(sample);
+    else parts.push([sample]);
     names = these;
   }
-  return found;
+  return parts;
 }
 
-function commonest(samples) {
+function mostFrequent(samples) {
   const counts = {};
   for (const { emotions } of samples) {
     const top = Object.keys(emotions).reduce((a, b) => (emotions[b] > emotions[a] ? b : a));
@@ -162,7 +162,7 @@ function axis(context, colour, width, top) {
   context.textBaseline = "top";
   const step = width < 480 ? 30 : 15;
   for (let ago = SPAN_S; ago >= 0; ago -= step) {
-    const x = NAME_PX + (1 - ago / SPAN_S) * (width - NAME_PX);
+    const x = LABEL_PX + (1 - ago / SPAN_S) * (width - LABEL_PX);
     context.textAlign = ago === SPAN_S ? "left" : ago === 0 ? "right" : "center";
     context.fillText(ago ? `${ago} s ago` : "now", x, top);
   }

@@ -1,4 +1,4 @@
-/** A clip, played in the video element without leaving the browser; its frames are read as a camera's are. */
+/** A clip, played in the video element without leaving the browser; its frames are analyzed like a camera's. */
 
 export class VideoFileError extends Error {}
 
@@ -19,7 +19,7 @@ export class VideoFile {
     return this.#address !== "";
   }
 
-  /** Opens a clip and plays it. Throws VideoFileError where the browser cannot. */
+  /** Opens a clip and plays it. Throws VideoFileError if the browser cannot play it. */
   async play(file) {
     this.stop();
     this.name = file.name;
@@ -30,7 +30,7 @@ export class VideoFile {
     } catch {
       this.stop();
       throw new VideoFileError(
-        `This browser cannot play ${file.name}. Read it in a terminal with: mien predict "${file.name}"`,
+        `This browser cannot play ${file.name}. Analyze it in a terminal with: mien predict "${file.name}"`,
       );
     }
   }
@@ -44,7 +44,7 @@ export class VideoFile {
     this.#address = "";
   }
 
-  /** Where it is, as "holiday.mp4 · 0:03 of 0:41". */
+  /** Name and position, such as "holiday.mp4 · 0:03 of 0:41". */
   progress() {
     const { currentTime, duration } = this.#video;
     return `${this.name} · ${clock(currentTime)}${Number.isFinite(duration) ? ` of ${clock(duration)}` : ""}`;

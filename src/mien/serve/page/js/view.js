@@ -1,12 +1,12 @@
-/** The picture that is shown: the newest of the video, or the one that was answered last; whose faces are hidden. */
+/** The image that is shown: the newest frame of the video, or the frame of the last prediction. */
 
 import { Overlay } from "./overlay.js";
 
 export class View {
   #overlay;
   #video;
-  #shown = null; // {answer, source, size} that was answered last
-  #mine = null; // the face that is not to be hidden
+  #shown = null; // {prediction, source, size} of the last prediction
+  #own = null; // id of the user's own face, which is not blurred
 
   /**
    * @param {HTMLCanvasElement} canvas
@@ -17,54 +17,54 @@ export class View {
     this.#video = video;
   }
 
-  /** The faces that were answered last; null where nothing has been answered. */
+  /** The faces of the last prediction; null before the first. */
   get faces() {
-    return this.#shown?.answer.faces ?? null;
+    return this.#shown?.prediction.faces ?? null;
   }
 
-  get mine() {
-    return this.#mine;
+  get own() {
+    return this.#own;
   }
 
-  /** Takes an answer and the picture that it is about. */
-  update(answer, source, size = source) {
-    this.#shown = { answer, source, size };
+  /** Sets a prediction and its image. */
+  update(prediction, source, size = source) {
+    this.#shown = { prediction, source, size };
   }
 
-  /** Boxes of a moment ago would lie beside the faces. */
+  /** Removes the last prediction: its boxes would no longer match the image. */
   clearPrediction() {
     this.#shown = null;
   }
 
   clear() {
     this.#shown = null;
-    this.#mine = null;
+    this.#own = null;
     this.#overlay.clear();
   }
 
-  choose(id) {
-    this.#mine = id;
+  chooseOwn(id) {
+    this.#own = id;
   }
 
-  /** One's own face is the largest until somebody says otherwise. */
+  /** The largest face is the user's own, until the user chooses another. */
   chooseLargest() {
     const area = ({ box }) => box.width * box.height;
     const faces = this.faces ?? [];
-    this.#mine ??= faces.length ? faces.reduce((a, b) => (area(b) > area(a) ? b : a)).id : null;
+    this.#own ??= faces.length ? faces.reduce((a, b) => (area(b) > area(a) ? b : a)).id : null;
   }
 
   /**
-   * @param {{ahead: boolean, mirror: boolean, blur: boolean}} options `ahead`: the video's picture, which is
-   *   a little newer than the boxes; else the one that was answered, in which they lie exactly
+   * @param {{ahead: boolean, mirror: boolean, blur: boolean}} options `ahead`: draw the video's current frame,
+   *   which is a little newer than the boxes; otherwise the frame of the prediction, which they fit exactly
    */
   draw({ ahead, mirror, blur }) {
-    const options = { mirror, hideAllBut: blur ? this.#mine : undefined };
+    const options = { mirror, blurAllBut: blur ? this.#own : undefined };
     const { videoWidth: width, videoHeight: height } = this.#video;
-    // Where faces are to be hidden, no picture is shown before it is known where they are in it.
+    // With blur, a frame is shown only once the positions of its faces are known.
     if (ahead && width && !blur) {
-      this.#overlay.draw(this.#video, { width, height }, this.#shown?.answer ?? null, options);
+      this.#overlay.draw(this.#video, { width, height }, this.#shown?.prediction ?? null, options);
     } else if (this.#shown) {
-      this.#overlay.draw(this.#shown.source, this.#shown.size, this.#shown.answer, options);
+      this.#overlay.draw(this.#shown.source, this.#shown.size, this.#shown.prediction, options);
     }
   }
 
