@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from mien.detection.postprocess import (
     anchors,
     decode,
+    iou_with,
     logit,
     merge,
     no_faces,
-    overlap,
     sigmoid,
     without_parts,
 )
@@ -74,7 +74,7 @@ def test_scores_of_any_size_become_confidences_without_overflow() -> None:
 
 def test_overlap_is_intersection_over_union() -> None:
     faces = np.stack([row(0, 0, 10, 10, 1), row(5, 0, 10, 10, 1), row(20, 0, 5, 5, 1), row(2, 2, 5, 5, 1)])
-    assert overlap(faces[0], faces).tolist() == pytest.approx([1, 50 / 150, 0, 0.25])
+    assert iou_with(faces[0], faces).tolist() == pytest.approx([1, 50 / 150, 0, 0.25])
 
 
 def test_finds_of_one_face_are_averaged_by_confidence_and_keep_the_best_one() -> None:

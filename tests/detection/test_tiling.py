@@ -20,7 +20,7 @@ from mien.detection.tiling import (
     resized,
     scales,
     tiles,
-    to_picture,
+    to_image,
 )
 
 
@@ -77,7 +77,7 @@ def test_a_tile_leaves_to_its_neighbours_what_their_common_edge_cuts() -> None:
     faces[0, :4] = (-10, 40, 40, 90)  # over the picture's own edge: nobody else sees it
     faces[1, :4] = (first.right - 30, 40, first.right + 20, 90)
     faces[2, :4] = (100, 40, 150, 90)
-    assert first.holds(faces).tolist() == [True, False, True]
+    assert first.contains(faces).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (333, 777), (3, 900), (48, 48)])
@@ -89,4 +89,4 @@ def test_what_is_found_in_the_letterbox_comes_back_to_its_place(size: tuple[int,
     small = resized(image, scale)
     faces = np.zeros((1, COLUMNS), np.float32)
     faces[0, :4] = (x, y, x + small.width, y + small.height)
-    assert to_picture(faces, image, scale, (x, y))[0, :4] == pytest.approx((0, 0, *size))
+    assert to_image(faces, image, scale, (x, y))[0, :4] == pytest.approx((0, 0, *size))

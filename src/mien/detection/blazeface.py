@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.detection import tiling as pyramid
+from mien.detection import tiling
 from mien.detection.postprocess import (
     SAME_FACE_IOU,
-    Faces,
+    FaceRows,
     decode,
+    iou_with,
     logit,
     merge,
     no_faces,
-    overlap,
     sigmoid,
     without_parts,
 )
@@ -42,45 +42,44 @@ INPUT = 256
 # Beyond this size, in pixels of the input, its boxes shift and then stop growing: measured on twelve
 # photos enlarged step by step, within 3 % up to 140 and 7 % off at 160.
 LARGEST = 140
-# At half that size only faces are taken from here on that the first look is not to be trusted with.
+# At half that size only faces from here on are kept: those that are too large for the first pass.
 LARGEST_AGAIN = 120
-# A find as sure as this needs no second look, unless it comes from a tile.
-SURE = 0.75
-# The second look at a face: a square of twice the box at 96 px. Of nine ways tried on 12-megapixel
-# pictures, the one with the fewest false finds at the same recall, together with the first look's score.
-LOOK_SIDE, LOOK_SIZE = 2.0, 96
-# How far below the threshold, in logits, a find is still worth a second look; and what the first look then
-# weighs beside the second, which sees the face at 48 px and knows better. In 70 pictures with 420 faces of
-# low resolution this finds 327 where a margin of 1.1 and equal weights find 299; in 102 pictures without
-# people it leaves 13 false finds in place of 11, and it costs from a fifth of a look to one more a picture.
-LOOK_MARGIN, FIRST_LOOK = 1.5, 0.3
-# The same for finds in tiles, of which there are many more.
-TILE_LOOK_MARGIN, FIRST_LOOK_IN_TILE = 1.1, 0.5
-# How far above it, in logits, a find in a tile must be: a large picture has many more places to err. On
-# 15 pictures of 2 to 12 megapixels 5 of 14 false finds are left, and all 96 faces from photos.
+# A detection with this confidence needs no check, unless it comes from a tile.
+CONFIDENT = 0.75
+# The check of a face: a square of twice the box at 96 px. Of nine ways tried on 12-megapixel images, this
+# one had the fewest false detections at the same recall, together with the first pass's score.
+CHECK_SIDE, CHECK_SIZE = 2.0, 96
+# How far below the threshold, in logits, a detection is still checked; and the weight of the first pass's
+# score beside that of the check, which sees the face at 48 px and is more reliable. In 70 images with 420
+# faces of low resolution this finds 327 faces; a margin of 1.1 and equal weights find 299. In 102 images
+# without people it leaves 13 false detections instead of 11. It costs between 0.2 and 1 more run per image.
+CHECK_MARGIN, FIRST_WEIGHT = 1.5, 0.3
+# The same for detections in tiles, of which there are many more.
+TILE_CHECK_MARGIN, FIRST_WEIGHT_IN_TILE = 1.1, 0.5
+# How far above it, in logits, a detection in a tile must be: a large image has many more chances to err. On
+# 15 images of 2 to 12 megapixels 5 of 14 false detections are left, and all 96 faces from photos.
 TILE_MARGIN = 0.25
 
 
 class BlazeFace:
     """Finds faces from about `min_face` pixels up, with six key points each.
 
-    A picture is looked at as a whole, at 256 px, and each find that is not sure once more by itself: of
-    210 faces of FER2013 pasted into 35 pictures of 640 by 480, tight crops that are 22 to 48 px at that
-    size, that finds 167 in place of 122, and on 42 pictures without people it leaves 6 of 11 false
-    finds. (At 512 px a single look finds 202 of them, with 31 false finds, and takes four times as long.)
-    If a face fills the picture, or none is found, it is looked at once more at half that size: the
-    network expects some surroundings. If the picture is so large that a face of `min_face` would vanish,
-    it is also searched in finer tiles, where each find must be confirmed by a look of its own.
+    An image is searched as a whole at 256 px, and each detection of low confidence is checked by itself.
+    Of 210 faces of FER2013 pasted into 35 images of 640 by 480 (tight crops, 22 to 48 px at that size) the
+    check finds 167 instead of 122, and on 42 images without people it leaves 6 of 11 false detections. (At
+    512 px one pass finds 202 of them, with 31 false detections, and takes four times as long.) If a face
+    fills the image, or none is found, the image is searched again at half that size: the network expects
+    some surroundings. If the image is so large that a face of `min_face` would vanish, it is also searched
+    in finer tiles, where each detection must be confirmed by a check.
 
     Args:
-        threads: how many tiles of a large picture are searched at once; one a core for None. A single
-            look runs on one thread: on two it is 2 ms faster, but idle threads of ONNX Runtime
-            spin and take more than that from the work around it.
+        threads: how many tiles of a large image are searched at once; one per core for None. One pass runs
+            on one thread: on two it is 2 ms faster, but costs the work around it more than that.
         threshold: on the confidence of a face, 0..1.
-        min_face: side, in pixels, of the smallest faces to look for in large pictures; None looks at
-            every picture as a whole only. At 640 by 480 it makes no difference.
+        min_face: side, in pixels, of the smallest faces to search for in large images; None searches
+            every image as a whole only. At 640 by 480 it makes no difference.
         providers: ONNX Runtime's execution providers; the CPU for None.
-        session_options: ONNX Runtime's session options, in place of one quiet thread.
+        session_options: ONNX Runtime's session options, instead of one thread.
         weights: the ONNX file, as scripts/convert_blazeface.py writes it.
 
     Raises:
@@ -127,9 +126,9 @@ class BlazeFace:
         return self._remake, ()
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> list[Detection]:
-        """The faces in a picture uint8 (H, W, 3), the surest first; an empty list where there are none.
+        """The faces in an image uint8 (H, W, 3), the most confident first; an empty list if there are none.
 
-        Boxes are square, in pixels of the picture, and may reach beyond it.
+        Boxes are square, in pixels of the image, and may reach beyond it.
 
         Raises:
             ImageError: the array is not uint8 (H, W, 3).
@@ -138,88 +137,88 @@ class BlazeFace:
             raise ImageError(
                 f"a detector takes RGB pixels, uint8 (H, W, 3), not {image_rgb.dtype} {image_rgb.shape}."
             )
-        picture = Image.fromarray(np.ascontiguousarray(image_rgb))
-        whole, *finer = pyramid.scales(picture.width, picture.height, INPUT, self.min_face)
-        found = [self._look_at_whole(picture, image_rgb, whole)]
+        image = Image.fromarray(np.ascontiguousarray(image_rgb))
+        whole, *finer = tiling.scales(image.width, image.height, INPUT, self.min_face)
+        passes = [self._search_whole(image, image_rgb, whole)]
         coarser = whole
         for scale in finer:
-            found.append(self._search_tiles(picture, image_rgb, scale, coarser))
+            passes.append(self._search_tiles(image, image_rgb, scale, coarser))
             coarser = scale
-        return [_detection(face) for face in without_parts(merge(np.concatenate(found)))]
+        return [_detection(face) for face in without_parts(merge(np.concatenate(passes)))]
 
-    def _look_at_whole(self, picture: Image.Image, image_rgb: NDArray[np.uint8], scale: float) -> Faces:
-        """The faces at the scale that fits the picture into the input, large ones measured at half of it."""
-        found = merge(self._look(picture, scale, INPUT, self._least - LOOK_MARGIN))
-        large = _widths(found) > LARGEST / scale
-        sure = found[:, 16] >= max(SURE, self.threshold)
-        unsure = [
-            self._look_again(image_rgb, face, self._least, FIRST_LOOK) for face in found[~large & ~sure]
+    def _search_whole(self, image: Image.Image, image_rgb: NDArray[np.uint8], scale: float) -> FaceRows:
+        """The faces at the scale that fits the image into the input, large ones measured at half of it."""
+        first = merge(self._search(image, scale, INPUT, self._least - CHECK_MARGIN))
+        large = _widths(first) > LARGEST / scale
+        confident = first[:, 16] >= max(CONFIDENT, self.threshold)
+        checked = [
+            self._check(image_rgb, face, self._least, FIRST_WEIGHT) for face in first[~large & ~confident]
         ]
-        faces = np.concatenate([found[~large & sure], *unsure])
+        faces = np.concatenate([first[~large & confident], *checked])
         if len(faces) and not large.any():
             return faces
-        # A margin of a quarter is enough around a half-size picture.
-        again = merge(self._look(picture, scale / 2, INPUT * 3 // 4, self._least))
+        # A margin of a quarter is enough around a half-size image.
+        again = merge(self._search(image, scale / 2, INPUT * 3 // 4, self._least))
         again = again[_widths(again) > LARGEST_AGAIN / scale]
-        alone = [face[None] for face in found[large] if not (overlap(face, again) > SAME_FACE_IOU).any()]
+        alone = [face[None] for face in first[large] if not (iou_with(face, again) > SAME_FACE_IOU).any()]
         return np.concatenate([faces, again, *(face for face in alone if face[0, 16] > self.threshold)])
 
-    def _look(self, picture: Image.Image, scale: float, side: int, least: float) -> Faces:
-        """The faces in the picture, resized and put in the middle of a black square of `side`."""
-        canvas, x, y = pyramid.letterbox(picture, scale, side)
-        return pyramid.to_picture(self._run(canvas, least), picture, scale, (x, y))
+    def _search(self, image: Image.Image, scale: float, side: int, least: float) -> FaceRows:
+        """The faces in the image, resized and placed in the middle of a black square of `side`."""
+        canvas, x, y = tiling.letterbox(image, scale, side)
+        return tiling.to_image(self._run(canvas, least), image, scale, (x, y))
 
     def _search_tiles(
-        self, picture: Image.Image, image_rgb: NDArray[np.uint8], scale: float, coarser: float
-    ) -> Faces:
-        """The faces that the coarser scale could not see, each confirmed by a second look."""
-        level = pyramid.resized(picture, scale)
-        largest = pyramid.SMALLEST * pyramid.MARGIN * scale / coarser
-        tiles = pyramid.tiles(level.width, level.height, largest)
+        self, image: Image.Image, image_rgb: NDArray[np.uint8], scale: float, coarser: float
+    ) -> FaceRows:
+        """The faces that are too small for the coarser scale, each confirmed by a check."""
+        level = tiling.resized(image, scale)
+        largest = tiling.SMALLEST * tiling.MARGIN * scale / coarser
+        tiles = tiling.tiles(level.width, level.height, largest)
         search = partial(self._search_tile, level, largest=largest)
         if self.threads > 1 and len(tiles) > 1:
             with ThreadPoolExecutor(min(self.threads, len(tiles))) as pool:
                 parts = list(pool.map(search, tiles))
         else:
             parts = [search(tile) for tile in tiles]
-        faces = pyramid.to_picture(merge(np.concatenate(parts)), picture, scale, (0, 0))
+        faces = tiling.to_image(merge(np.concatenate(parts)), image, scale, (0, 0))
         least = self._least + TILE_MARGIN
-        confirmed = [self._look_again(image_rgb, face, least, FIRST_LOOK_IN_TILE) for face in faces]
+        confirmed = [self._check(image_rgb, face, least, FIRST_WEIGHT_IN_TILE) for face in faces]
         return np.concatenate([no_faces(), *confirmed])
 
-    def _search_tile(self, level: Image.Image, tile: pyramid.Tile, *, largest: float) -> Faces:
+    def _search_tile(self, level: Image.Image, tile: tiling.Tile, *, largest: float) -> FaceRows:
         """The faces of one tile in pixels of its level, without those that a tile's edge cuts."""
-        faces = self._run(tile.pixels(level), self._least - TILE_LOOK_MARGIN)
-        faces = faces[(_widths(faces) <= largest) & tile.holds(faces)]
+        faces = self._run(tile.pixels(level), self._least - TILE_CHECK_MARGIN)
+        faces = faces[(_widths(faces) <= largest) & tile.contains(faces)]
         faces[:, :16] += _shift(tile.left, tile.top)
         return faces
 
-    def _look_again(
-        self, image_rgb: NDArray[np.uint8], face: Faces, least: float, first_weight: float
-    ) -> Faces:
-        """The face as seen in the middle of its own square, one row, or none where it is not confirmed.
+    def _check(
+        self, image_rgb: NDArray[np.uint8], face: FaceRows, least: float, first_weight: float
+    ) -> FaceRows:
+        """The face as detected in the middle of its own square, one row, or none if it is not confirmed.
 
-        Its score is the mean of both looks' logits, the first weighing `first_weight` of 1, and must reach
+        Its score is the weighted mean of both logits, the first with `first_weight` of 1, and must reach
         `least`.
         """
-        side = float(max(face[2] - face[0], face[3] - face[1])) * LOOK_SIDE
+        side = float(max(face[2] - face[0], face[3] - face[1])) * CHECK_SIDE
         x, y = (float(face[0] + face[2]) - side) / 2, (float(face[1] + face[3]) - side) / 2
-        square = np.asarray(sample_square(image_rgb, x, y, side, LOOK_SIZE))
+        square = np.asarray(sample_square(image_rgb, x, y, side, CHECK_SIZE))
         first = logit(float(face[16]))
         seen = merge(self._run(square, (least - first_weight * first) / (1 - first_weight)))
-        seen[:, :16] = seen[:, :16] * (side / LOOK_SIZE) + _shift(x, y)
-        seen = seen[overlap(face, seen) > SAME_FACE_IOU][:1]
+        seen[:, :16] = seen[:, :16] * (side / CHECK_SIZE) + _shift(x, y)
+        seen = seen[iou_with(face, seen) > SAME_FACE_IOU][:1]
         for row in seen:
             row[16] = sigmoid(first_weight * first + (1 - first_weight) * logit(float(row[16])))
         return seen
 
-    def _run(self, image: NDArray[np.uint8], least: float) -> Faces:
+    def _run(self, image: NDArray[np.uint8], least: float) -> FaceRows:
         """The faces above a score in an input uint8 (H, W, 3), sides multiples of 32, in its pixels."""
         boxes, scores = self._session.run(["boxes", "scores"], {"image": image[None]})
         return decode(boxes[0], scores[0], image.shape[:2], least)
 
 
-def _widths(faces: Faces) -> NDArray[np.float32]:
+def _widths(faces: FaceRows) -> NDArray[np.float32]:
     return np.asarray(faces[:, 2] - faces[:, 0])
 
 
@@ -228,7 +227,7 @@ def _shift(x: float, y: float) -> NDArray[np.float32]:
     return np.tile(np.array([x, y], dtype=np.float32), 8)
 
 
-def _detection(face: Faces) -> Detection:
+def _detection(face: FaceRows) -> Detection:
     left, top, right, bottom = (float(value) for value in face[:4])
     keypoints = face[4:16].reshape(6, 2).copy()
     return Detection((left, top, right - left, bottom - top), float(face[16]), keypoints)

@@ -1,4 +1,4 @@
-"""Where a detector of one scale looks in a picture of any size: scales, the letterbox, tiles."""
+"""How a detector of one scale covers an image of any size: scales, the letterbox, tiles."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.detection.postprocess import Faces
+from mien.detection.postprocess import FaceRows
 
-# The smallest face, in pixels of the input, that the network finds for sure: of 96 faces from 60 px in
-# pictures of 12 megapixels it found all at 0.3 (18 px), 95 at 0.2 (12 px).
+# The smallest face, in pixels of the input, that the network finds reliably: of 96 faces from 60 px in
+# images of 12 megapixels it found all at 0.3 (18 px), 95 at 0.2 (12 px).
 SMALLEST = 12.0
 # A finer scale keeps faces up to this many times the smallest that the coarser one sees.
 MARGIN = 2.0
@@ -25,7 +25,7 @@ TILE = 512
 
 
 def scales(width: int, height: int, side: int, min_face: float | None) -> list[float]:
-    """The scales to look at a picture with: that which fits it into `side`, then finer ones.
+    """The scales to search an image at: the one that fits it into `side`, then finer ones.
 
     Finer ones are there only if a face of `min_face` pixels would be too small in the first.
     """
@@ -39,26 +39,26 @@ def scales(width: int, height: int, side: int, min_face: float | None) -> list[f
     return [whole * (finest / whole) ** (step / steps) for step in range(steps + 1)]
 
 
-def resized(picture: Image.Image, scale: float) -> Image.Image:
-    """The picture at a scale, without aliasing, at least one pixel wide and high."""
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+def resized(image: Image.Image, scale: float) -> Image.Image:
+    """The image at a scale, without aliasing, at least one pixel wide and high."""
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def letterbox(picture: Image.Image, scale: float, side: int) -> tuple[NDArray[np.uint8], int, int]:
-    """The picture at a scale in the middle of a black square (side, side, 3), and its corner's x and y."""
-    small = resized(picture, scale)
+def letterbox(image: Image.Image, scale: float, side: int) -> tuple[NDArray[np.uint8], int, int]:
+    """The image at a scale in the middle of a black square (side, side, 3), and its corner's x and y."""
+    small = resized(image, scale)
     canvas = np.zeros((side, side, 3), dtype=np.uint8)
     x, y = (side - small.width) // 2, (side - small.height) // 2
     canvas[y : y + small.height, x : x + small.width] = np.asarray(small)
     return canvas, x, y
 
 
-def to_picture(faces: Faces, picture: Image.Image, scale: float, corner: tuple[int, int]) -> Faces:
-    """Faces found in the picture at a scale, put at a corner, in pixels of the picture itself."""
-    # The size that `resized` rounded to, not the scale that it was asked for.
-    across = picture.width / max(1, round(picture.width * scale))
-    down = picture.height / max(1, round(picture.height * scale))
+def to_image(faces: FaceRows, image: Image.Image, scale: float, corner: tuple[int, int]) -> FaceRows:
+    """Faces detected at a scale and placed at a corner, in pixels of the image itself."""
+    # The size that `resized` rounded to, not the scale that was requested.
+    across = image.width / max(1, round(image.width * scale))
+    down = image.height / max(1, round(image.height * scale))
     moved = faces.copy()
     moved[:, :16:2] = (faces[:, :16:2] - corner[0]) * across
     moved[:, 1:16:2] = (faces[:, 1:16:2] - corner[1]) * down
@@ -67,9 +67,9 @@ def to_picture(faces: Faces, picture: Image.Image, scale: float, corner: tuple[i
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture, overlapping its neighbours.
+    """A part of an image that overlaps its neighbours.
 
-    `inner` says which of its edges (left, top, right, bottom) have a neighbour beyond.
+    `inner`: which of its edges (left, top, right, bottom) have a neighbour beyond.
     """
 
     left: int
@@ -78,9 +78,9 @@ class Tile:
     bottom: int
     inner: tuple[bool, bool, bool, bool]
 
-    def pixels(self, picture: Image.Image) -> NDArray[np.uint8]:
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """Its pixels (H, W, 3), black at the right and below until both sides are multiples of 32."""
-        part = np.asarray(picture.crop((self.left, self.top, self.right, self.bottom)))
+        part = np.asarray(image.crop((self.left, self.top, self.right, self.bottom)))
         height, width = part.shape[:2]
         if height % STRIDE == 0 and width % STRIDE == 0:
             return part
@@ -88,8 +88,8 @@ class Tile:
         canvas[:height, :width] = part
         return canvas
 
-    def holds(self, faces: Faces) -> NDArray[np.bool_]:
-        """Which faces, in the tile's pixels, no inner edge cuts; a neighbour sees the others whole."""
+    def contains(self, faces: FaceRows) -> NDArray[np.bool_]:
+        """Which faces, in the tile's pixels, no inner edge cuts; a neighbour contains the others whole."""
         left, top, right, bottom = self.inner
         whole = np.ones(len(faces), dtype=np.bool_)
         if left:
@@ -104,7 +104,7 @@ class Tile:
 
 
 def tiles(width: int, height: int, largest_face: float) -> list[Tile]:
-    """Tiles that cover a picture, such that every face up to a size lies whole in one of them."""
+    """Tiles that cover an image, such that every face up to a size lies whole in one of them."""
     overlap = _up(largest_face)
     columns, rows = _spans(width, overlap), _spans(height, overlap)
     return [
