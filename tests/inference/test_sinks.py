@@ -11,7 +11,15 @@ import pytest
 
 from mien.emotions import ABSTAIN, FERPLUS, VOTES
 from mien.inference.face import Face, read_face
-from mien.inference.sinks import CsvSink, ImageFailure, ImageResult, JsonLinesSink, JsonSink, Sink
+from mien.inference.sinks import (
+    CsvSink,
+    ImageResult,
+    JsonLinesSink,
+    JsonSink,
+    ReadFailure,
+    Sink,
+    image_columns,
+)
 from mien.models.card import Head
 
 VOTES_HEAD = Head("votes", VOTES, ABSTAIN)
@@ -26,7 +34,7 @@ RESULTS = [
     ImageResult('a "quoted", name.jpg', 640, 480, (some_face(0), some_face(1))),
     ImageResult("nobody é.png", 10, 20, ()),
 ]
-FAILURE = ImageFailure("broken.jpg", "it is cut short")
+FAILURE = ReadFailure("broken.jpg", "it is cut short")
 
 
 def written(make: Callable[[io.StringIO], Sink]) -> str:
@@ -78,7 +86,7 @@ def test_the_document_is_written_as_the_images_come() -> None:
 
 
 def test_json_lines_hold_one_image_each_in_their_order() -> None:
-    lines = [json.loads(line) for line in written(lambda s: JsonLinesSink(s, "m")).splitlines()]
+    lines = [json.loads(line) for line in written(lambda s: JsonLinesSink(s, {"model": "m"})).splitlines()]
     assert [line["source"] for line in lines] == [RESULTS[0].source, "broken.jpg", RESULTS[1].source]
     assert [line["model"] for line in lines] == ["m"] * 3
     assert "faces" not in lines[1]
@@ -86,7 +94,7 @@ def test_json_lines_hold_one_image_each_in_their_order() -> None:
 
 
 def test_csv_has_one_row_per_face_and_one_for_images_without() -> None:
-    text = written(lambda stream: CsvSink(stream, VOTES_HEAD))
+    text = written(lambda stream: CsvSink(stream, image_columns(VOTES_HEAD)))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["source"] for row in rows] == [
         RESULTS[0].source, RESULTS[0].source, "broken.jpg", RESULTS[1].source
@@ -101,7 +109,7 @@ def test_csv_has_one_row_per_face_and_one_for_images_without() -> None:
 
 def test_pandas_reads_the_csv_with_missing_values_for_missing_faces() -> None:
     pandas = pytest.importorskip("pandas")
-    table = pandas.read_csv(io.StringIO(written(lambda stream: CsvSink(stream, VOTES_HEAD))))
+    table = pandas.read_csv(io.StringIO(written(lambda stream: CsvSink(stream, image_columns(VOTES_HEAD)))))
     assert len(table) == 4
     assert table["happy"].isna().sum() == 2
     assert table["happy"].mean() == pytest.approx(np.mean([f.emotions["happy"] for f in RESULTS[0].faces]))

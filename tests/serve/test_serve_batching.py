@@ -13,7 +13,7 @@ import pytest
 from mien.errors import ModelError
 from mien.images.decode import DecodedImage
 from mien.inference.face import Face
-from mien.inference.sinks import ImageFailure, ImageResult
+from mien.inference.sinks import ImageResult, ReadFailure
 from mien.serve.errors import ServiceError
 from mien.serve.images.batching import ImageOutcome, WorkerPool
 from mien.serve.uploads import UploadedImage
@@ -197,10 +197,10 @@ def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
             mixed.append(UploadedImage(gray_png(3, (100, 100)), "large.png"))
             outcomes = await made.analyze(mixed, "labels-0")
         assert [type(outcome.result) for outcome in outcomes] == [
-            ImageResult, ImageFailure, ImageResult, ImageFailure,
+            ImageResult, ReadFailure, ImageResult, ReadFailure,
         ]  # fmt: skip
         assert [outcome.too_large for outcome in outcomes] == [False, False, False, True]
-        assert isinstance(outcomes[1].result, ImageFailure)
+        assert isinstance(outcomes[1].result, ReadFailure)
         assert outcomes[1].result.error.startswith("notes.txt")
         assert levels_of(outcomes) == [1, 2]
 

@@ -22,7 +22,6 @@ from mien.serve.video import queue
 from mien.testing.camera import pan
 from mien.testing.clips import write_clip
 from mien.video.analysis import analyze_video
-from mien.video.output.table import rows
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 MP4 = {"Content-Type": "video/mp4"}
@@ -72,7 +71,7 @@ def test_a_clip_becomes_the_table_that_the_analyzer_gives(
     assert answer.headers["content-type"].startswith("text/csv")
     got = list(csv.DictReader(io.StringIO(answer.text)))
     analyzer = Analyzer(model, threads=1, labels="fer2013")
-    expected = [row for result in analyze_video(clip, analyzer=analyzer) for row in rows(result)]
+    expected = [row for result in analyze_video(clip, analyzer=analyzer) for row in result.rows()]
     assert len(got) == len(expected) == 10
     for left, right in zip(got, expected, strict=True):
         assert left["source"] == "face.mp4"

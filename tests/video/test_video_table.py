@@ -12,8 +12,9 @@ import pytest
 from mien.emotions import ABSTAIN, FERPLUS, VOTES
 from mien.errors import UsageError
 from mien.inference.face import Face
+from mien.inference.sinks import ImageResult, image_columns
 from mien.models.card import Head
-from mien.video.output.table import CsvForm, JsonForm, JsonLinesForm, columns, open_table, rows, to_frame
+from mien.video.output.table import columns, open_table, to_frame
 from mien.video.results import FrameResult, TrackedFace
 from mien.video.summary import summary
 
@@ -40,37 +41,57 @@ SCENE = results([{1: "happy", 2: "sad"}, {}, {1: "fear"}])
 
 
 def test_a_row_a_face_and_one_for_a_picture_without() -> None:
-    made = [row for result in SCENE for row in rows(result)]
+    made = [row for result in SCENE for row in result.rows()]
     assert [(row["frame"], row.get("face_id")) for row in made] == [(0, 1), (0, 2), (1, None), (2, 1)]
     assert set(made[0]) == set(columns(HEAD))
 
 
 def test_smoothed_and_raw_have_columns_of_their_own() -> None:
-    (row,) = rows(FrameResult("a", 0, 0.0, (face(1, "happy", raw="sad"),)))
+    (row,) = FrameResult("a", 0, 0.0, (face(1, "happy", raw="sad"),)).rows()
     assert (row["top"], row["happy"], row["raw_happy"], row["raw_sad"]) == ("happy", 0.8, 0.028571, 0.8)
     assert (row["x"], row["box_height"], row["confidence"]) == (10.0, 40, 0.9123)
 
 
-def test_csv_reads_back_with_pythons_own_reader() -> None:
-    form = CsvForm(columns(HEAD))
-    text = form.begin() + "".join(form.result(result) for result in SCENE) + form.end([])
-    read = list(csv.DictReader(io.StringIO(text)))
+def text(form: str, folder: Path, results: list[FrameResult], failures: list[tuple[str, str]]) -> str:
+    with open_table(folder / "t", form, model="model", head=HEAD) as table:
+        for result in results:
+            table.write(result)
+        for failure in failures:
+            table.fail(*failure)
+    return (folder / "t").read_text(encoding="utf-8")
+
+
+def test_csv_reads_back_with_pythons_own_reader(tmp_path: Path) -> None:
+    read = list(csv.DictReader(io.StringIO(text("csv", tmp_path, SCENE, [("b", "cut")]))))
+    assert list(read[0]) == columns(HEAD)
     assert [row["face_id"] for row in read] == ["1", "2", "", "1"]
     assert float(read[1]["sad"]) == 0.8
 
 
-def test_json_is_one_document_with_errors_at_its_end() -> None:
-    form = JsonForm("model")
-    parts = [form.begin(), *map(form.result, SCENE), form.end([{"source": "b", "error": "cut"}])]
-    document = json.loads("".join(parts))
+def test_json_is_one_document_with_errors_at_its_end(tmp_path: Path) -> None:
+    document = json.loads(text("json", tmp_path, SCENE, [("b", "cut")]))
     assert document["results"] == json.loads(json.dumps([result.to_dict() for result in SCENE]))
     assert document["errors"] == [{"source": "b", "error": "cut"}]
-    assert json.loads(form.begin() + form.end([])) == {"model": "model", "results": [], "errors": []}
+    assert json.loads(text("json", tmp_path, [], [])) == {"model": "model", "results": [], "errors": []}
 
 
-def test_json_lines_have_the_tables_columns() -> None:
-    lines = "".join(map(JsonLinesForm().result, SCENE)).splitlines()
-    assert [json.loads(line) for line in lines] == [row for result in SCENE for row in rows(result)]
+def test_json_lines_have_the_tables_columns(tmp_path: Path) -> None:
+    lines = text("jsonl", tmp_path, SCENE, [("b", "cut")]).splitlines()
+    rows = [row for result in SCENE for row in result.rows()]
+    assert [json.loads(line) for line in lines] == [*rows, {"source": "b", "error": "cut"}]
+
+
+def test_the_pandas_table_of_images_has_a_row_per_face_and_one_for_an_image_without() -> None:
+    faces = [said("happy"), said("sad")]
+    one, many = to_frame(faces), to_frame([faces, [], [said("fear")]])
+    assert one["face"].tolist() == [1, 2]
+    assert one["sad"].tolist() == [faces[0].emotions["sad"], 0.8]
+    assert many["image"].tolist() == [0, 0, 1, 2]
+    assert many["face"].tolist() == [1, 2, pd.NA, 1]
+    assert list(many.columns) == list(one.columns)
+    images = to_frame([ImageResult("a.jpg", 64, 48, (said("happy"),)), ImageResult("b.jpg", 9, 9, ())])
+    assert images["source"].tolist() == ["a.jpg", "b.jpg"]
+    assert list(images.columns) == [name for name in image_columns(HEAD) if name != "error"]
 
 
 def test_the_pandas_table_holds_the_rows() -> None:
@@ -90,20 +111,20 @@ def test_a_table_gone_on_with_is_the_table_in_one_go(tmp_path: Path, form: str) 
     with open_table(whole, form, model="m", head=HEAD) as table:
         for result in many:
             table.write(result)
-    offset = []
+    size = []
 
     def interrupted() -> None:
         with open_table(broken, form, model="m", head=HEAD) as table:
             for result in many[:7]:
                 table.write(result)
-            offset.append(table.sync())
+            size.append(table.sync())
             table.write(many[0])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert broken.exists()  # what was read is kept
-    with open_table(broken, form, model="m", head=HEAD, offset=offset[0]) as table:
+    with open_table(broken, form, model="m", head=HEAD, size=size[0]) as table:
         for result in many[7:]:
             table.write(result)
     if form == "parquet":

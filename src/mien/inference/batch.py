@@ -11,7 +11,7 @@ from pathlib import Path
 from mien.errors import ImageError
 from mien.images.decode import DecodedImage, read_image
 from mien.inference.analyzer import Analyzer
-from mien.inference.sinks import ImageFailure, ImageResult
+from mien.inference.sinks import ImageResult, ReadFailure
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class AnalyzedImage:
 
 def analyze_files(
     analyzer: Analyzer, paths: Iterable[Path], *, crops: bool = False, workers: int = 1
-) -> Generator[AnalyzedImage | ImageFailure]:
+) -> Generator[AnalyzedImage | ReadFailure]:
     """Yields each image with its faces, or why it cannot be read, in the order of the paths.
 
     Close the generator (`contextlib.closing`) where it may be left early, so that its threads end.
@@ -36,16 +36,16 @@ def analyze_files(
         workers: images analyzed at once; no more than that many wait to be taken.
     """
 
-    def analyze(path: Path) -> AnalyzedImage | ImageFailure:
+    def analyze(path: Path) -> AnalyzedImage | ReadFailure:
         try:
             image = read_image(path)
             faces = analyzer.analyze_crops([image]) if crops else analyzer.analyze(image)
         except ImageError as error:
-            return ImageFailure(str(path), str(error))
+            return ReadFailure(str(path), str(error))
         return AnalyzedImage(image, ImageResult(str(path), image.width, image.height, tuple(faces)))
 
     with ThreadPoolExecutor(workers, thread_name_prefix="mien-images") as pool:
-        waiting: deque[Future[AnalyzedImage | ImageFailure]] = deque()
+        waiting: deque[Future[AnalyzedImage | ReadFailure]] = deque()
         for path in paths:
             waiting.append(pool.submit(analyze, path))
             if len(waiting) > workers:

@@ -1,15 +1,32 @@
-"""Results of photos as one JSON document, JSON lines, or CSV; each written as the images come."""
+"""Where results go: one JSON document, JSON lines, or CSV; each is written as results come."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol
 
 from mien.inference.face import Face, face_columns
 from mien.models.card import Head
+
+
+def image_columns(head: Head) -> list[str]:
+    """The columns of a table of images, one row per face."""
+    return ["source", "width", "height", "face", *face_columns(head), "error"]
+
+
+class Result(Protocol):
+    """What a sink takes: the results of an image, or of a frame of a clip."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain values for JSON."""
+        ...
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The result as rows of a table, one per face; one row without a face where there is none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +48,7 @@ class ImageResult:
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yields one row of a table per face; without faces one row of the image alone."""
+        """One row per face; one row without a face where there is none."""
         image = {"source": self.source, "width": self.width, "height": self.height}
         if not self.faces:
             yield image
@@ -40,8 +57,8 @@ class ImageResult:
 
 
 @dataclass(frozen=True)
-class ImageFailure:
-    """An image that could not be read, and why."""
+class ReadFailure:
+    """An image or a clip that cannot be read, and why."""
 
     source: str
     error: str
@@ -52,16 +69,16 @@ class ImageFailure:
 
 
 class Sink(Protocol):
-    """Writes results as they come; `close` writes what can only be written last.
+    """Takes results as they come; closing it writes what can only be written last.
 
     With `contextlib.closing`, an interrupted run leaves a whole document too.
     """
 
-    def write(self, result: ImageResult) -> None:
-        """Write one image that was read."""
+    def write(self, result: Any) -> None:
+        """Take one result."""
 
-    def fail(self, failure: ImageFailure) -> None:
-        """Write one image that could not be read."""
+    def fail(self, failure: ReadFailure) -> None:
+        """Take one source that cannot be read."""
 
     def close(self) -> None:
         """Write the end. The stream stays open: it belongs to whoever opened it."""
@@ -71,74 +88,100 @@ class JsonSink:
     """One document: ``{"model": ..., "results": [...], "errors": [...]}``, one result per line.
 
     Results are written as they come; only the errors are kept until the end.
+
+    Args:
+        stream: takes the text.
+        model: the model's name.
+        size: resume: so many bytes of the document are in the stream already.
+        failures: resume: those of before.
     """
 
-    def __init__(self, stream: TextIO, model: str) -> None:
+    def __init__(
+        self, stream: IO[str], model: str, *, size: int | None = None, failures: Iterable[ReadFailure] = ()
+    ) -> None:
         self._stream = stream
-        self._failures: list[ImageFailure] = []
-        self._first = True
-        stream.write(f'{{"model": {json.dumps(model)}, "results": [')
+        self._failures = list(failures)
+        head = f'{{"model": {json.dumps(model)}, "results": ['
+        self._first = size is None or size <= len(head)
+        if size is None:
+            stream.write(head)
 
-    def write(self, result: ImageResult) -> None:
-        """Write one image that was read."""
+    def write(self, result: Result) -> None:
+        """Take one result."""
         self._stream.write("\n" if self._first else ",\n")
         self._first = False
-        self._stream.write(json.dumps(result.to_dict()))
+        self._stream.write(json.dumps(result.to_dict(), ensure_ascii=False))
 
-    def fail(self, failure: ImageFailure) -> None:
-        """Write one image that could not be read."""
+    def fail(self, failure: ReadFailure) -> None:
+        """Take one source that cannot be read."""
         self._failures.append(failure)
 
     def close(self) -> None:
         """Write the errors and the end of the document."""
-        errors = json.dumps([failure.to_dict() for failure in self._failures])
+        errors = json.dumps([failure.to_dict() for failure in self._failures], ensure_ascii=False)
         self._stream.write(f'{"" if self._first else chr(10)}], "errors": {errors}}}\n')
         self._stream.flush()
 
 
 class JsonLinesSink:
-    """One JSON object per image and line; one that could not be read has ``error`` and no ``faces``."""
+    """One JSON object per line; a source that cannot be read has ``error`` and no ``faces``.
 
-    def __init__(self, stream: TextIO, model: str) -> None:
-        self._stream = stream
-        self._model = model
+    Args:
+        stream: takes the text.
+        common: stands first in every line, such as the model's name.
+        rows: one line per row of the result instead of one line per result.
+    """
 
-    def write(self, result: ImageResult) -> None:
-        """Write one image that was read."""
-        self._line(result.to_dict())
+    def __init__(
+        self, stream: IO[str], common: Mapping[str, Any] | None = None, *, rows: bool = False
+    ) -> None:
+        self._stream, self._common, self._rows = stream, common or {}, rows
 
-    def fail(self, failure: ImageFailure) -> None:
-        """Write one image that could not be read."""
+    def write(self, result: Result) -> None:
+        """Take one result."""
+        for values in result.rows() if self._rows else (result.to_dict(),):
+            self._line(values)
+        self._stream.flush()  # whoever reads along sees each result when it is done
+
+    def fail(self, failure: ReadFailure) -> None:
+        """Take one source that cannot be read."""
         self._line(failure.to_dict())
 
     def close(self) -> None:
-        """Do nothing: each line is written already."""
+        """Nothing is left to write."""
+        self._stream.flush()
 
     def _line(self, values: dict[str, Any]) -> None:
-        self._stream.write(json.dumps({"model": self._model, **values}) + "\n")
-        self._stream.flush()  # a program that reads along gets each image when it is done
+        self._stream.write(json.dumps({**self._common, **values}, ensure_ascii=False) + "\n")
 
 
 class CsvSink:
-    """One row per face. An image without faces, or one that could not be read, has a row without a face.
+    """One row per face. An image or a frame without faces has one row without a face.
 
-    So every source is in the table, and an emotion's mean is that of the faces. `head` names the columns.
+    So every source is in the table, and the mean of an emotion is that of the faces. A source that cannot be
+    read has a row too, where there is a column ``error``.
+
+    Args:
+        stream: takes the text.
+        columns: of the table, such as `image_columns`.
+        header: write the names of the columns first.
     """
 
-    def __init__(self, stream: TextIO, head: Head) -> None:
+    def __init__(self, stream: IO[str], columns: Sequence[str], *, header: bool = True) -> None:
         self._stream = stream
-        fields = ["source", "width", "height", "face", *face_columns(head), "error"]
-        self._rows = csv.DictWriter(stream, fields, lineterminator="\n")
-        self._rows.writeheader()
+        self._rows = csv.DictWriter(stream, columns, lineterminator="\n")
+        if header:
+            self._rows.writeheader()
 
-    def write(self, result: ImageResult) -> None:
-        """Write one image that was read."""
+    def write(self, result: Result) -> None:
+        """Take one result."""
         self._rows.writerows(result.rows())
 
-    def fail(self, failure: ImageFailure) -> None:
-        """Write one image that could not be read."""
-        self._rows.writerow({"source": failure.source, "error": failure.error})
+    def fail(self, failure: ReadFailure) -> None:
+        """Take one source that cannot be read."""
+        if "error" in self._rows.fieldnames:
+            self._rows.writerow(failure.to_dict())
 
     def close(self) -> None:
-        """Flush the last rows."""
+        """Hand the last rows to the stream."""
         self._stream.flush()

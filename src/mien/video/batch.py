@@ -9,6 +9,7 @@ from typing import Any
 
 from mien.errors import ImageError, UsageError
 from mien.inference.analyzer import Analyzer
+from mien.inference.sinks import ReadFailure
 from mien.video.analysis import VideoAnalysis, open_source
 from mien.video.job import ClipJob, ClipResult
 from mien.video.output.table import TableWriter, open_table
@@ -115,15 +116,13 @@ class _Batch:
         if options.resume and self._progress_file and self._progress_file.exists():
             self._progress = load_progress(self._progress_file, decisive)
         self._check_files()
-        if self._log and self._progress.offset is None:
+        if self._log and self._progress.size is None:
             self._log.unlink(missing_ok=True)
 
     def run(self) -> int:
         """Reads clip after clip."""
         with self._open_window() as self._window, self._open_table() as self._table:
-            if self._table:
-                self._table.errors = self._progress.errors
-                self._save_progress()
+            self._save_progress()
             for clip in self._clips:
                 if clip not in self._progress.done:
                     self._read(clip)
@@ -134,15 +133,15 @@ class _Batch:
     def _read(self, clip: str) -> None:
         """Reads one clip; one that cannot be read is reported, and the others go on."""
         try:
-            result = self._run_clip(clip)
-        except ImageError as error:
-            shown = without_password(clip)
-            self._failures += 1
-            self._observer.failed(shown, str(error))
+            error = self._run_clip(clip).error
+        except ImageError as raised:
+            error = str(raised)
+            self._observer.failed(without_password(clip), error)
             if self._table:
-                self._table.fail(shown, str(error))
-        else:
-            self._failures += result.error is not None
+                self._table.fail(without_password(clip), error)
+        if error:
+            self._failures += 1
+            self._progress.errors.append({"source": without_password(clip), "error": error})
         # First the log: one that is there belongs to a clip that is not done.
         if self._log:
             self._log.unlink(missing_ok=True)
@@ -196,8 +195,7 @@ class _Batch:
 
     def _save_progress(self) -> None:
         if self._progress_file and self._table:
-            self._progress.offset = self._table.sync()
-            self._progress.errors = self._table.errors
+            self._progress.size = self._table.sync()
             save_progress(self._progress_file, self._progress)
 
     def _open_window(self) -> AbstractContextManager[Window | None]:
@@ -205,11 +203,16 @@ class _Batch:
         return closing(Window(blur_others=options.blur_others)) if options.show else nullcontext()
 
     def _open_table(self) -> AbstractContextManager[TableWriter | None]:
-        options, classifier, offset = self._options, self._analyzer.classifier, self._progress.offset
+        options, classifier = self._options, self._analyzer.classifier
         if options.form is None:
             return nullcontext()
         return open_table(
-            options.out, options.form, model=classifier.name, head=classifier.head, offset=offset
+            options.out,
+            options.form,
+            model=classifier.name,
+            head=classifier.head,
+            size=self._progress.size,
+            failures=[ReadFailure(**error) for error in self._progress.errors],
         )
 
     def _paths(self, clip: str) -> tuple[Path | None, Path | None]:
@@ -230,7 +233,7 @@ class _Batch:
 
     def _check_files(self) -> None:
         """Nothing that was there before is replaced unless `overwrite` is set."""
-        options, resumed = self._options, self._progress.offset is not None
+        options, resumed = self._options, self._progress.size is not None
         for folder in (options.save, options.timeline):
             if folder:
                 try:

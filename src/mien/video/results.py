@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,14 @@ class TrackedFace:
             "raw": {"emotions": dict(self.raw.emotions), "abstentions": dict(self.raw.abstentions)},
         }
 
+    def row(self) -> dict[str, Any]:
+        """The face as a row of a table: smoothed, then with ``raw_`` those of this frame alone."""
+        row, raw = self.face.to_row(), self.raw.emotions | self.raw.abstentions
+        row |= {name: round(row[name], 6) for name in raw} | {f"raw_{n}": round(p, 6) for n, p in raw.items()}
+        if row["confidence"] is not None:
+            row["confidence"] = round(row["confidence"], 4)
+        return {"face_id": self.id, **row, "detected": self.detected}
+
 
 @dataclass(frozen=True)
 class FrameResult:
@@ -70,6 +79,14 @@ class FrameResult:
             "time_s": self.time_s,
             "faces": [face.to_dict() for face in self.faces],
         }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row per face; one row without a face where there is none. Probabilities have six decimals."""
+        place = {"source": self.source, "frame": self.frame, "time_s": round(self.time_s, 6)}
+        if not self.faces:
+            yield place
+        for face in self.faces:
+            yield place | face.row()
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,14 +20,14 @@ class Progress:
     Attributes:
         options: what decides the results; a run resumes only with the same.
         done: clips that were finished.
-        errors: what went wrong with clips, as `TableWriter.errors`.
-        offset: size in bytes of the table behind the clips that are done; None before the first.
+        errors: what went wrong with clips, as `ReadFailure.to_dict` has it.
+        size: of the table in bytes, behind the clips that are done; None before the first.
     """
 
     options: dict[str, Any]
     done: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
-    offset: int | None = None
+    size: int | None = None
 
 
 def save_progress(path: Path, progress: Progress) -> None:

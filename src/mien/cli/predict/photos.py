@@ -14,7 +14,7 @@ from mien.errors import ImageError, UsageError
 if TYPE_CHECKING:
     from mien.inference.analyzer import Analyzer
     from mien.inference.image_writer import AnnotatedFolder
-    from mien.inference.sinks import ImageFailure, Sink
+    from mien.inference.sinks import ReadFailure, Sink
     from mien.video.batch import ClipOptions
 
 # Fewer photos are read before a bar could be seen.
@@ -58,13 +58,13 @@ def _run(
 
     from mien.cli.progress import progress_bar
     from mien.inference.batch import analyze_files
-    from mien.inference.sinks import ImageFailure
+    from mien.inference.sinks import ReadFailure
 
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
     paths, failures = _find(sources)
     failed = 0
 
-    def fail(failure: ImageFailure) -> None:
+    def fail(failure: ReadFailure) -> None:
         nonlocal failed
         failed += 1
         notes.print(f"error: {failure.error}", markup=False, style="red")
@@ -79,7 +79,7 @@ def _run(
     ):
         advance = bar.stage("reading faces", len(paths))
         for each in analyzed:
-            if isinstance(each, ImageFailure):
+            if isinstance(each, ReadFailure):
                 fail(each)
             else:
                 for sink in sinks:
@@ -91,10 +91,10 @@ def _run(
     return failed
 
 
-def _find(sources: list[str]) -> tuple[list[Path], list[ImageFailure]]:
+def _find(sources: list[str]) -> tuple[list[Path], list[ReadFailure]]:
     """The images of all sources, each once, and the sources without any."""
     from mien.images.decode import find_images
-    from mien.inference.sinks import ImageFailure
+    from mien.inference.sinks import ReadFailure
 
     paths: dict[Path, None] = {}
     failures = []
@@ -102,7 +102,7 @@ def _find(sources: list[str]) -> tuple[list[Path], list[ImageFailure]]:
         try:
             paths.update(dict.fromkeys(find_images([source])))
         except ImageError as error:
-            failures.append(ImageFailure(source, str(error)))
+            failures.append(ReadFailure(source, str(error)))
     return list(paths), failures
 
 
@@ -124,11 +124,11 @@ def _open_output(out: Path | None, overwrite: bool) -> Iterator[TextIO]:
 
 
 def _data_sink(form: str, stream: TextIO, analyzer: Analyzer) -> Sink:
-    from mien.inference.sinks import CsvSink, JsonLinesSink, JsonSink
+    from mien.inference.sinks import CsvSink, JsonLinesSink, JsonSink, image_columns
 
     classifier = analyzer.classifier
     if form == "json":
         return JsonSink(stream, classifier.name)
     if form == "jsonl":
-        return JsonLinesSink(stream, classifier.name)
-    return CsvSink(stream, classifier.head)
+        return JsonLinesSink(stream, {"model": classifier.name})
+    return CsvSink(stream, image_columns(classifier.head))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mien.inference.annotate import COLOURS
 from mien.inference.face import Face
-from mien.inference.sinks import ImageFailure, ImageResult
+from mien.inference.sinks import ImageResult, ReadFailure
 
 _BAR = 8  # characters
 _WIDE = 100  # characters per line where stdout is not a terminal
@@ -27,7 +27,7 @@ class TableSink:
         """Take one image that was read."""
         self._results.append(result)
 
-    def fail(self, failure: ImageFailure) -> None:  # noqa: ARG002
+    def fail(self, failure: ReadFailure) -> None:  # noqa: ARG002
         """Count one image that cannot be read; the message is on stderr already."""
         self._failures += 1
 

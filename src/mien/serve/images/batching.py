@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 from mien.errors import ImageError, ImageTooLarge
 from mien.images.decode import DecodedImage, read_image
 from mien.inference.face import Face
-from mien.inference.sinks import ImageFailure, ImageResult
+from mien.inference.sinks import ImageResult, ReadFailure
 from mien.serve.errors import ServiceError
 from mien.serve.uploads import UploadedImage
 
@@ -46,7 +46,7 @@ class FaceAnalyzer(Protocol):
 class ImageOutcome:
     """The faces of an image, or why it could not be read and whether it was too large."""
 
-    result: ImageResult | ImageFailure
+    result: ImageResult | ReadFailure
     too_large: bool = False
 
 
@@ -204,7 +204,7 @@ class WorkerPool:
             try:
                 image = read_image(pending.upload, max_pixels=self._max_pixels)
             except ImageError as error:
-                failure = ImageFailure(pending.upload.name, str(error))
+                failure = ReadFailure(pending.upload.name, str(error))
                 outcomes[i] = ImageOutcome(failure, isinstance(error, ImageTooLarge))
             else:
                 decoded.setdefault(pending.labels, {})[i] = image

@@ -8,7 +8,7 @@ import json
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from mien.inference.sinks import ImageFailure, ImageResult
+from mien.inference.sinks import ImageResult, ReadFailure
 from mien.serve.errors import ServiceError, error_responses
 from mien.serve.images.batching import ImageOutcome
 from mien.serve.schemas import AnalyzeResponse
@@ -64,7 +64,7 @@ async def _analyze(service: Service, request: Request, labels: str) -> list[Imag
 
 def _response(service: Service, outcomes: list[ImageOutcome], labels: str) -> Response:
     results = [each.result for each in outcomes if isinstance(each.result, ImageResult)]
-    failures = [each.result for each in outcomes if isinstance(each.result, ImageFailure)]
+    failures = [each.result for each in outcomes if isinstance(each.result, ReadFailure)]
     service.metrics.images.inc(len(results))
     service.metrics.unreadable.inc(len(failures))
     service.metrics.faces.inc(sum(len(result.faces) for result in results))
