@@ -67,10 +67,10 @@ class _Enough(Exception):
 
 def work(asked: argparse.Namespace) -> Timed:
     """Train one recipe here until it reaches the goal; the clock starts now."""
-    from mien.runs.recipe import load_recipe
-    from mien.training import api as start
+    from mien.runs.recipe import load_recipe, parse_changes
+    from mien.training import api
 
-    plan = load_recipe(asked.recipe, tuple(asked.changes))
+    plan = load_recipe(asked.recipe, parse_changes(asked.changes))
     rows: list[tuple[float, float, float]] = []
     begin = time.perf_counter()
     used = _cpu()
@@ -94,11 +94,10 @@ def work(asked: argparse.Namespace) -> Timed:
             print(summary, file=sys.stderr)
 
     with suppress(_Enough):
-        start.start(
+        api.train(
             data=asked.data,
             votes=asked.votes if plan.data.votes else None,
-            recipe=asked.recipe,
-            changes=tuple(asked.changes),
+            recipe=plan,
             out=Path(asked.folder) / "run",
             device=asked.device,
             threads=asked.threads,

@@ -21,6 +21,7 @@ def test_public_names_are_these() -> None:
         "load_model",
         "summary",
         "to_frame",
+        "train",
     ]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import MienError
+from mien.errors import MienError, MissingExtra
 
 if TYPE_CHECKING:  # what type checkers and editors see
     from mien.data import load
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from mien.inference.face import Face
     from mien.loading import load_model
     from mien.runs.recipe import Recipe
+    from mien.training.api import train
     from mien.video.analysis import analyze_video, live
     from mien.video.output.table import to_frame
     from mien.video.summary import summary
@@ -44,6 +45,7 @@ _HOMES = {
     "load_model": "mien.loading",
     "summary": "mien.video.summary",
     "to_frame": "mien.video.output.table",
+    "train": "mien.training.api",
 }
 
 __all__ = [
@@ -61,12 +63,21 @@ __all__ = [
     "load_model",
     "summary",
     "to_frame",
+    "train",
 ]
+
+# Names that need an extra: the feature, and the extra.
+_EXTRAS = {"Recipe": ("Recipe", "train"), "train": ("Training", "train")}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            if name in _EXTRAS:
+                raise MissingExtra(*_EXTRAS[name]) from error
+            raise
     raise AttributeError(f"module 'mien' has no attribute {name!r}")
 
 

@@ -192,13 +192,13 @@ def test_faces_of_contempt_are_never_left_out_unsaid(folder, tmp_path):
 
 
 def test_a_training_run_is_scored_by_its_best_network(folder, tmp_path):
-    from mien.runs.recipe import load_recipe, to_toml
+    from mien.runs.recipe import load_recipe, parse_changes, to_toml
     from mien.training.checkpoint import Checkpoint, write_checkpoint
     from mien.training.classifier import TorchClassifier
     from mien.training.network.model import build_network
 
     changes = ("network.backbone=tinynet_e", "network.init=random", "network.size=48")
-    recipe = load_recipe("quick", changes)
+    recipe = load_recipe("quick", parse_changes(changes))
     network = build_network(recipe.network, ("fer2013", "votes"), seed=3, pretrained=False)
     facts = {"size": 48, "heads": ["fer2013", "votes"], "epoch": {}, "ema": False}
     write_checkpoint(tmp_path / "best.safetensors", Checkpoint(network.state_dict(), facts))
@@ -297,7 +297,7 @@ def test_folders_of_another_data_set_are_read_by_a_label_map(folder, tmp_path):
 
 
 def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
-    from mien.runs.recipe import load_recipe, to_toml
+    from mien.runs.recipe import load_recipe, parse_changes, to_toml
     from mien.training.checkpoint import Checkpoint, write_checkpoint
     from mien.training.network.model import build_network
 
@@ -308,7 +308,7 @@ def test_a_run_that_was_trained_on_a_question_is_scored_on_it(folder, tmp_path):
         "data.binary=happy",
         "data.votes=false",
     )
-    recipe = load_recipe("quick", changes)
+    recipe = load_recipe("quick", parse_changes(changes))
     network = build_network(recipe.network, ("happy",), seed=3, pretrained=False)
     facts = {"size": 48, "heads": ["happy"], "epoch": {}, "ema": False}
     write_checkpoint(tmp_path / "best.safetensors", Checkpoint(network.state_dict(), facts))

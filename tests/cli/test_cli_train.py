@@ -23,7 +23,7 @@ from mien.data.synthetic.faces import faces as draw_faces
 from mien.errors import MissingExtra, RecipeError, ResumeError, SourceNotFound, UsageError
 from mien.runs.history import Epoch
 from mien.runs.recipe import load_recipe, recipe_names
-from mien.training import api as start
+from mien.training import api
 from mien.training.checkpoint import BEST, read_checkpoint
 from mien.training.reporter import Progress
 
@@ -42,7 +42,7 @@ def mien_train(monkeypatch: pytest.MonkeyPatch) -> Run:
     torch.set_num_threads(1)
     monkeypatch.setattr(mien.data.synthetic.faces, "faces", partial(mien.data.synthetic.faces.faces, 40))
     monkeypatch.setattr(socket.socket, "connect", lambda *args: pytest.fail("asked the network"))
-    monkeypatch.setattr(start, "draw_run", lambda folder: None)
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
 
     def run(*arguments: str | Path) -> Result:
         return CliRunner().invoke(app, ["train", *map(str, arguments)])
@@ -69,8 +69,8 @@ def test_quick_trains_on_synthetic_faces_on_a_fresh_machine(mien_train: Run, tmp
     assert "epoch   1/1  48 px  train" in result.stderr
     assert load_recipe(out / "recipe.toml").network.init == "package"
     assert (out / "batches.png").exists()
-    asked = json.loads((out / "run.json").read_text())["options"]
-    assert asked == {
+    options = json.loads((out / "run.json").read_text())["options"]
+    assert options == {
         "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
     }  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_a_folder_with_a_run_is_not_written_over(mien_train: Run, tmp_path: Path
     before = (tmp_path / BEST).read_bytes()
     result = mien_train("--data", "synthetic", *SMALL, "--out", tmp_path)
     assert isinstance(result.exception, UsageError)
-    assert f"holds a run already. Go on with it by --resume {tmp_path}" in str(result.exception)
+    assert f"already has a run. Resume it with --resume {tmp_path}" in str(result.exception)
     assert (tmp_path / BEST).read_bytes() == before
 
 
@@ -113,14 +113,14 @@ def test_resume_takes_data_votes_device_and_threads_from_the_run(
     mien_train: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mien_train("--data", "synthetic", *SMALL, "--out", tmp_path)
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(start, "_go", lambda plan, what, folder, reporter, resume: asked.update(vars(what)))
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(api, "go", lambda plan, given, *rest, **keys: options.update(vars(given)))
     mien_train("--resume", tmp_path)
-    assert asked == {
+    assert options == {
         "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
     }  # fmt: skip
     mien_train("--resume", tmp_path, "--threads", "2", "--device", "cpu")
-    assert asked == {
+    assert options == {
         "data": "synthetic", "votes": None, "device": "cpu", "threads": 2, "label_map": None,
     }  # fmt: skip
 
@@ -128,23 +128,23 @@ def test_resume_takes_data_votes_device_and_threads_from_the_run(
 def test_paths_are_kept_whole_so_that_a_run_resumes_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(start, "_go", lambda plan, what, folder, reporter, resume: asked.update(vars(what)))
+    options: dict[str, Any] = {}
+    monkeypatch.setattr(api, "go", lambda plan, given, *rest, **keys: options.update(vars(given)))
     (tmp_path / "faces").mkdir()
     monkeypatch.chdir(tmp_path)
     CliRunner().invoke(app, ["train", "--data", "faces", "--votes", "faces"])
-    assert asked["data"] == asked["votes"] == str(tmp_path / "faces")
+    assert options["data"] == options["votes"] == str(tmp_path / "faces")
 
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ([], UsageError, "say what to train on: --data PATH, or --data synthetic"),
+        ([], UsageError, "no data. Give --data PATH, or --data synthetic"),
         (["--data", "synthetic", "--recipe", "b77"], RecipeError, "no recipe 'b77'. Shipped:"),
         (["--data", "synthetic", "--set", "epohcs=1"], RecipeError, "Did you mean 'epochs'?"),
         (["--data", "synthetic", "--device", "abacus"], UsageError, "device 'abacus' cannot be used here"),
         (["--data", "no/such/file.csv"], SourceNotFound, "no/such/file.csv does not exist"),
-        (["--resume", "no/such/run"], ResumeError, "no/such/run holds no run to go on with"),
+        (["--resume", "no/such/run"], ResumeError, "no/such/run has no run to resume"),
         (["--resume", "x", "--set", "epochs=9"], UsageError, "--set cannot be given with --resume"),
         (["--resume", "x", "--recipe", "b0", "--out", "y"], UsageError, "--recipe and --out cannot be given"),
     ],
@@ -266,18 +266,18 @@ def test_folds_of_a_numbered_folder_are_trained_and_summed_up(
     # A folder that has the map's own name must not be taken for the map.
     monkeypatch.chdir(tmp_path)
     write_numbered_folder(tmp_path / "raf-db")
-    asked = [
+    options = [
         *("--data", "raf-db", "--label-map", "raf-db", *SMALL, "--set", r"subject=/(p\d)_"),
         *("--folds", "2", "--out", tmp_path / "out"),
     ]
-    result = mien_train(*asked)
+    result = mien_train(*options)
     assert result.exit_code == 0, result.exception
     *runs, summary = result.stdout.splitlines()
     assert ["on fold 1 of 2" in runs[0], "on fold 2 of 2" in runs[1]] == [True, True]
     assert "2 folds, 6 subjects, 42 faces" in summary
     again = mien_train("--resume", tmp_path / "out")
     assert again.stdout.splitlines() == [summary]
-    one = mien_train(*asked[:-1], tmp_path / "one", "--fold", "2")
+    one = mien_train(*options[:-1], tmp_path / "one", "--fold", "2")
     assert one.exit_code == 0, one.exception
     assert "on fold 2 of 2" in one.stdout
     assert (tmp_path / "one" / BEST).exists()
@@ -291,10 +291,20 @@ def test_the_weights_that_ship_are_tuned_to_another_data_set(
 
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     write_numbered_folder(tmp_path / "faces")
-    asked = ["--data", tmp_path / "faces", "--label-map", "raf-db", "--recipe", "finetune", "--threads", "1"]
+    options = [
+        "--data",
+        tmp_path / "faces",
+        "--label-map",
+        "raf-db",
+        "--recipe",
+        "finetune",
+        "--threads",
+        "1",
+    ]
+    options += ["--recipe", "finetune"]
     small = ["--set", "network.size=48", "--set", "epochs=1", "--set", "batch_size=8", "--set", "lr=0"]
     fold = ["--folds", "3", "--fold", "1", "--set", r"subject=/(p\d)_", "--out", tmp_path / "out"]
-    result = mien_train(*asked, *small, *fold)
+    result = mien_train(*options, *small, *fold)
     assert result.exit_code == 0, result.exception
     kept = read_checkpoint(tmp_path / "out" / BEST).tensors["heads.fer2013.weight"]
     torch.testing.assert_close(kept, load_network("mien-lite0").heads["fer2013"].weight.detach())

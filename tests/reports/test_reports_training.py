@@ -11,9 +11,10 @@ from PIL import Image
 
 from mien.errors import DataError, UsageError
 from mien.plotting import new_figure
-from mien.reports.figures.training import draw_gaps, draw_losses, running_median
 from mien.reports.numbers import plain
-from mien.reports.training import Learning, overview, read_run, read_runs, sections
+from mien.reports.training import overview, sections
+from mien.runs.curves import Learning, read_run, read_runs
+from mien.runs.figures import draw_gaps, draw_losses, running_median
 from mien.runs.preview import PREVIEW, Preview, read_preview, write_preview
 from mien.testing.fakes import overhang
 
@@ -107,7 +108,7 @@ def test_a_sheet_of_augmented_faces_survives_the_disk(tmp_path: Path) -> None:
     with Image.open(tmp_path / PREVIEW) as png:
         assert png.size == (3 * 96, 4 * 96)
     Image.new("L", (9, 9)).save(tmp_path / "other.png")
-    with pytest.raises(DataError, match="no preview"):
+    with pytest.raises(DataError, match="not a preview"):
         read_preview(tmp_path / "other.png")
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: they are drawn from its tables, whatever their length, and say what is in them."""
+"""The figures of a run are drawn from its tables, whatever their length, and show what is in them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mien.errors import DataError, MissingExtra
-from mien.runs.curves import (
-    draw_accuracy,
-    draw_gap,
-    draw_learning_rate,
-    draw_loss,
-    draw_run,
-    read_curves,
-)
+from mien.runs.curves import read_run
+from mien.runs.figures import draw_accuracies, draw_gaps, draw_learning_rates, draw_losses, draw_run
 
 METRICS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,votes_loss,gap,best"
 ROWS = [
@@ -41,6 +35,8 @@ def folder(tmp_path: Path) -> Path:
 def write(folder: Path, epochs: int) -> Path:
     (folder / "metrics.csv").write_text("\n".join([METRICS, *ROWS[:epochs]]) + "\n")
     (folder / "steps.csv").write_text(STEPS)
+    (folder / "recipe.toml").write_text("[loop]\nbatch_size = 50\n")
+    (folder / "run.json").write_text('{"training_faces": 100, "hardware": {"processes": 1}}')
     return folder
 
 
@@ -67,12 +63,13 @@ def test_a_run_of_one_epoch_is_drawn_too(tmp_path: Path) -> None:
         assert path.stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("draw", "name"), [(draw_loss, "loss"), (draw_accuracy, "accuracy")])
+@pytest.mark.parametrize(("draw", "name"), [(draw_losses, "loss"), (draw_accuracies, "accuracy")])
 def test_both_splits_are_drawn_with_the_best_epoch(
     folder: Path, draw: Callable[..., None], name: str
 ) -> None:
-    curves, on = read_curves(folder), axes()
-    draw(on, curves)
+    run, on = read_run(folder), axes()
+    draw(on, [run])
+    curves = run.curves
     train, validation, best = on.get_lines()
     assert train.get_ydata().tolist() == curves.epochs[f"train_{name}"]
     assert validation.get_ydata().tolist() == curves.epochs[f"validation_{name}"]
@@ -83,29 +80,31 @@ def test_both_splits_are_drawn_with_the_best_epoch(
     assert labels[2].startswith("best epoch, 3: ")
 
 
-def test_the_learning_rate_is_drawn_by_step(folder: Path) -> None:
+def test_the_learning_rate_is_drawn_by_step_over_the_epochs(folder: Path) -> None:
     on = axes()
-    draw_learning_rate(on, read_curves(folder))
+    draw_learning_rates(on, [read_run(folder)])
     (line,) = on.get_lines()
-    assert line.get_xdata().tolist() == list(range(10))
+    assert line.get_xdata().tolist() == [step / 2 for step in range(10)]  # two steps per epoch
     assert line.get_ydata().tolist() == pytest.approx([0.001 * i for i in range(10)])
 
 
 def test_the_gap_marks_where_it_opens_for_good(folder: Path) -> None:
     """It is above zero in epoch 2, closes in epoch 3, and stays open from epoch 4."""
     on = axes()
-    draw_gap(on, read_curves(folder))
-    assert [text.get_text() for text in on.texts] == ["above zero from epoch 4"]
+    draw_gaps(on, [read_run(folder)])
+    assert [text.get_text() for text in on.get_legend().get_texts()] == ["opens at epoch 4"]
+    assert [4, 4] in [list(line.get_xdata()) for line in on.get_lines()]
 
 
 def test_a_gap_that_never_opens_has_no_mark(tmp_path: Path) -> None:
     on = axes()
-    draw_gap(on, read_curves(write(tmp_path, 1)))
-    assert not on.texts
+    draw_gaps(on, [read_run(write(tmp_path, 1))])
+    assert [text.get_text() for text in on.get_legend().get_texts()] == ["does not open"]
+    assert len(on.get_lines()) == 2  # the zero and the gap
 
 
 def test_a_folder_without_a_run_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"metrics\.csv is missing: .* is no folder of a run"):
+    with pytest.raises(DataError, match=r"metrics\.csv is missing: .* is not the folder of a run"):
         draw_run(tmp_path)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mien.emotions import FER2013
 from mien.errors import RecipeError
-from mien.runs.recipe import Key, Recipe, from_dict, keys, load_recipe, recipe_names, to_toml
+from mien.runs.recipe import Key, Recipe, from_dict, keys, load_recipe, parse_changes, recipe_names, to_toml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -103,7 +103,7 @@ def test_a_recipe_is_found_by_path_and_named_after_its_file(tmp_path: Path) -> N
     ],
 )
 def test_a_change_is_applied_to_the_key_it_names(change: str, path: str, value: Any) -> None:
-    recipe = load_recipe("report", (change,))
+    recipe = load_recipe("report", parse_changes([change]))
     for name in path.split("."):
         recipe = recipe[name] if isinstance(recipe, dict) else getattr(recipe, name)
     assert recipe == value
@@ -111,7 +111,7 @@ def test_a_change_is_applied_to_the_key_it_names(change: str, path: str, value: 
 
 
 def test_later_changes_win() -> None:
-    assert load_recipe("quick", ("epochs=3", "schedule.epochs=4")).schedule.epochs == 4
+    assert load_recipe("quick", parse_changes(["epochs=3", "schedule.epochs=4"])).schedule.epochs == 4
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_later_changes_win() -> None:
 )
 def test_a_change_that_cannot_be_meant_is_refused(change: str, message: str) -> None:
     with pytest.raises(RecipeError) as error:
-        load_recipe("report", (change,))
+        load_recipe("report", parse_changes([change]))
     assert message in str(error.value)
 
 

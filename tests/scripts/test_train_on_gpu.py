@@ -21,7 +21,7 @@ from mien.evaluation.metrics.classification import accuracy, confusion
 from mien.models.tta import TtaClassifier
 from mien.runs.environment import describe
 from mien.runs.history import Epoch
-from mien.runs.recipe import from_dict, load_recipe, to_toml
+from mien.runs.recipe import from_dict, load_recipe, parse_changes, to_toml
 from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mien.training.classifier import TorchClassifier
 from mien.training.network.model import build_network
@@ -170,8 +170,8 @@ def test_a_fresh_machine_takes_finished_runs_from_an_earlier_out(
 @pytest.mark.parametrize("run", script.plan(Path("runs/gpu")), ids=lambda run: run.name)
 def test_every_training_is_a_recipe_that_can_be_read(run: Any) -> None:
     """With what the script changes in it; teachers have none, students the five."""
-    recipe = load_recipe(run.recipe, run.changes)
+    recipe = load_recipe(run.recipe, parse_changes(run.changes))
     taught = [Path(name).name for name in recipe.distil.teachers]
     assert taught == (list(script.TEACHERS) if run.export else [])
     assert recipe.data.without_duplicates_of == ("PublicTest",)
-    load_recipe(run.recipe, (*run.changes, *script.REHEARSAL))
+    load_recipe(run.recipe, parse_changes((*run.changes, *script.REHEARSAL)))

@@ -18,7 +18,8 @@ from mien.runs.recipe import Recipe, from_dict, to_toml
 from mien.training.distributed import World
 from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import Progress
-from mien.training.trainer import Trainer, TrainResult
+from mien.training.result import TrainResult
+from mien.training.trainer import Trainer
 
 # The smallest EfficientNet in timm: 0.8 million parameters without its classifier.
 TINY = {

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomAffine, RandomCrop
 from torchvision.transforms import functional as TF
 
-from mien.runs.recipe import AugmentRecipe
+from mien.runs.recipe_sections import AugmentRecipe
 from mien.training.data.augment import (
     Draw,
     apply,

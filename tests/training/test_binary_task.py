@@ -15,7 +15,8 @@ from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import DataError, RecipeError
-from mien.runs.recipe import DataRecipe, Recipe, from_dict
+from mien.runs.recipe import Recipe, from_dict
+from mien.runs.recipe_sections import DataRecipe
 from mien.training.classifier import TorchClassifier, load_run
 from mien.training.data.splits import rows_of
 from mien.training.data.targets import heads_of, targets_of

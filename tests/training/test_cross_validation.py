@@ -18,9 +18,9 @@ from mien.data.folders.subjects import subjects_of
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, RecipeError, ResumeError, UsageError
-from mien.runs.recipe import DataRecipe, Recipe, from_dict, load_recipe, to_toml
-from mien.training import api as start
-from mien.training import cross_validation
+from mien.runs.recipe import Recipe, from_dict, load_recipe, to_toml
+from mien.runs.recipe_sections import DataRecipe
+from mien.training import api, cross_validation
 from mien.training.data.splits import fold_numbers, fold_of, rows_of
 
 # As CK+'s folders are called in the release of cropped faces.
@@ -110,12 +110,12 @@ def plan(tiny: Callable[..., Recipe], tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "draw_run", lambda folder: None)
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
 
 
 def test_a_run_a_fold_and_their_mean_and_spread(ck: Path, plan: Path, tmp_path: Path, recorder) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
-    asked = {"data": str(ck), "recipe": plan, "changes": (), "out": out, "threads": 1, "device": "cpu"}
+    asked = {"data": str(ck), "recipe": plan, "out": out, "threads": 1, "device": "cpu"}
     result = cross_validation.cross_validate(**asked, reporter=recorder)
     last, best = [], []
     for number, each in enumerate(result.folds, 1):
@@ -146,7 +146,7 @@ def test_a_run_a_fold_and_their_mean_and_spread(ck: Path, plan: Path, tmp_path: 
 def test_nothing_is_trained_where_the_people_are_not_told(plan: Path, tmp_path: Path, recorder) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "out"
     with pytest.raises(DataError, match="subject-independent"):
-        cross_validation.cross_validate(data="synthetic", recipe=plan, changes=(), out=out, reporter=recorder)
+        cross_validation.cross_validate(data="synthetic", recipe=plan, out=out, reporter=recorder)
     assert not out.exists()
     with pytest.raises(ResumeError, match="no folds"):
         cross_validation.resume_cross_validation(tmp_path, reporter=recorder)

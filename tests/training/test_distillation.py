@@ -14,7 +14,8 @@ import torch
 from mien.data.table import FaceTable
 from mien.errors import ModelError, RecipeError, UnknownModel
 from mien.models.tta import TtaCrops
-from mien.runs.recipe import DistilRecipe, Recipe
+from mien.runs.recipe import Recipe
+from mien.runs.recipe_sections import DistilRecipe
 from mien.training.classifier import load_run
 from mien.training.data.distillation import Teachers
 from mien.training.data.loader import BatchLoader

@@ -30,14 +30,14 @@ import sys
 from pathlib import Path
 import torch
 from mien.cli.app import app
-from mien.training import api as start
+from mien.training import api
 from mien.training.data.loader import Batch
 from mien.training.learner import Learner
 from mien.runs.recipe import load_recipe
 
 folder, trainers = Path(sys.argv[1]), []
 
-class Watched(start.Trainer):
+class Watched(api.Trainer):
     def __init__(self, *args, **options):
         update_halves(options["world"])
         super().__init__(*args, **options)
@@ -65,7 +65,7 @@ def update_halves(world):
         learner.update(Batch(batch["pixels"][part], {"fer2013": labels}, labels, seed=1))
     torch.save(learner.network.state_dict(), folder / f"update-{world.rank}.pt")
 
-start.Trainer = Watched
+api.Trainer = Watched
 app(["train", *sys.argv[2:]], standalone_mode=False)
 (trainer,) = trainers
 torch.save(trainer.learner.weights_to_keep(), folder / f"rank-{trainer.world.rank}.pt")

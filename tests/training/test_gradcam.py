@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from mien.data.synthetic.faces import faces
 from mien.errors import CardError, UsageError
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.gradcam import GradCam, layers_of
 from mien.training.network.model import ExpressionNet, build_network
 from mien.training.validation import as_input

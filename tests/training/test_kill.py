@@ -19,7 +19,7 @@ from mien.cli.train.progress import TerminalReporter
 from mien.data.table import FaceTable
 from mien.errors import TrainError
 from mien.runs.recipe import Recipe, to_toml
-from mien.training import api as start
+from mien.training import api
 from mien.training.checkpoint import BEST, LAST, read_checkpoint
 
 # Long enough for a process to import torch on a busy machine.
@@ -93,7 +93,7 @@ def test_stopped_then_killed_at_random_moments_the_run_is_the_one_that_was_never
         signal_after(cut, process, random.randint(1, 6), signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == TrainError.exit_code
-    assert f"interrupted, and saved. Go on with: mien train --resume {cut}" in said
+    assert f"interrupted, and saved. Resume with: mien train --resume {cut}" in said
 
     with begun("--resume", str(cut)) as process:
         signal_after(cut, process, random.randint(8, 14), signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_stopped_then_killed_at_random_moments_the_run_is_the_one_that_was_never
     assert 0 < resumed[0]["step"] < resumed[1]["step"] < 20
 
     with TerminalReporter() as reporter:
-        start.start(
+        api.train(
             data=str(fer2013_csv),
             recipe=tmp_path / "recipe.toml",
             out=whole,

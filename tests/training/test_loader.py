@@ -12,7 +12,8 @@ import torch
 from mien.data.synthetic.faces import faces
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import DataError, TrainError
-from mien.runs.recipe import DataRecipe, Recipe
+from mien.runs.recipe import Recipe
+from mien.runs.recipe_sections import DataRecipe
 from mien.training.data.loader import BatchLoader, on_one_thread, seed_of
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.distributed import World

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mien.runs.recipe import AugmentRecipe
+from mien.runs.recipe_sections import AugmentRecipe
 from mien.training.data.mixup import mixup
 
 N, S = 12, 16

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.runs.scaling import BACKBONES
 from mien.training.network.cost import count_macs, count_parameters, measure
 from mien.training.network.model import build_network

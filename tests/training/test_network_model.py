@@ -16,7 +16,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 from mien.errors import ModelError, RecipeError
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.checkpoint import BEST, Checkpoint, write_checkpoint
 from mien.training.network.model import ExpressionNet, StaticSameConv2d, build_network
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mien.errors import ModelError
 from mien.exporting.graph import write_onnx
 from mien.models.runtime import open_session
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.network.model import ExpressionNet, build_network
 from mien.training.network.onnx_weights import settle
 

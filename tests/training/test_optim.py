@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from mien.errors import TrainError
-from mien.runs.recipe import OptimizerRecipe, ScheduleRecipe
+from mien.runs.recipe_sections import OptimizerRecipe, ScheduleRecipe
 from mien.training.optim import (
     Ema,
     build_optimizer,

@@ -13,7 +13,7 @@ import torch
 from mien.data.table import FaceTable
 from mien.errors import TrainError
 from mien.runs.recipe import Recipe, to_toml
-from mien.training import api as start
+from mien.training import api
 from mien.training.process import denormals_are_flushed, settings_restored
 from mien.training.reporter import Progress
 
@@ -23,13 +23,13 @@ def begin(
     tiny: Callable[..., Recipe], few_faces: FaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[object], None]:
     """Starts a training of an epoch as `mien train` does, on two threads."""
-    monkeypatch.setattr(start, "load", lambda *args, **keys: few_faces)
-    monkeypatch.setattr(start, "draw_run", lambda folder: None)
+    monkeypatch.setattr(api, "load", lambda *args, **keys: few_faces)
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(to_toml(tiny(schedule={"epochs": 1})))
 
     def run(reporter: object) -> None:
-        start.start(
+        api.train(
             data="fake", recipe=recipe, out=tmp_path / "run", threads=2, device="cpu", reporter=reporter
         )
 

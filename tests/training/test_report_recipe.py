@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data.table import FaceTable
-from mien.runs.recipe import AugmentRecipe, load_recipe
+from mien.runs.recipe import load_recipe
+from mien.runs.recipe_sections import AugmentRecipe
 from mien.training.data.loader import Batch, BatchLoader
 from mien.training.distributed import World
 from mien.training.learner import Learner

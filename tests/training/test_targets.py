@@ -10,7 +10,7 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.errors import DataError
-from mien.runs.recipe import DataRecipe
+from mien.runs.recipe_sections import DataRecipe
 from mien.training.data.targets import cross_entropy, heads_of, objective_of, targets_of
 
 CPU = torch.device("cpu")

@@ -24,13 +24,14 @@ from mien.errors import Diverged, ResumeError, TrainError
 from mien.files import write_atomically
 from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, load_recipe
-from mien.training import api as start
+from mien.training import api
 from mien.training import trainer as loop
 from mien.training.checkpoint import BEST, LAST, read_checkpoint
 from mien.training.distributed import World
 from mien.training.network.model import build_network
 from mien.training.process import Interrupt
-from mien.training.trainer import Trainer, TrainResult
+from mien.training.result import TrainResult
+from mien.training.trainer import Trainer
 
 Train = Callable[..., tuple[TrainResult, Trainer]]
 Make = Callable[..., Recipe]
@@ -58,13 +59,11 @@ def assert_same_run(a: Path, b: Path) -> None:
 
 @pytest.fixture
 def run(few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrainResult]:
-    """`start.run` on the few faces, its pictures left out: they take longer than the training."""
+    """`api.run` on the few faces, its pictures left out: they take longer than the training."""
 
     def go(recipe: Recipe, folder: Path, reporter: Any, *, resume: bool = False) -> TrainResult:
-        monkeypatch.setattr(start, "draw_run", lambda folder: None)
-        return start.run(
-            recipe, few_faces, folder, device=CPU, world=World(), reporter=reporter, resume=resume
-        )
+        monkeypatch.setattr(api, "draw_run", lambda folder: [])
+        return api.run(recipe, few_faces, folder, device=CPU, world=World(), reporter=reporter, resume=resume)
 
     return go
 
@@ -74,7 +73,7 @@ def run(few_faces: FaceTable, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 def test_a_run_folder_is_complete(tiny: Make, tmp_path: Path, recorder: Any, few_faces: FaceTable) -> None:
     recipe = tiny()
-    result = start.run(recipe, few_faces, tmp_path, device=CPU, world=World(), reporter=recorder)
+    result = api.run(recipe, few_faces, tmp_path, device=CPU, world=World(), reporter=recorder)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "recipe.toml",
@@ -271,7 +270,7 @@ def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(
                 signal.raise_signal(number)
 
     before = signal.getsignal(number)
-    with pytest.raises(TrainError, match=r"interrupted, and saved\. Go on with: mien train --resume"):
+    with pytest.raises(TrainError, match=r"interrupted, and saved\. Resume with: mien train --resume"):
         run(tiny(), tmp_path / "cut", Signalling())
     assert signal.getsignal(number) is before
     saved = read_checkpoint(tmp_path / "cut" / LAST).facts
@@ -429,7 +428,7 @@ def test_other_faces_are_refused(train: Train, tiny: Make, finished: Path, few_f
     pixels = few_faces.pixels.copy()
     pixels[0, 0, 0] ^= 1
     with pytest.raises(
-        ResumeError, match=r"other faces \(few faces, hash [0-9a-f]{12}; these have [0-9a-f]{12}\)"
+        ResumeError, match=r"different faces \(few faces, hash [0-9a-f]{12}; these have [0-9a-f]{12}\)"
     ):
         train(tiny(), finished, resume=True, faces=replace(few_faces, pixels=pixels))
 
@@ -439,7 +438,7 @@ def test_other_faces_are_refused_before_the_first_checkpoint_too(
 ) -> None:
     (finished / LAST).unlink()
     other = replace(few_faces, labels=(few_faces.labels + 1) % 7)
-    with pytest.raises(ResumeError, match="other faces"):
+    with pytest.raises(ResumeError, match="different faces"):
         train(tiny(), finished, resume=True, faces=other)
 
 

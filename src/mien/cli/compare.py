@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mien.evaluation.comparison import PredictedClasses
     from mien.reports.comparison import Comparison
     from mien.reports.document import Chapter
-    from mien.reports.training import Learning
+    from mien.runs.curves import Learning
 
 # The intervals must come out the same when the command is repeated.
 _SEED = 0
@@ -262,7 +262,8 @@ def _write(comparison: Comparison, runs: Sequence[Path], out: Path, asked: _Aske
 
 def _learning(runs: Sequence[Path]) -> Iterator[Chapter]:
     from mien.reports.document import Chapter
-    from mien.reports.training import read_runs, sections
+    from mien.reports.training import sections
+    from mien.runs.curves import read_runs
 
     if runs:
         learned: list[Learning] = read_runs(runs)

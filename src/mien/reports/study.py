@@ -23,8 +23,8 @@ from mien.reports.audit import audit_sections
 from mien.reports.document import Chapter, Document, Section
 from mien.reports.figures.examples import examples_section
 from mien.reports.network import NetworkDescription
-from mien.reports.training import Learning
 from mien.reports.writer import write
+from mien.runs.curves import Learning, read_runs
 
 NAME = "study"
 # The most that a study has.
@@ -124,7 +124,7 @@ def study(
     if not len(table):
         raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to study.")
     judged = len(table.split(split))
-    runs = learning.read_runs(subject.runs) if subject.runs else []
+    runs = read_runs(subject.runs) if subject.runs else []
     document = Document(
         name=NAME,
         title="Reading apparent expressions: a study",

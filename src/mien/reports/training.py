@@ -5,103 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mien.errors import DataError, MissingExtra, UsageError
+from mien.errors import MissingExtra
 from mien.reports.document import Section
-from mien.reports.figures import training as drawing
-from mien.runs.curves import Curves, gap_opening, read_curves
-from mien.runs.preview import PREVIEW, Preview, read_preview
-from mien.runs.recipe import load_recipe
+from mien.runs import figures
+from mien.runs.curves import Floats, Learning
+from mien.runs.preview import Preview
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Learning:
-    """One run, as its folder tells it.
-
-    Attributes:
-        name: what it is called in figures: the folder's name.
-        curves: metrics.csv and steps.csv, by column.
-        validation: the name of the split that chose the epoch.
-        steps: of an epoch.
-        preview: faces of its first batches beside what the network was given for them; None where the
-            folder has none.
-    """
-
-    name: str
-    curves: Curves
-    validation: str
-    steps: int
-    preview: Preview | None = None
-
-    @property
-    def best(self) -> int | None:
-        """The index of the best epoch; None if none is marked."""
-        return self.curves.best
-
-    @property
-    def gap_opens(self) -> float | None:
-        """The epoch from which on validation loss stays above train loss; None where it does not."""
-        index = gap_opening(self.curves.epochs["gap"])
-        return None if index is None else self.curves.epochs["epoch"][index]
-
-    @property
-    def step_epochs(self) -> Floats:
-        """Where each step lies on the axis of the epochs: the first epoch goes from 0 to 1, (steps,)."""
-        return np.array(self.curves.steps.get("step", []), np.float64) / self.steps
-
-    def step_values(self, column: str) -> Floats:
-        """A column of steps.csv, (steps,)."""
-        return np.array(self.curves.steps.get(column, []), np.float64)
-
-
-def read_runs(folders: Sequence[Path]) -> list[Learning]:
-    """The runs of these folders, each under a name of its own.
-
-    Raises:
-        UsageError: no folder is given.
-        DataError: one is no run's folder, or has no finished epoch.
-    """
-    if not folders:
-        raise UsageError("no run was given. Give the folders of runs, such as runs/NAME.")
-    names = _distinct([folder.resolve() for folder in folders])
-    return [read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
-
-
-def read_run(folder: Path, name: str | None = None) -> Learning:
-    """The run of a folder.
-
-    Raises:
-        DataError: it is no run's folder, or has no finished epoch.
-    """
-    curves = read_curves(folder)
-    try:
-        recipe = load_recipe(folder / "recipe.toml")
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        faces, processes = facts["training_faces"], facts["hardware"]["processes"]
-    except (OSError, ValueError, KeyError, UsageError) as error:
-        raise DataError(
-            f"{folder} is no whole folder of a run: recipe.toml or run.json cannot be used ({error})."
-        ) from error
-    batch = min(recipe.loop.batch_size, faces) // processes * processes
-    preview = folder / PREVIEW
-    return Learning(
-        name=name or folder.resolve().name,
-        curves=curves,
-        validation=recipe.data.validation,
-        steps=max(faces // max(batch, 1), 1),
-        preview=read_preview(preview) if preview.is_file() else None,
-    )
 
 
 def overview(runs: Sequence[Learning]) -> pd.DataFrame:
@@ -129,7 +44,7 @@ def sections(runs: Sequence[Learning]) -> Iterator[Section]:
         "The best epoch is the one that was kept: it was chosen on the validation split, so its accuracy "
         "there is a little too good.",
         (12, 0.75 + 0.36 * len(runs)),
-        lambda axes: drawing.draw_overview(axes, table),
+        lambda axes: figures.draw_overview(axes, table),
         json.loads(table.to_json(orient="records")),
     )
     yield Section(
@@ -138,7 +53,7 @@ def sections(runs: Sequence[Learning]) -> Iterator[Section]:
         "Cross-entropy of the labels. Train is of augmented faces while the weights moved, so early on "
         "validation is often the lower one.",
         (8.4, 4.6),
-        lambda axes: drawing.draw_losses(axes, runs),
+        lambda axes: figures.draw_losses(axes, runs),
         _by_epoch(runs, "train_loss", "validation_loss"),
     )
     yield Section(
@@ -146,7 +61,7 @@ def sections(runs: Sequence[Learning]) -> Iterator[Section]:
         "Accuracy",
         "Rings mark the best epoch of each run.",
         (8.4, 4.6),
-        lambda axes: drawing.draw_accuracies(axes, runs),
+        lambda axes: figures.draw_accuracies(axes, runs),
         _by_epoch(runs, "train_accuracy", "validation_accuracy"),
     )
     yield Section(
@@ -155,7 +70,7 @@ def sections(runs: Sequence[Learning]) -> Iterator[Section]:
         "Validation loss less train loss. From where it stays above zero, what is still learned helps the "
         "training faces more than others; where it grows fast, the network learns by heart.",
         (8.4, 4.2),
-        lambda axes: drawing.draw_gaps(axes, runs),
+        lambda axes: figures.draw_gaps(axes, runs),
         {run.name: {"gap": run.curves.epochs["gap"], "opens_at_epoch": run.gap_opens} for run in runs},
     )
     if any(run.curves.steps for run in runs):
@@ -171,7 +86,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Section]:
         "Learning rate",
         "By step, over the epochs.",
         (8.4, 3.8),
-        lambda axes: drawing.draw_learning_rates(axes, runs),
+        lambda axes: figures.draw_learning_rates(axes, runs),
         {run.name: {"highest": float(run.step_values("lr").max(initial=0))} for run in runs},
     )
     yield Section(
@@ -180,7 +95,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Section]:
         "Before it is clipped. The line is the running median; behind it lies every step. Where it rises "
         "steeply, the rate is too high.",
         (8.4, 4.2),
-        lambda axes: drawing.draw_gradient_norms(axes, runs),
+        lambda axes: figures.draw_gradient_norms(axes, runs),
         {run.name: _quantiles(run.step_values("gradient_norm")) for run in runs},
     )
     yield Section(
@@ -189,7 +104,7 @@ def _of_steps(runs: Sequence[Learning]) -> Iterator[Section]:
         "Running median, behind it every step. It jumps where the input grows, and where something else ran "
         "on the machine.",
         (8.4, 4.2),
-        lambda axes: drawing.draw_step_times(axes, runs),
+        lambda axes: figures.draw_step_times(axes, runs),
         {run.name: _quantiles(run.step_values("seconds") * 1000) for run in runs},
     )
 
@@ -204,7 +119,7 @@ def preview_section(preview: Preview, run: str | None = None) -> Section:
         "Above, faces of the run's first batches as they are in the data; below each, what the network got. "
         "Where faces are mixed, the other one may be the stronger; the shares say so.",
         (1.2 * preview.columns, 2.85 * preview.rows + 0.3),
-        lambda axes: drawing.draw_preview(axes, preview, title),
+        lambda axes: figures.draw_preview(axes, preview, title),
         list(preview.captions),
     )
 
@@ -236,15 +151,3 @@ def _quantiles(values: Floats) -> dict[str, float]:
     names = ("minimum", "median", "ninth decile", "maximum")
     found = np.quantile(values, (0, 0.5, 0.9, 1))
     return {name: float(value) for name, value in zip(names, found, strict=True)}
-
-
-def _distinct(folders: Sequence[Path]) -> list[str]:
-    """A name for each folder: its own, with as many of those above it as tell it from the others."""
-    depth = 1
-    longest = max(len(folder.parts) for folder in folders)
-    while depth < longest:
-        names = ["/".join(folder.parts[-depth:]) for folder in folders]
-        if len(set(names)) == len(set(folders)):
-            return names
-        depth += 1
-    return [str(folder) for folder in folders]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -32,7 +33,7 @@ class Epoch:
     objective: float | None = None
 
 
-def best_of(history: list[Epoch]) -> Epoch | None:
+def best_of(history: Sequence[Epoch]) -> Epoch | None:
     """The epoch that is kept: the last that was marked as best."""
     return next((row for row in reversed(history) if row.best), None)
 

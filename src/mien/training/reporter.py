@@ -1,16 +1,19 @@
-"""What a run tells while it goes on, and how long it will yet take."""
+"""Progress of a run, who receives it, and how much time is left."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from mien.runs.history import Epoch
 
+_LOG = logging.getLogger("mien.training")
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: `epoch` and `step` count from 1; loss and accuracy are the epoch's means so far."""
+    """How far a run is: `epoch` and `step` count from 1; loss and accuracy are the epoch's means so far."""
 
     epoch: int
     epochs: int
@@ -23,7 +26,7 @@ class Progress:
 
 
 class Reporter(Protocol):
-    """Who is told how the training goes."""
+    """Receives the progress of a run."""
 
     def step(self, progress: Progress) -> None:
         """A few steps are done."""
@@ -32,37 +35,63 @@ class Reporter(Protocol):
         """An epoch is done."""
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """Something for the user to know."""
 
     def done(self, summary: str) -> None:
-        """The run is finished; this is it in one line."""
+        """The run is finished; `summary` is one line."""
+
+
+class LogReporter:
+    """Writes epochs, notes and the summary to the log ``mien.training``, at the level INFO."""
+
+    def step(self, progress: Progress) -> None:
+        """Nothing: the log has one line per epoch."""
+
+    def epoch(self, row: Epoch, epochs: int) -> None:
+        """Log the figures of an epoch."""
+        _LOG.info(
+            "epoch %d/%d: train loss %.3f, accuracy %.2f %%; validation loss %.3f, accuracy %.2f %%",
+            row.epoch,
+            epochs,
+            row.train_loss,
+            100 * row.train_accuracy,
+            row.validation_loss,
+            100 * row.validation_accuracy,
+        )
+
+    def note(self, text: str) -> None:
+        """Log a note."""
+        _LOG.info("%s", text)
+
+    def done(self, summary: str) -> None:
+        """Log the summary."""
+        _LOG.info("%s", summary)
 
 
 class OnlyNotes:
-    """For the processes beside the first: passes on what the user should know, and from whom."""
+    """For all processes but the first: passes on notes, with the number of the process."""
 
     def __init__(self, reporter: Reporter, rank: int) -> None:
         self._reporter, self._rank = reporter, rank
 
     def step(self, progress: Progress) -> None:
-        """Nothing: the first process tells."""
+        """Nothing: the first process reports."""
 
     def epoch(self, row: Epoch, epochs: int) -> None:
-        """Nothing: the first process tells."""
+        """Nothing: the first process reports."""
 
     def note(self, text: str) -> None:
-        """Pass it on."""
+        """Pass the note on."""
         self._reporter.note(f"process {self._rank}: {text}")
 
     def done(self, summary: str) -> None:
-        """Nothing: the first process tells."""
+        """Nothing: the first process reports."""
 
 
 class Pace:
-    """Learns what steps and validations cost, and says how long the rest of a run takes.
+    """Estimates the time left of a run from the time of its steps and validations.
 
-    Both cost in proportion to the area of the network's input, so that a run whose size grows is
-    not promised too early an end.
+    Both take time in proportion to the area of the network's input, which may grow along the run.
 
     Args:
         sizes: the side of the input, epoch by epoch.
@@ -72,16 +101,16 @@ class Pace:
     def __init__(self, sizes: list[int], steps: int) -> None:
         self._areas, self._steps = [size * size for size in sizes], steps
         self._seconds = self._area = 0.0
-        self._validation = 0.0  # seconds a unit of area
+        self._validation = 0.0  # seconds per unit of area
 
     def stepped(self, epoch: int, steps: int, seconds: float) -> None:
-        """So many steps of an epoch (counted from 0) took so long."""
+        """Record the time of some steps of an epoch (counted from 0)."""
         # Older steps count for less, so that a machine that slows down is noticed.
         self._seconds = self._seconds * 0.9 + seconds
         self._area = self._area * 0.9 + steps * self._areas[epoch]
 
     def validated(self, epoch: int, seconds: float) -> None:
-        """The validation at the end of an epoch took so long."""
+        """Record the time of the validation of an epoch (counted from 0)."""
         self._validation = seconds / self._areas[epoch]
 
     def left(self, epoch: int, step: int) -> float:

@@ -1,16 +1,14 @@
-"""A run's folder: the recipe as resolved, where and on what it ran, and what happened, epoch by epoch."""
+"""A run's folder: the resolved recipe, the environment of the run, and its figures by epoch and step."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from mien.errors import ResumeError
-from mien.files import write_atomically
+from mien.files import csv_text, write_atomically
 from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, to_toml
 from mien.training.step_log import Step
@@ -29,27 +27,28 @@ class RunFolder:
         """Make the folder and record what is about to be run."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._write_json("run.json", facts)
-        write_atomically(self.path / "steps.csv", (",".join(_STEP_COLUMNS) + "\n").encode())
-        # Last, for a folder with a recipe is one that can be resumed.
-        write_atomically(self.path / "recipe.toml", to_toml(recipe).encode())
+        write_atomically(self.path / "steps.csv", csv_text(_STEP_COLUMNS, ()))
+        # Last, because a folder with a recipe can be resumed.
+        write_atomically(self.path / "recipe.toml", to_toml(recipe))
 
     def check_faces(self, sha256: str) -> None:
-        """Hold the hash of a table against that of the faces that the run began with.
+        """Compare the hash of a table with that of the faces that the run began with.
 
         Raises:
-            ResumeError: they are others.
+            ResumeError: they are different faces.
         """
         begun = json.loads((self.path / "run.json").read_text(encoding="utf-8"))["data"]
         if begun["sha256"] != sha256:
             raise ResumeError(
-                f"{self.path} was trained on other faces ({begun['source']}, hash {begun['sha256'][:12]}; "
-                f"these have {sha256[:12]}). Give the same --data and --votes, or start a new run."
+                f"{self.path} was trained on different faces ({begun['source']}, hash "
+                f"{begun['sha256'][:12]}; these have {sha256[:12]}). Give the same --data and --votes, or "
+                "start a new run."
             )
 
-    def go_on(self, facts: dict[str, Any], step: int, history: list[Epoch]) -> list[str]:
-        """Bring the files to where the checkpoint stands, and record that the run goes on from `step` on.
+    def resume(self, facts: dict[str, Any], step: int, history: list[Epoch]) -> list[str]:
+        """Cut the files back to the checkpoint, and record that the run is resumed from `step`.
 
-        Gives the versions that are not as they were, in words; the results may then differ in the last bits.
+        Returns the versions that changed, in words; results may then differ in the last bits.
         """
         for torn in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
             torn.unlink()
@@ -66,7 +65,7 @@ class RunFolder:
         return [f"{name} {before[name]}, now {now[name]}" for name in before if now.get(name) != before[name]]
 
     def record_epoch(self, history: list[Epoch]) -> None:
-        """Write metrics.csv anew from the whole history, and the last epoch to TensorBoard."""
+        """Write metrics.csv from the whole history, and the last epoch to TensorBoard."""
         self._write_metrics(history)
         self._to_tensorboard(history[-1])
 
@@ -81,26 +80,23 @@ class RunFolder:
     def finish(self, result: dict[str, Any]) -> None:
         """Write summary.json, and its `summary` as the one line of summary.txt."""
         self._write_json("summary.json", result)
-        write_atomically(self.path / "summary.txt", (result["summary"] + "\n").encode())
+        write_atomically(self.path / "summary.txt", result["summary"] + "\n")
 
     def close(self) -> None:
-        """Let go of TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self._board is not None:
             self._board.close()
 
     def _write_metrics(self, history: list[Epoch]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [entry.name for entry in fields(Epoch)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in history)
-        write_atomically(self.path / "metrics.csv", text.getvalue().encode())
+        columns = [entry.name for entry in fields(Epoch)]
+        write_atomically(self.path / "metrics.csv", csv_text(columns, map(asdict, history)))
 
     def _cut_steps(self, step: int) -> None:
-        """Drop the rows of steps.csv from `step` on: a resumed run goes through them again."""
+        """Drop the rows of steps.csv from `step` on: a resumed run computes them again."""
         path = self.path / "steps.csv"
         header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) < step]
-        write_atomically(path, "".join([header, *kept]).encode())
+        write_atomically(path, "".join([header, *kept]))
 
     def _to_tensorboard(self, row: Epoch) -> None:
         if self._board is None:
@@ -113,4 +109,4 @@ class RunFolder:
         self._board.flush()
 
     def _write_json(self, name: str, facts: dict[str, Any]) -> None:
-        write_atomically(self.path / name, (json.dumps(facts, indent=2) + "\n").encode())
+        write_atomically(self.path / name, json.dumps(facts, indent=2) + "\n")

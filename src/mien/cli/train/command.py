@@ -3,131 +3,202 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from mien.runs.preview import Preview
 
+_RECIPE, _FOLDS = "Recipe", "Folds"
+
+Votes: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="FER+ votes (fer2013new.csv), to train a second head.",
+        rich_help_panel=DATA,
+    ),
+]
+RecipeName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A shipped recipe (see --list) or a TOML file. Default: quick.",
+        rich_help_panel=_RECIPE,
+    ),
+]
+Changes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the recipe: epochs=5 or schedule.epochs=5. Repeatable.",
+        rich_help_panel=_RECIPE,
+    ),
+]
+Init: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        help="Initial weights: the folder of a run, a shipped model (mien-lite0), a file, hub, package or "
+        "random.",
+        rich_help_panel=_RECIPE,
+    ),
+]
+List: TypeAlias = Annotated[
+    bool, typer.Option("--list", help="List the shipped recipes and exit.", rich_help_panel=_RECIPE)
+]
+Folds: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=2,
+        help="Cross-validate: train one run per fold; no person is in two folds.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Fold: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Train only this fold, counted from 1. Needs --folds.",
+        rich_help_panel=_FOLDS,
+    ),
+]
+Out: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="The folder of the run. Default: runs/RECIPE-TIME.", rich_help_panel=OUTPUT
+    ),
+]
+Resume: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Resume the run in this folder.", rich_help_panel=OUTPUT),
+]
+PreviewFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Draw the first augmented faces into this folder and exit.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Device: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps. Default: auto.", rich_help_panel=MACHINE
+    ),
+]
+Threads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="CPU threads. Default: PyTorch's.", rich_help_panel=MACHINE),
+]
+
 
 def train(
-    data: Annotated[
-        str | None,
-        typer.Option(help="FER2013 in any layout, a folder of classes, or 'synthetic'.", metavar="PATH"),
-    ] = None,
-    votes: Annotated[
-        Path | None, typer.Option(help="FER+'s fer2013new.csv: trains the head of votes too.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A shipped recipe or a TOML file; see --list. Default: quick.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change the recipe: epochs=5, or section.key=value. Repeatable."),
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(
-            help="The weights to begin with: a run's folder, a shipped model (mien-lite0), a file, hub, "
-            "package or random.",
-            metavar="WEIGHTS",
-        ),
-    ] = None,
-    label_map: Annotated[
-        str | None,
-        typer.Option(
-            help="What folders mean that are not named after emotions: raf-db, affectnet, ck+, or a CSV with "
-            "folder,emotion.",
-            metavar="MAP",
-        ),
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(help="Train a run for each of so many folds, no person in two of them.", min=2),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Only this fold, counted from 1. With --folds.", min=1)
-    ] = None,
-    preview: Annotated[
-        Path | None,
-        typer.Option(help="Draw the first augmented faces into this folder and stop.", metavar="DIR"),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. Default: runs/RECIPE-TIME.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder.", metavar="RUN")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps. Default: auto.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.", min=1)] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the shipped recipes and stop.")] = False,
+    data: OptionalData = None,
+    votes: Votes = None,
+    label_map: LabelMapOption = None,
+    recipe: RecipeName = None,
+    set_: Changes = None,
+    init: Init = None,
+    list_: List = False,
+    folds: Folds = None,
+    fold: Fold = None,
+    out: Out = None,
+    resume: Resume = None,
+    preview: PreviewFolder = None,
+    device: Device = None,
+    threads: Threads = None,
 ) -> None:
     """Train a network on labelled faces.
 
-    The run's folder holds the resolved recipe, versions, hardware and data hash, metrics by epoch and by
-    step, TensorBoard logs, figures, and the best and last checkpoints. Ctrl-C saves and stops; --resume
-    goes on, to the bit where the machine and the versions are the same.
+    The folder of the run contains the resolved recipe, versions, hardware, a hash of the data, metrics per
+    epoch and per step, TensorBoard logs, figures, and the best and last checkpoints. Ctrl-C saves and stops;
+    --resume goes on, with bit-identical results on the same machine and versions.
 
-    With --folds, each run's folder is in one that also says what all folds say together.
+    With --folds, there is one such folder per fold, and a summary of all of them.
     """
     if list_:
-        from mien.runs.recipe import load_recipe, recipe_names
-
-        for name in recipe_names():
-            typer.echo(f"{name:10} {load_recipe(name).description}")
+        _list_recipes()
         return
     if resume is None and data is None:
-        raise UsageError(
-            "say what to train on: --data PATH, or --data synthetic to try it without a data set."
-        )
+        raise UsageError("no data. Give --data PATH, or --data synthetic to train without a data set.")
+    changed = {"recipe": recipe, "set": set_, "init": init, "out": out}
     if resume is not None:
-        refused = {"label-map": label_map, "folds": folds, "fold": fold, "preview": preview}
-        _refuse_with_resume(recipe=recipe, set=set_, init=init, out=out, **refused)
+        _refuse_with_resume(**changed, **{"label-map": label_map}, folds=folds, fold=fold, preview=preview)
+        _resume(resume, data=data, votes=votes, device=device, threads=threads)
+        return
+    texts = [*(set_ or ()), *([f"network.init={init}"] if init else ())]
+    texts += [f"data.folds={folds}"] if folds else []
+    texts += [f"data.fold={fold}"] if fold else []
+    faces = {"data": data, "votes": votes, "label_map": label_map}
+    if preview is not None:
+        _preview(preview, recipe or "quick", texts, faces)
+        return
+    _train(recipe or "quick", texts, {**faces, "out": out, "device": device or "auto", "threads": threads})
+
+
+def _list_recipes() -> None:
     try:
-        from mien.training import api as start
-        from mien.training import cross_validation
+        from mien.runs.recipe import load_recipe, recipe_names
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"Training (package {error.name!r})", "train") from error
+        raise _missing(error) from error
+    for name in recipe_names():
+        typer.echo(f"{name:10} {load_recipe(name).description}")
+
+
+def _train(recipe: str, texts: list[str], options: dict[str, Any]) -> None:
+    """One run; or one per fold, if the recipe has folds and none of them is chosen."""
+    try:
+        from mien.runs.recipe import load_recipe, parse_changes
+        from mien.training import api
+        from mien.training.cross_validation import cross_validate
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from mien.cli.train.progress import TerminalReporter
+
+    changes = parse_changes(texts)
+    plan = load_recipe(recipe, changes)
+    with TerminalReporter() as reporter:
+        if plan.data.folds and "data.fold" not in changes:
+            cross_validate(plan, **options, reporter=reporter)
+        else:
+            api.train(plan, **options, reporter=reporter)
+
+
+def _resume(folder: Path, **options: Any) -> None:
+    try:
+        from mien.training import api, cross_validation
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
     from mien.cli.train.progress import TerminalReporter
 
     with TerminalReporter() as reporter:
-        if resume is not None and (resume / cross_validation.PLAN).exists():
-            cross_validation.resume_cross_validation(resume, reporter=reporter)
-            return
-        if resume is not None:
-            start.resume(resume, data=data, votes=votes, device=device, threads=threads, reporter=reporter)
-            return
-        changes = [*(set_ or ()), *([f"network.init={init}"] if init else ())]
-        changes += [f"data.folds={folds}"] if folds else []
-        changes += [f"data.fold={fold}"] if fold else []
-        asked: dict[str, Any] = {
-            "data": str(data),
-            "recipe": recipe or "quick",
-            "votes": votes,
-            "label_map": label_map,
-        }
-        if preview is not None:
-            _draw_preview(preview, start.preview(**asked, changes=tuple(changes), reporter=reporter))
-            return
-        several = start.has_folds(recipe or "quick", tuple(changes)) and not _names_fold(changes)
-        go = cross_validation.cross_validate if several else start.start
-        go(
-            **asked,
-            changes=tuple(changes),
-            out=out,
-            device=device or "auto",
-            threads=threads,
-            reporter=reporter,
-        )
+        if (folder / cross_validation.PLAN).exists():
+            cross_validation.resume_cross_validation(folder, reporter=reporter)
+        else:
+            api.resume(folder, **options, reporter=reporter)
 
 
-def _names_fold(changes: list[str]) -> bool:
-    """Whether one fold was asked for, be it by --fold or by --set."""
-    return any(change.partition("=")[0].strip() in ("fold", "data.fold") for change in changes)
+def _preview(folder: Path, recipe: str, texts: list[str], faces: dict[str, Any]) -> None:
+    try:
+        from mien.runs.recipe import parse_changes
+        from mien.training import api
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    from mien.cli.train.progress import TerminalReporter
+
+    with TerminalReporter() as reporter:
+        _draw(api.preview(recipe, **faces, reporter=reporter, **parse_changes(texts)), folder)
 
 
-def _draw_preview(folder: Path, preview: Preview) -> None:
+def _draw(preview: Preview, folder: Path) -> None:
     from mien.plotting import new_figure, save
     from mien.reports.training import preview_section
 
@@ -140,10 +211,14 @@ def _draw_preview(folder: Path, preview: Preview) -> None:
 
 
 def _refuse_with_resume(**options: object) -> None:
-    """A run that goes on keeps its recipe: otherwise nobody could say what its figures are of."""
+    """A resumed run keeps its recipe, so that its figures are those of one recipe."""
     given = [f"--{name}" for name, value in options.items() if value]
     if given:
         raise UsageError(
             f"{' and '.join(given)} cannot be given with --resume: a run keeps its recipe. "
             "Start a new run from its weights instead: --init RUN."
         )
+
+
+def _missing(error: ModuleNotFoundError) -> MissingExtra:
+    return MissingExtra(f"Training (package {error.name!r})", "train")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mien.reports.document import Section
-from mien.runs.recipe import AugmentRecipe
+from mien.runs.recipe_sections import AugmentRecipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

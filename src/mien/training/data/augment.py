@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mien.runs.recipe import AugmentRecipe
+from mien.runs.recipe_sections import AugmentRecipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from mien.errors import RecipeError
 from mien.models.tta import TtaCrops
-from mien.runs.recipe import DistilRecipe
+from mien.runs.recipe_sections import DistilRecipe
 from mien.training.classifier import load_network
 from mien.training.validation import as_input
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.runs.recipe import AugmentRecipe
+from mien.runs.recipe_sections import AugmentRecipe
 
 
 def mixup(

@@ -11,7 +11,7 @@ from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable, not_in
 from mien.emotions import NEITHER, binary_task
 from mien.errors import DataError, TrainError
-from mien.runs.recipe import DataRecipe
+from mien.runs.recipe_sections import DataRecipe
 
 # The folds are the data's alone: runs of other seeds and recipes are measured on the same ones.
 _SEED = 0

@@ -10,7 +10,7 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import DataError
-from mien.runs.recipe import DataRecipe
+from mien.runs.recipe_sections import DataRecipe
 
 
 def heads_of(faces: FaceTable, spec: DataRecipe) -> tuple[str, ...]:

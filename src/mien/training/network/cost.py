@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.runs.scaling import FACE_SIZE, Backbone
 from mien.training.network.model import build_network
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from mien.emotions import ABSTAIN, FER2013, VOTES, binary_task
 from mien.errors import RecipeError
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.network.pretrained import load_initial
 
 # What builds a family at any width and depth; timm's named models are calls of these.

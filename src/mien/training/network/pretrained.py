@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mien.errors import ModelError
 from mien.models import registry as weights
-from mien.runs.recipe import NetworkRecipe
+from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.checkpoint import BEST
 from mien.training.network.onnx_weights import read_folded, unfold
 
