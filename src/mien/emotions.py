@@ -16,7 +16,7 @@ FER2013: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surpris
 # FER+'s eight, in FER2013's order with contempt behind it.
 FERPLUS: tuple[str, ...] = (*FER2013, "contempt")
 
-# What a FER+ annotator could also say instead of an emotion.
+# What a FER+ annotator could also choose instead of an emotion.
 ABSTAIN: tuple[str, ...] = ("unknown", "not a face")
 
 # The ten columns of a table's votes.
@@ -36,7 +36,7 @@ FERPLUS_COLUMNS: dict[str, str] = {
     "NF": "not a face",
 }
 
-# Folder and class names met in FER2013's folder release, CK+, RAF-DB, AffectNet and JAFFE.
+# Folder and class names in FER2013's folder release, CK+, RAF-DB, AffectNet and JAFFE.
 _ALIASES: dict[str, str] = {
     **{name: name for name in VOTES},
     "anger": "angry",
@@ -84,13 +84,13 @@ def canonical(name: str) -> str:
 
 # Binary tasks. --------------------------------------------------------------------------------------------
 
-# The two ends of valence: unpleasant and pleasant. Surprise may be either, and only what follows tells which;
-# neutral is neither. Source: the horizontal axis of Russell 1980, "A circumplex model of affect"; to leave
-# both out, and not to call them "not negative", is a choice: a classifier is asked about clear cases.
+# The two ends of valence: unpleasant and pleasant. Surprise may be either, which only its context shows;
+# neutral is neither. Source: the horizontal axis of Russell 1980, "A circumplex model of affect". To leave
+# both out, and not to call them "not negative", is a choice: the task contains clear cases only.
 NEGATIVE: tuple[str, ...] = ("angry", "disgust", "fear", "sad", "contempt")
 POSITIVE: tuple[str, ...] = ("happy",)
 
-# The side of what is on neither: it is left out.
+# The side of an emotion on neither side: it is left out.
 NEITHER = -1
 
 
@@ -110,13 +110,13 @@ class BinaryTask:
     members: tuple[tuple[str, ...], tuple[str, ...]]
 
     def sides(self, labels: Sequence[str]) -> tuple[int, ...]:
-        """The side of each label, 0 or 1 as in `classes`, or `NEITHER`; any alias that `canonical` knows.
+        """The class of each label, 0 or 1 as in `classes`, or `NEITHER`; aliases work too.
 
             >>> binary_task("negative").sides(("angry", "happy", "neutral"))
             (1, 0, -1)
 
         Raises:
-            UnknownEmotion: a label that is no emotion.
+            UnknownEmotion: a label is not an emotion.
         """
         return tuple(self._side(canonical(label)) for label in labels)
 
@@ -133,13 +133,13 @@ def binary_task(name: str) -> BinaryTask:
     if name.strip().lower() == "negative":
         return BinaryTask("negative", ("positive", "negative"), (POSITIVE, NEGATIVE))
     try:
-        asked = canonical(name)
+        emotion = canonical(name)
     except UnknownEmotion:
-        asked = ""
-    if asked not in FERPLUS:
+        emotion = ""
+    if emotion not in FERPLUS:
         raise UsageError(
             f"there is no binary task {name!r}. There are: negative, or one emotion against the rest: "
             f"{', '.join(FERPLUS)}."
         )
-    others = tuple(emotion for emotion in FERPLUS if emotion != asked)
-    return BinaryTask(asked, (f"not {asked}", asked), (others, (asked,)))
+    others = tuple(other for other in FERPLUS if other != emotion)
+    return BinaryTask(emotion, (f"not {emotion}", emotion), (others, (emotion,)))

@@ -6,21 +6,21 @@
     │   └── RecipeError                 a recipe's key or value
     ├── DataError                   3   labelled faces that cannot be read
     │   ├── SourceNotFound
-    │   ├── FormatError                 not a layout that mien knows, or cut short
+    │   ├── FormatError                 an unknown layout, or cut short
     │   └── BadRows                     rows refused under ``strict``
     ├── DownloadError               4
-    │   └── CredentialsError            Kaggle does not know who asks
+    │   └── CredentialsError            Kaggle credentials missing or refused
     ├── ImageError                  5   a photo or a video that cannot be read
     │   └── ImageTooLarge
-    ├── ModelError                  6   weights or their card
+    ├── ModelError                  6   a model file or its card
     │   ├── UnknownModel
     │   └── CardError
     ├── TrainError                  7
     │   ├── Diverged
     │   └── ResumeError
-    ├── ExportError                 8   the exported model disagrees with its source
-    ├── MissingExtra                9   a feature whose packages are not installed
-    └── VerifyError                10   a model whose card does not come true
+    ├── ExportError                 8   the exported model differs from its source
+    ├── MissingExtra                9   a feature whose packages are missing
+    └── VerifyError                10   a model that does not reproduce its card
 
 The number is the command line's exit code. A message says what was wrong, the value received and
 what to do next.
@@ -42,7 +42,7 @@ class UsageError(MienError):
 
 
 class UnknownEmotion(UsageError):
-    """A name that is no emotion known to mien."""
+    """A name that is not an emotion known to mien."""
 
 
 class RecipeError(UsageError):
@@ -56,11 +56,11 @@ class DataError(MienError):
 
 
 class SourceNotFound(DataError):
-    """The path names nothing."""
+    """A path that does not exist."""
 
 
 class FormatError(DataError):
-    """The source is in no layout that mien knows, or is cut short."""
+    """A source in an unknown layout, or cut short."""
 
 
 class BadRows(DataError):
@@ -68,7 +68,7 @@ class BadRows(DataError):
 
 
 class DownloadError(MienError):
-    """A download that failed or is not what it should be."""
+    """A download that failed, or whose content is not the expected one."""
 
     exit_code = 4
 
@@ -84,11 +84,11 @@ class ImageError(MienError):
 
 
 class ImageTooLarge(ImageError):
-    """A picture whose header announces more pixels than allowed."""
+    """An image whose header announces more pixels than allowed."""
 
 
 class ModelError(MienError):
-    """Weights or a card that cannot be used."""
+    """A model file or a card that cannot be used."""
 
     exit_code = 6
 
@@ -108,7 +108,7 @@ class TrainError(MienError):
 
 
 class Diverged(TrainError):
-    """The loss is no longer a number."""
+    """A loss that is no longer a finite number."""
 
 
 class ResumeError(TrainError):
@@ -116,7 +116,7 @@ class ResumeError(TrainError):
 
 
 class ExportError(MienError):
-    """The exported model disagrees with its source."""
+    """An exported model whose output differs from its source's."""
 
     exit_code = 8
 
@@ -133,6 +133,6 @@ class MissingExtra(MienError):
 
 
 class VerifyError(MienError):
-    """A shipped model that is not, or does not do, what its card says."""
+    """A shipped model that differs from its card, or does not reproduce its figures."""
 
     exit_code = 10

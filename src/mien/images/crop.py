@@ -1,4 +1,4 @@
-"""The square around a face, framed as the model's training faces are."""
+"""The square around a face, with the same framing as the model's training faces."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _FINER = 2
 def crop_box(detection: Detection, framing: Framing) -> tuple[float, float, float]:
     """The square (x, y, side) in which the detected box lies at the framing's fractions.
 
-    In pixels of the picture, beyond which it may reach. Where box and framing differ in shape, the
-    centre is met exactly and the side is the geometric mean of what width and height ask for.
+    In pixels of the image; it may reach beyond the image. If box and framing differ in shape, the centre
+    is exact and the side is the geometric mean of the sides that width and height give.
 
     Raises:
         UsageError: the framing or the box has no area.
@@ -56,11 +56,11 @@ def crop_face(
     size: int = 48,
     align: bool = False,
 ) -> NDArray[np.uint8]:
-    """The face as the model takes it, gray uint8 (size, size), luma as ITU-R 601.
+    """The face as the model's input, gray uint8 (size, size), luma as ITU-R 601.
 
-    The square of `crop_box`, averaged down without aliasing or enlarged smoothly; what lies outside the
-    picture repeats its edge. With `align`, the square is first turned about the face until the eyes are
-    level; a detection without key points is not turned.
+    The square of `crop_box`, averaged down without aliasing or enlarged smoothly; outside the image the
+    edge is repeated. With `align`, the square is first turned about the face until the eyes are level; a
+    detection without key points is not turned.
 
     Args:
         image_rgb: uint8 (H, W, 3).
@@ -84,7 +84,7 @@ def eye_angle(keypoints: NDArray[np.float32]) -> float:
 def sample_square(
     image_rgb: NDArray[np.uint8], x: float, y: float, side: float, size: int, *, gray: bool = False
 ) -> Image.Image:
-    """A square of a picture, resized to (size, size); what lies outside repeats the picture's edge.
+    """A square of an image, resized to (size, size); outside the image its edge is repeated.
 
     Source of the filter: Keys 1981, bicubic with a = -0.5, its support widened by the factor when
     shrinking, as Pillow does.
@@ -115,10 +115,10 @@ def _turned_square(
     patch, x0, y0 = _patch(image_rgb, min(xs), min(ys), max(xs), max(ys), gray=True)
     factor = max(1, int(side / (size * _FINER)))
     patch = patch.reduce(factor)
-    # At least one sample a pixel, averaged down afterwards: a turned picture aliases as any other.
+    # At least one sample per pixel, averaged down afterwards: a turned image aliases like any other.
     samples = math.ceil(side / factor / size)
     fine = size * samples
-    step = side / fine  # pixels of the picture from one sample to the next
+    step = side / fine  # pixels of the image from one sample to the next
     # Sample (i, j) lies at the corner + i (cos, sin) + j (-sin, cos); Pillow adds the half pixel itself.
     affine = (cos * step, -sin * step, corners[0][0] - x0, sin * step, cos * step, corners[0][1] - y0)
     scaled = tuple(value / factor for value in affine)
@@ -129,9 +129,9 @@ def _turned_square(
 def _patch(
     image_rgb: NDArray[np.uint8], left: float, top: float, right: float, bottom: float, *, gray: bool
 ) -> tuple[Image.Image, int, int]:
-    """The part of a picture around a rectangle, and where its corner lies.
+    """The part of an image around a rectangle, and the position of its corner.
 
-    Two pixels more than asked at each side, for the filter; edges repeated where the picture ends.
+    Two more pixels at each side, for the filter; edges are repeated where the image ends.
     """
     x0, y0 = math.floor(left) - 2, math.floor(top) - 2
     x1, y1 = math.ceil(right) + 2, math.ceil(bottom) + 2

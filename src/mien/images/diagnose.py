@@ -1,4 +1,4 @@
-"""What is wrong with a file that Pillow could not read, said so that its owner can act on it."""
+"""Why Pillow could not read a file, in words that its owner can act on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-# What photos come as. Left out are formats that run other programs (EPS), that any bytes may pass for
-# (TGA), or that hold no photos. HEIF is known to Pillow only where pillow-heif was registered.
+# The formats of photos. Left out are formats that run other programs (EPS), that any bytes may pass for
+# (TGA), or that contain no photos. HEIF is known to Pillow only where pillow-heif was registered.
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 _MAGIC = (
@@ -28,7 +28,7 @@ _HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
 
 
 def describe_unknown(name: str, file: BinaryIO) -> str:
-    """Why no reader took the file: damaged beyond its first bytes, HEIC, or no picture at all."""
+    """Why no reader accepted the file: damaged after its first bytes, HEIC, or not an image."""
     size, start = _size(file), _start(file)
     for magic, offset, what in _MAGIC:
         if start[offset : offset + len(magic)] == magic:
@@ -45,7 +45,7 @@ def describe_unknown(name: str, file: BinaryIO) -> str:
 
 
 def describe_damage(name: str, image: Image.Image | None, file: BinaryIO | None, error: Exception) -> str:
-    """How much of a picture is missing, as far as its format lets one know."""
+    """How much of an image is missing, if its format allows to know it."""
     missing = _missing_bytes(file) if file else 0
     if missing > 0 and file:
         total = _size(file) + missing
@@ -59,7 +59,7 @@ def describe_damage(name: str, image: Image.Image | None, file: BinaryIO | None,
 
 
 def _missing_bytes(file: BinaryIO) -> int:
-    """Bytes that the header announces and the file lacks; 0 where the format does not say."""
+    """Bytes that the header announces and the file lacks; 0 if the format does not state it."""
     start, size = _start(file), _size(file)
     if start[:4] == b"RIFF" and len(start) >= 12:
         return int(struct.unpack("<I", start[4:8])[0]) + 8 - size
@@ -69,7 +69,7 @@ def _missing_bytes(file: BinaryIO) -> int:
 
 
 def _missing_rows(image: Image.Image) -> int:
-    """Rows below the last that was decoded; 0 where that is not known.
+    """Rows below the last that was decoded; 0 if unknown.
 
     Decoders that go from top to bottom leave the rest of the memory at zero.
     """
@@ -78,7 +78,7 @@ def _missing_rows(image: Image.Image) -> int:
     try:
         decoded = np.asarray(_decoded(image))
     except (OSError, ValueError, AttributeError, AssertionError):
-        return 0  # nothing was decoded; the caller says how long the file is
+        return 0  # nothing was decoded; the caller reports the length of the file
     filled = np.flatnonzero(decoded.reshape(len(decoded), -1).any(axis=1))
     return image.height - int(filled[-1]) - 1 if len(filled) else 0
 

@@ -1,4 +1,4 @@
-"""A camera that is not there: pictures as a Y4M file, which Chromium takes for its camera."""
+"""A fake camera: frames in a Y4M file, which Chromium uses as its camera."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-
 
 
 def find_chromium() -> str | None:
-    """The path of Chromium: that in ``MIEN_CHROMIUM``, or an installed one; None where there is none."""
+    """The path of Chromium: that in ``MIEN_CHROMIUM``, or an installed one; None if there is none."""
     if named := os.environ.get("MIEN_CHROMIUM"):
         return named
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -33,38 +33,38 @@ def find_chromium() -> str | None:
 
 
 def chromium_flags(camera: Path | None = None) -> list[str]:
-    """Arguments for Chromium in tests; with a Y4M file, that is what its camera sees, over and over."""
+    """Arguments for Chromium in tests; a Y4M file becomes its camera, played in a loop."""
     if camera is None:
         return list(_FLAGS)
     return [*_FLAGS, *_CAMERA_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
 
 
-def write_y4m(path: Path, pictures: Iterable[NDArray[np.uint8]], *, rate: int = 15) -> Path:
-    """Writes pictures, uint8 RGB (H, W, 3) of even sides and one size, as a Y4M file and gives its path back.
+def write_y4m(path: Path, frames: Iterable[NDArray[np.uint8]], *, rate: int = 15) -> Path:
+    """Write frames, uint8 RGB (H, W, 3) of even sides and one size, as a Y4M file; returns its path.
 
-    4:2:0 with centred chroma; BT.601 in limited range, which Chromium takes Y4M for: a page sees each
-    picture within about a grey level.
+    4:2:0 with centred chroma; BT.601 in limited range, which Chromium assumes for Y4M: a page gets each
+    frame within about one grey level.
     """
     with path.open("wb") as file:
-        for number, picture in enumerate(pictures):
-            height, width = picture.shape[:2]
+        for number, frame in enumerate(frames):
+            height, width = frame.shape[:2]
             if number == 0:
                 file.write(b"YUV4MPEG2 W%d H%d F%d:1 Ip A1:1 C420jpeg\n" % (width, height, rate))
             file.write(b"FRAME\n")
-            for plane in _planes(picture):
+            for plane in _planes(frame):
                 file.write(plane.tobytes())
     return path
 
 
-def pan(picture: NDArray[np.uint8], size: tuple[int, int], *, frames: int) -> Iterable[NDArray[np.uint8]]:
-    """Yields views (height, width of `size`) that go once around a picture in a small circle and come back.
+def pan(image: NDArray[np.uint8], size: tuple[int, int], *, frames: int) -> Iterable[NDArray[np.uint8]]:
+    """Yields views (width, height of `size`) that go once around an image in a small circle.
 
-    The picture is enlarged first, so that its middle two thirds stay in view: a face there is never cut.
+    The image is enlarged first, so that its middle two thirds stay in view: a face there is never cut.
     """
     width, height = size
-    scale = 1.25 * max(width / picture.shape[1], height / picture.shape[0])
-    large = Image.fromarray(picture).resize(
-        (round(picture.shape[1] * scale), round(picture.shape[0] * scale)), Image.Resampling.BICUBIC
+    scale = 1.25 * max(width / image.shape[1], height / image.shape[0])
+    large = Image.fromarray(image).resize(
+        (round(image.shape[1] * scale), round(image.shape[0] * scale)), Image.Resampling.BICUBIC
     )
     room = ((large.width - width) / 2, (large.height - height) / 2)
     for number in range(frames):
@@ -74,9 +74,9 @@ def pan(picture: NDArray[np.uint8], size: tuple[int, int], *, frames: int) -> It
         yield np.asarray(large.crop((round(left), round(top), round(left) + width, round(top) + height)))
 
 
-def _planes(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+def _planes(frame: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Y, Cb and Cr. Source: ITU-R BT.601-7, 2.5.1 to 2.5.3."""
-    rgb = picture.astype(np.float32) / 255
+    rgb = frame.astype(np.float32) / 255
     luma = np.asarray(rgb @ np.array([0.299, 0.587, 0.114]), dtype=np.float32)
     blue = np.asarray((rgb[..., 2] - luma) / 1.772, dtype=np.float32)
     red = np.asarray((rgb[..., 0] - luma) / 1.402, dtype=np.float32)

@@ -17,7 +17,7 @@ _SOUND_RATE = 48_000
 
 def write_clip(
     path: Path,
-    pictures: Iterable[NDArray[np.uint8]],
+    frames: Iterable[NDArray[np.uint8]],
     *,
     rate: Fraction | int = 25,
     stamps: Sequence[int] | None = None,
@@ -27,9 +27,9 @@ def write_clip(
     pixels: str = "yuv420p",
     options: dict[str, str] | None = None,
 ) -> Path:
-    """Writes pictures, uint8 RGB (H, W, 3), as a clip and gives its path back.
+    """Write frames, uint8 RGB (H, W, 3), as a clip; returns its path.
 
-    `stamps` are the pictures' times in milliseconds, for a variable rate; `rotation` is by how many degrees a
+    `stamps` are the frames' times in milliseconds, for a variable rate; `rotation` is by how many degrees a
     player must turn them counterclockwise; `tone_hz` adds sound of the same length; `options` go to the
     container.
     """
@@ -46,10 +46,10 @@ def write_clip(
             video.set_display_rotation(rotation)
         sound: Any = out.add_stream("aac", rate=_SOUND_RATE, layout="mono") if tone_hz else None
         count = 0
-        for picture in pictures:
+        for pixels_rgb in frames:
             if count == 0:
-                video.height, video.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+                video.height, video.width = pixels_rgb.shape[:2]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels_rgb), "rgb24")
             frame.time_base = tick
             frame.pts = count if stamps is None else stamps[count]
             out.mux(video.encode(frame))
@@ -75,12 +75,12 @@ def _tone(hertz: float, seconds: Fraction) -> Iterable[Any]:
 
 @dataclass(frozen=True)
 class Actor:
-    """A picture that moves through a scene.
+    """An image that moves through a scene.
 
     Attributes:
         pixels: uint8 RGB (H, W, 3).
-        where: from the time in seconds to its centre and height in pixels, (x, y, height); None while it is
-            not in the scene.
+        where: from the time in seconds to its centre and height in pixels, (x, y, height); None while it
+            is not in the scene.
     """
 
     pixels: NDArray[np.uint8]
@@ -90,15 +90,15 @@ class Actor:
 def play(
     actors: Sequence[Actor], seconds: float, *, size: tuple[int, int] = (640, 360), rate: float = 25
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yields the pictures of a scene, uint8 RGB; later actors stand before earlier ones."""
+    """Yields the frames of a scene, uint8 RGB; later actors hide earlier ones."""
     ground = np.linspace(60, 110, size[1]).astype(np.uint8)[:, None, None].repeat(size[0], 1).repeat(3, 2)
     for i in range(round(seconds * rate)):
-        picture = Image.fromarray(ground)
+        frame = Image.fromarray(ground)
         for actor in actors:
             if (place := actor.where(i / rate)) is not None:
                 x, y, height = place
                 image = Image.fromarray(actor.pixels)
                 width = height * image.width / image.height
                 small = image.resize((round(width), round(height)), Image.Resampling.BILINEAR)
-                picture.paste(small, (round(x - width / 2), round(y - height / 2)))
-        yield np.asarray(picture)
+                frame.paste(small, (round(x - width / 2), round(y - height / 2)))
+        yield np.asarray(frame)

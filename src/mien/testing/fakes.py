@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FakeClassifier:
-    """A classifier without a model: its answer is a rule on the pixels.
+    """A classifier without a model: its prediction is a rule on the pixels.
 
         >>> FakeClassifier.predicting("happy").predict(np.zeros((2, 48, 48), np.uint8)).argmax(axis=1)
         array([3, 3])
@@ -30,7 +30,7 @@ class FakeClassifier:
     Attributes:
         rule: from gray faces, uint8 (N, H, W), to probabilities (N, len(labels)).
         labels: names of the columns.
-        name: what it is called in reports.
+        name: its name in reports.
     """
 
     rule: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -41,7 +41,7 @@ class FakeClassifier:
     def predicting(
         cls, label: str, *, labels: tuple[str, ...] = FER2013, confidence: float = 1.0
     ) -> FakeClassifier:
-        """One that gives `label` this confidence for every face, and the others even parts of the rest."""
+        """One that predicts `label` with this confidence for every face; the others share the rest."""
         row = np.full(len(labels), (1 - confidence) / (len(labels) - 1), np.float32)
         row[labels.index(label)] = confidence
         return cls(lambda crops: np.tile(row, (len(crops), 1)), labels)
@@ -50,7 +50,7 @@ class FakeClassifier:
     def from_table(
         cls, probabilities: NDArray[np.float32], *, labels: tuple[str, ...] = FER2013
     ) -> FakeClassifier:
-        """One that gives face i of `numbered_faces` the row i of a table, however the faces are batched."""
+        """One that predicts row i of a table for face i of `numbered_faces`, whatever the batches."""
         return cls(lambda crops: probabilities[number_of(crops)], labels)
 
     def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class FakeModel:
 
 
 def numbered_faces(numbers: NDArray[np.integer] | list[int], *, size: int = 48) -> NDArray[np.uint8]:
-    """Gray pictures, uint8 (N, size, size), that carry a number below 65,536 in their first two pixels."""
+    """Gray faces, uint8 (N, size, size), with a number below 65,536 in their first two pixels."""
     wanted = np.asarray(numbers)
     faces = np.full((len(wanted), size, size), 128, np.uint8)
     faces[:, 0, 0], faces[:, 0, 1] = wanted // 256, wanted % 256
@@ -89,19 +89,19 @@ def numbered_faces(numbers: NDArray[np.integer] | list[int], *, size: int = 48) 
 
 
 def number_of(faces: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The numbers that `numbered_faces` wrote into the faces, (N,)."""
+    """The numbers in the faces of `numbered_faces`, (N,)."""
     return faces[:, 0, 0].astype(np.int64) * 256 + faces[:, 0, 1]
 
 
 @dataclass(frozen=True)
 class FakeDetector:
-    """A detector that finds the same boxes (x, y, width, height) in every picture."""
+    """A detector that finds the same boxes (x, y, width, height) in every image."""
 
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     confidence: float = 0.9
 
     def detect(self, image_rgb: NDArray[np.uint8]) -> list[Detection]:  # noqa: ARG002
-        """A detection a box."""
+        """One detection per box."""
         from mien.geometry import Detection
 
         return [Detection(box, self.confidence) for box in self.boxes]
@@ -110,11 +110,11 @@ class FakeDetector:
 def write_band_model(
     folder: Path, *, heads: tuple[Head, ...] | None = None, size: int = 48, name: str = "bands"
 ) -> Path:
-    """Writes NAME.onnx and its card to a folder and gives the ONNX file's path; needs the package onnx.
+    """Write NAME.onnx and its card to a folder; returns the ONNX file's path. Needs the package onnx.
 
-    The model says where a face is bright: cut into as many equal rows of pixels as the head has labels,
-    label i's logit is 10 times the mean brightness (0..1) of band i. So `banded_face` gets its label. What
-    is left over of `size` at the bottom counts for nothing.
+    The model predicts where a face is bright: it is cut into as many equal bands of rows as the head has
+    labels, and label i's logit is 10 times the mean brightness (0..1) of band i. So the prediction for a
+    `banded_face` is its label. Rows left over at the bottom are ignored.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -174,7 +174,7 @@ def _band(label: int, count: int, size: int) -> slice:
 
 
 def overhang(figure: Figure) -> float:
-    """How far anything drawn reaches beyond the figure's edges, in inches; 0 or less where all is inside."""
+    """How far anything drawn reaches beyond the figure's edges, in inches; 0 or less if all is inside."""
     figure.draw_without_rendering()
     inside, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     return float(max(-inside.x0, -inside.y0, inside.x1 - width, inside.y1 - height))
