@@ -12,9 +12,7 @@ import argparse
 from pathlib import Path
 
 from mien.data import load
-from mien.evaluation.latency import time_one_face
-from mien.exporting.calibrate import completed_card, measure
-from mien.exporting.card import write_card
+from mien.exporting.export import measure_card
 from mien.models.registry import find_model
 
 
@@ -27,12 +25,12 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--votes", type=Path)
     parser.add_argument("--split", default="PublicTest")
-    parser.add_argument("--no-tta", action="store_true", help="leave out the ten views of each face")
-    asked = parser.parse_args()
-    model = find_model(asked.model, verify=True)
-    table = load(asked.data, votes=asked.votes)
-    measured = measure(model, table, asked.split, tta=not asked.no_tta, tell=print)
-    print(write_card(completed_card(model.card, asked.split, measured, time_one_face(model)), model.onnx))
+    parser.add_argument("--no-tta", action="store_true", help="leave out test-time augmentation")
+    options = parser.parse_args()
+    model = find_model(options.model, verify=True)
+    table = load(options.data, votes=options.votes)
+    measure_card(model, table, options.split, tta=not options.no_tta, progress=print)
+    print(model.onnx.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -5,13 +5,14 @@ So that a figure in the documentation cannot differ from the one that was measur
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mien.models.card import Card
 from mien.models.registry import ModelFile, find_model, shipped
-from mien.runs.recipe import keys as recipe_keys
+from mien.runs.recipe import Recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")
@@ -199,10 +200,13 @@ def _calibration(model: ModelFile) -> str:
 def keys() -> str:
     """Every key of a recipe."""
     rows = ["| key | default | what it does |", "|---|---|---|"]
-    for entry in recipe_keys():
-        if entry.section:
-            shown = list(entry.default) if isinstance(entry.default, tuple) else entry.default
-            rows.append(f"| `{entry.path}` | `{shown}` | {entry.meaning} |")
+    for section in dataclasses.fields(Recipe):
+        value = getattr(Recipe(), section.name)
+        if dataclasses.is_dataclass(value):
+            for entry in dataclasses.fields(value):
+                default = getattr(value, entry.name)
+                shown = list(default) if isinstance(default, tuple) else default
+                rows.append(f"| `{section.name}.{entry.name}` | `{shown}` | {entry.metadata['meaning']} |")
     return "\n".join(rows)
 
 

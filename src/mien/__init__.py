@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mien.errors import MienError, MissingExtra
 
 if TYPE_CHECKING:  # what type checkers and editors see
+    from mien.api import compare, evaluate, export
     from mien.data import load
     from mien.data.table import FaceTable
     from mien.inference.analyzer import Analyzer, analyze
@@ -39,7 +40,10 @@ _HOMES = {
     "Recipe": "mien.runs.recipe",
     "analyze": "mien.inference.analyzer",
     "analyze_video": "mien.video.analysis",
+    "compare": "mien.api",
     "draw": "mien.inference.annotate",
+    "evaluate": "mien.api",
+    "export": "mien.api",
     "live": "mien.video.analysis",
     "load": "mien.data",
     "load_model": "mien.loading",
@@ -57,7 +61,10 @@ __all__ = [
     "__version__",
     "analyze",
     "analyze_video",
+    "compare",
     "draw",
+    "evaluate",
+    "export",
     "live",
     "load",
     "load_model",

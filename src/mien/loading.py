@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
+    from mien.data.table import FaceTable
     from mien.models.classifier import HeadClassifier, Model
-    from mien.runs.recipe import Recipe
 
 
 def is_run(model: str | Path) -> bool:
@@ -64,20 +65,6 @@ def open_classifier(model: str | Path, head: str) -> HeadClassifier:
     return HeadClassifier(load_model(model), head)
 
 
-def recipe_of(run: Path) -> Recipe:
-    """The recipe of a training run's folder.
-
-    Raises:
-        RecipeError: it cannot be read.
-        MissingExtra: the packages that read recipes are not installed.
-    """
-    try:
-        from mien.runs.recipe import load_recipe
-    except ModuleNotFoundError as error:
-        raise MissingExtra("A training run", "train") from error
-    return load_recipe(run / "recipe.toml")
-
-
 @dataclass(frozen=True)
 class TrainedOn:
     """The data that a run began with, and the split that chose its epoch."""
@@ -94,15 +81,37 @@ def trained_on(run: Path) -> TrainedOn | None:
     Raises:
         RecipeError: its recipe cannot be read.
     """
+    from mien.runs.recipe import load_recipe
+
+    recipe, options = load_recipe(run / "recipe.toml"), _options(run)
+    if not options.get("data") or recipe.data.folds:
+        return None
+    votes = Path(options["votes"]) if options.get("votes") else None
+    return TrainedOn(options["data"], votes, recipe.data.validation, options.get("label_map"))
+
+
+def faces_of_run(run: Path, votes: str | Path | None = None) -> SourceOfFaces:
+    """The faces that a run was started with, with other `votes` if given.
+
+    Raises:
+        UsageError: its folder does not say where they are.
+    """
+    options = _options(run)
+    if not options.get("data"):
+        raise UsageError(
+            f"{run / 'run.json'} does not say where the run's faces were. Give them with --data PATH, and "
+            "their votes, if there are any, with --votes."
+        )
+    return SourceOfFaces(options["data"], votes or options.get("votes"), None, options.get("label_map"))
+
+
+def _options(run: Path) -> dict[str, Any]:
+    """What a run was started with, as its run.json says; nothing where that cannot be read."""
     try:
-        asked = json.loads((run / "run.json").read_text(encoding="utf-8")).get("options") or {}
-    except (OSError, ValueError):
-        return None
-    recipe = recipe_of(run)
-    if not asked.get("data") or recipe.data.folds:
-        return None
-    votes = Path(asked["votes"]) if asked.get("votes") else None
-    return TrainedOn(asked["data"], votes, recipe.data.validation, asked.get("label_map"))
+        options = json.loads((run / "run.json").read_text(encoding="utf-8"))["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return options if isinstance(options, dict) else {}
 
 
 def question_of(model: str | Path) -> str | None:
@@ -113,8 +122,63 @@ def question_of(model: str | Path) -> str | None:
         RecipeError: its recipe cannot be read.
     """
     from mien.emotions import binary_task
+    from mien.runs.recipe import load_recipe
 
     if not is_run(model):
         return None
-    framing = recipe_of(Path(model)).data.binary
+    framing = load_recipe(Path(model) / "recipe.toml").data.binary
     return binary_task(framing).name if framing else None
+
+
+@dataclass(frozen=True)
+class SourceOfFaces:
+    """Where faces to score or compare models on come from.
+
+    `data` is None where there are only CSVs of predictions, `split` where neither caller nor run names one.
+    """
+
+    data: str | Path | FaceTable | None
+    votes: str | Path | None
+    split: str | None
+    label_map: str | Path | None = None
+
+
+def faces_to_compare(
+    models: Sequence[str | Path | Model],
+    data: str | Path | FaceTable | None = None,
+    votes: str | Path | None = None,
+    split: str | None = None,
+    label_map: str | Path | None = None,
+) -> SourceOfFaces:
+    """The faces that are given, or else those that the runs among the models were trained on.
+
+    Raises:
+        UsageError: no data is given, and no run says what it was trained on, or runs differ in it.
+    """
+    runs = [Path(model) for model in models if isinstance(model, (str, Path)) and is_run(model)]
+    known = [each for each in map(trained_on, runs) if each is not None]
+    split = split or _common("split", [each.validation for each in known])
+    if data is not None or all(is_csv(model) for model in models):
+        return SourceOfFaces(data, votes, split, label_map)
+    if not known:
+        raise UsageError(
+            "the faces to compare on are not known: no run among the models says what it was trained on. "
+            "Give them with --data PATH."
+        )
+    votes = votes or next((each.votes for each in known if each.votes is not None), None)
+    return SourceOfFaces(
+        _common("data", [each.data for each in known]), votes, split, label_map or known[0].label_map
+    )
+
+
+def is_csv(model: str | Path | Model) -> bool:
+    """Whether it is the path of a CSV, as ``mien evaluate --predictions`` writes it."""
+    return isinstance(model, (str, Path)) and str(model).lower().endswith(".csv")
+
+
+def _common(what: str, values: list[str]) -> str | None:
+    if len(set(values)) > 1:
+        raise UsageError(
+            f"the runs do not have the same {what} ({', '.join(sorted(set(values)))}). Give --{what}."
+        )
+    return values[0] if values else None

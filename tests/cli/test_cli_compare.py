@@ -37,7 +37,7 @@ def test_two_files_of_predictions_need_no_data(tmp_path: Path) -> None:
     result = compare(first, second)
     assert result.exit_code == 0, result.exception
     assert "The difference is real: second is ahead of first by 10.0 points" in result.stdout
-    assert "0 faces only first named right, 40 only second" in result.stdout
+    assert "0 faces only first predicted correctly, 40 only second" in result.stdout
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_runs_are_asked_about_what_chose_their_epochs(tmp_path: Path) -> None:
     assert (known.data, known.votes, known.validation) == ("synthetic", None, "test")
     result = compare(tmp_path / "a", tmp_path / "b")
     assert isinstance(result.exception, UsageError)
-    assert "give --data" in str(result.exception)
+    assert "Give --data" in str(result.exception)
     assert np.all([word in str(result.exception) for word in ("synthetic", "elsewhere.csv")])
 
 

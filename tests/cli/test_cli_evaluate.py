@@ -97,6 +97,42 @@ def test_the_table_says_what_the_json_says(folder):
     assert "no duplicates of Training" in output
 
 
+def test_the_only_split_is_taken_and_named(folder, tmp_path):
+    """A folder without splits used to fail for want of PublicTest."""
+    for name in ("happy", "sad"):
+        (tmp_path / "faces" / name).mkdir(parents=True)
+        Image.fromarray(banded_face(FER2013.index(name), 7)).save(tmp_path / "faces" / name / "a.png")
+    result = run(folder, "--data", str(tmp_path / "faces"))
+    assert result.exception is None, result.output
+    assert "The data has one split, all, which is scored." in result.output
+    assert "one split" not in run(folder).output
+
+
+def test_of_several_splits_without_publictest_one_must_be_named(folder, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "faces" / split / "happy").mkdir(parents=True)
+        Image.fromarray(banded_face(3, 7)).save(tmp_path / "faces" / split / "happy" / "a.png")
+    refused = run(folder, "--data", str(tmp_path / "faces")).exception
+    assert isinstance(refused, UsageError)
+    assert "--split" in str(refused)
+
+
+def test_both_heads_are_scored_from_one_pass_over_each_face(folder, monkeypatch):
+    from mien.models.onnx import OnnxModel
+
+    seen: list[bytes] = []
+    predict = OnnxModel.predict
+
+    def counted(model: OnnxModel, crops: np.ndarray) -> dict[str, np.ndarray]:
+        seen.extend(face.tobytes() for face in crops)
+        return predict(model, crops)
+
+    monkeypatch.setattr(OnnxModel, "predict", counted)
+    found = ask(folder, "--votes", str(folder / "votes.csv"))
+    assert (found["n"], found["votes"]["n"], found["multilabel"]["n"]) == (4, 3, 4)
+    assert len(seen) == len(set(seen)) == 4
+
+
 def test_another_split_can_be_asked_for(folder):
     found = ask(folder, "--split", "Training")
     assert (found["n"], found["accuracy"], found["deduplicated"]) == (7, 1.0, None)
@@ -144,7 +180,7 @@ def test_views_of_each_face_are_averaged_and_reported_as_such(folder):
     assert found["tta"] == {"crops": 10, "positions": 5, "crop_share": 0.9167, "flip": True}
     assert found["n"] == 4
     assert found["nll"] != ask(folder)["nll"]
-    assert "mean of the answers to 10 views" in run(folder, "--tta").output
+    assert "mean of the probabilities of 10 crops" in run(folder, "--tta").output
 
 
 def test_intervals_repeat_and_follow_the_resamples(folder):
@@ -236,13 +272,13 @@ def test_one_page_of_figures_and_all_numbers_are_written(folder, tmp_path):
 
 
 def test_yes_or_no_questions_are_scored_from_the_same_probabilities(folder):
-    found = ask(folder, "--framing", "happy", "--framing", "negative")
+    found = ask(folder, "--binary", "happy", "--binary", "negative")
     assert list(found["binary"]) == ["happy", "negative"]
     assert found["binary"]["happy"]["accuracy"] == 1.0
     # Happy twice and fear once; neutral is on neither side.
     assert found["binary"]["negative"]["n"] == 3
     assert found["binary"]["negative"]["left_out"] == {"neutral": 1}
-    assert "always the same answer" in run(folder, "--framing", "happy").output
+    assert "always the more frequent class" in run(folder, "--binary", "happy").output
 
 
 def test_groups_come_from_the_file_and_without_it_fairness_is_unmeasured(folder, tmp_path):

@@ -53,7 +53,7 @@ def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) ->
 
 
 def test_another_question_is_refused(table: FaceTable) -> None:
-    with pytest.raises(UsageError, match=r"answers angry, .*, not positive or negative"):
+    with pytest.raises(UsageError, match=r"predicts angry, .*, not positive or negative"):
         predict_binary(FakeClassifier.predicting("happy"), table, "PublicTest", NEGATIVE)
     happy = FakeClassifier.predicting("happy", labels=binary_task("happy").classes)
     with pytest.raises(UsageError, match="not positive or negative"):

@@ -17,6 +17,14 @@ class StageBar:
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
         self._task: TaskID | None = None
+        self._text = ""
+
+    def show(self, text: str, done: int, total: int) -> None:
+        """Set how much of a stage is done; a stage of another text begins anew."""
+        if text != self._text:
+            self.stage(text, total)
+        self._text = text
+        self.move_to(done)
 
     def stage(self, text: str, total: float | None = None) -> Callable[[float], None]:
         """Begin a stage; what comes back moves the bar on by an amount.

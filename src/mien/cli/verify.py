@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -15,33 +13,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from mien.data.table import FaceTable
-    from mien.evaluation.verification import Check
+    from mien.evaluation.verification import Check, Verified
     from mien.models.registry import ModelFile
-
-# The labels that each head is compared with.
-_TRUTH: dict[str, Literal["fer2013", "ferplus"]] = {"fer2013": "fer2013", "votes": "ferplus"}
 
 # Splits whose figures a card may have, and that its model was not trained on.
 _SPLITS = ("PublicTest", "PrivateTest")
-
-
-@dataclass(frozen=True)
-class Verified:
-    """One head of one model on one split.
-
-    Attributes:
-        claimed: whether the card has figures for it.
-        same_faces: whether the card's figures are of data with the same hash.
-    """
-
-    model: str
-    split: str
-    head: str
-    faces: int
-    claimed: bool
-    same_faces: bool
-    checks: tuple[Check, ...]
 
 
 Models: TypeAlias = Annotated[
@@ -67,6 +43,7 @@ def verify(data: options.DataOption, votes: options.Votes = None, model: Models 
 
     from mien.cli.progress import progress_bar
     from mien.data import load
+    from mien.evaluation.verification import verify_model
 
     console = Console(highlight=False)
     intact, failures = _check_files(model, console)
@@ -79,7 +56,7 @@ def verify(data: options.DataOption, votes: options.Votes = None, model: Models 
                 f"{', '.join(table.split_counts)}. Give FER2013 with --data PATH."
             )
         for each in intact:
-            done = _verify_model(each, table, splits, bar.describe)
+            done = verify_model(each, table, splits, progress=bar.show)
             for found in done:
                 console.print(f"\n{_title(found)}", markup=False, soft_wrap=True)
                 console.print(_show(found))
@@ -106,55 +83,19 @@ def _check_files(names: list[str] | None, console: Console) -> tuple[list[ModelF
     return intact, failures
 
 
-def _verify_model(
-    model: ModelFile, table: FaceTable, splits: list[str], describe: Callable[[str], None]
-) -> list[Verified]:
-    """Each split and head of a model that the data has labels for."""
-    done = []
-    for split in splits:
-        for head in model.card.heads:
-            if _TRUTH[head.name] == "fer2013" or table.votes is not None:
-                describe(f"measuring {model.card.name}, head {head.name}, on {split}")
-                done.append(_verify_head(model, head.name, table, split))
-    return done
-
-
-def _verify_head(model: ModelFile, head: str, table: FaceTable, split: str) -> Verified:
-    import numpy as np
-
-    from mien.evaluation.predictions import predict_split
-    from mien.evaluation.result import DataSource, score_predictions
-    from mien.evaluation.verification import check_figures
-    from mien.models.onnx import OnnxClassifier
-
-    classifier = OnnxClassifier(model.onnx, head=head, device="cpu")
-    predictions = predict_split(classifier, table, split, head=head, labels=_TRUTH[head])
-    measured = score_predictions(
-        predictions, np.random.default_rng(0), data=DataSource(table.source, table.sha256)
-    ).to_dict()
-    claim: dict[str, Any] | None = model.card.figures.get(split, {}).get(head)
-    return Verified(
-        model=model.card.name,
-        split=split,
-        head=head,
-        faces=len(predictions.truth),
-        claimed=claim is not None,
-        same_faces=claim is not None and claim.get("data", {}).get("sha256") == table.sha256,
-        checks=tuple(check_figures(claim or {}, measured)),
-    )
-
-
 def _failures(model: ModelFile, done: list[Verified]) -> list[str]:
     """What is wrong with a card, as sentences."""
-    held = [check for found in done if found.claimed for check in found.checks if check.measured is not None]
-    if not held:
+    measured = [
+        check for found in done if found.claimed for check in found.checks if check.measured is not None
+    ]
+    if not measured:
         return [f"{model.card.name}: its card has no figures for what these data can measure"]
     return [
         f"{found.model}, {found.split}, head {found.head}: {_words(check)}"
         for found in done
         if found.claimed
         for check in found.checks
-        if check.measured is not None and check.card is not None and not check.holds
+        if check.measured is not None and check.card is not None and not check.reproduced
     ]
 
 
@@ -187,6 +128,6 @@ def _show(found: Verified) -> Table:
             "" if check.card is None else f"{check.card:.2%}",
             "" if check.interval is None else f"{100 * low:.1f} to {100 * high:.1f}",
             "not measurable" if check.measured is None else f"{check.measured:.2%}",
-            "" if not both else "holds" if check.holds else "[bold]no[/bold]",
+            "" if not both else "reproduced" if check.reproduced else "[bold]no[/bold]",
         )
     return table

@@ -1,10 +1,9 @@
-"""What a classifier said of the faces of one split, beside what is true of them."""
+"""Predictions for the faces of one split beside what is true of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,10 @@ from mien.data.votes import NO_MAJORITY, majority
 from mien.emotions import FERPLUS, NEITHER, BinaryTask, canonical
 from mien.errors import UsageError
 from mien.evaluation.metrics.classification import Floats
+from mien.models.card import Labels
 from mien.models.classifier import Classifier, classify
 
-TRAINING = "Training"
-
-# "fer2013": the labels of the data; "ferplus": the majority of its FER+ votes.
-Labels = Literal["fer2013", "ferplus"]
+TRAINING, PUBLIC_TEST = "Training", "PublicTest"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +28,7 @@ class Predictions:
         probabilities: float32 (N, C), rows sum to 1.
         truth: int64 (N,), index into `classes`.
         model: name of the classifier.
-        head: which of its answers this is.
+        head: which of its heads this is.
         faces: the N faces.
         split: name of their split.
         labels: where the truth comes from.
@@ -68,6 +65,42 @@ class VotePredictions:
     votes: NDArray[np.uint8]
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """The N faces of a split that can be scored, and what is true of them.
+
+    Attributes:
+        indices: (N,) index of each face among those of the split.
+        faces, truth, classes, split, labels, not_in_training, left_out: as in `Predictions`.
+    """
+
+    indices: NDArray[np.intp]
+    faces: FaceTable
+    truth: NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: str
+    labels: Labels
+    not_in_training: NDArray[np.bool_] | None
+    left_out: Mapping[str, int]
+
+    def predictions(
+        self, probabilities: Floats, columns: tuple[str, ...], *, model: str, head: str
+    ) -> Predictions:
+        """These faces with the probabilities (N, len(columns)) that a head of a model gives them."""
+        return Predictions(
+            classes=self.classes,
+            probabilities=align(probabilities, columns, self.classes),
+            truth=self.truth,
+            model=model,
+            head=head,
+            faces=self.faces,
+            split=self.split,
+            labels=self.labels,
+            not_in_training=self.not_in_training,
+            left_out=self.left_out,
+        )
+
+
 def predict_split(
     classifier: Classifier,
     table: FaceTable,
@@ -79,83 +112,52 @@ def predict_split(
     batch_size: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> Predictions:
-    """What the classifier says of the labelled faces of a split.
+    """The classifier's predictions for the labelled faces of a split.
 
-    The classifier answers among the classes of the truth: columns are matched by name (any alias that
+    It predicts among the classes of the truth: columns are matched by name (any alias that
     `mien.emotions.canonical` knows), its other columns are dropped and the rest scaled to sum to 1.
-    `head` names the classifier's answer in the report. `progress` is called with the number of faces in each
+    `head` names the classifier's head in the report. `progress` is called with the number of faces in each
     batch.
 
     Raises:
         DataError: the table has no such split.
-        UsageError: no face of the split has a label; votes are asked for and there are none; or faces are of
-            a class that the classifier does not know (with `known_only` those are left out and counted).
-        ModelError: the classifier's answer is no probabilities.
+        UsageError: no face of the split has a label; there are no votes for `labels` ``"ferplus"``; or faces
+            are of a class that the classifier does not know (`known_only` leaves those out and counts them).
+        ModelError: the classifier gave no probabilities.
     """
-    labelled, truth, classes, left_out = truth_of(table.split(split), labels)
-    judged, truth, classes, unknown = _known(labelled, truth, classes, classifier, known_only=known_only)
-    answers = classify(classifier, judged.pixels, batch_size=batch_size, progress=progress)
-    return Predictions(
-        classes=classes,
-        probabilities=align(answers, classifier.labels, classes),
-        truth=truth,
-        model=classifier.name,
-        head=head,
-        faces=judged,
-        split=split,
-        labels=labels,
-        not_in_training=_not_in_training(judged, table, split),
-        left_out={**left_out, **unknown},
+    targets = targets_of(
+        table, split, classifier.labels, model=classifier.name, labels=labels, known_only=known_only
     )
+    given = classify(classifier, targets.faces.pixels, batch_size=batch_size, progress=progress)
+    return targets.predictions(given, classifier.labels, model=classifier.name, head=head)
 
 
 def predict_binary(
     classifier: Classifier,
     table: FaceTable,
     split: str,
-    framing: BinaryTask,
+    task: BinaryTask,
     *,
     labels: Labels = "fer2013",
     batch_size: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> Predictions:
-    """The answers of a classifier whose two columns are the framing's, on the faces that are on a side.
+    """The predictions of a classifier that was trained on a binary task, for the faces of its two classes.
 
-    Faces on neither side are left out and counted.
+    Faces of neither class are left out and counted.
 
     Raises:
         DataError: the table has no such split.
-        UsageError: the classifier answers something else, or no face is on a side.
-        ModelError: the classifier's answer is no probabilities.
+        UsageError: the classifier has other columns, or no face is of either class.
+        ModelError: the classifier gave no probabilities.
     """
-    if classifier.labels != framing.classes:
-        raise UsageError(
-            f"model {classifier.name!r} answers {', '.join(classifier.labels)}, not "
-            f"{' or '.join(framing.classes)}."
-        )
-    labelled, truth, classes, left_out = truth_of(table.split(split), labels)
-    sides = np.array(framing.sides(classes))[truth]
-    kept = sides != NEITHER
-    if not kept.any():
-        raise UsageError(f"no face of {split} is {' or '.join(framing.classes)}.")
-    faces = labelled.take(kept)
-    gone = {name: int((truth[~kept] == label).sum()) for label, name in enumerate(classes)}
-    return Predictions(
-        classes=framing.classes,
-        probabilities=classify(classifier, faces.pixels, batch_size=batch_size, progress=progress),
-        truth=sides[kept].astype(np.int64),
-        model=classifier.name,
-        head=framing.name,
-        faces=faces,
-        split=split,
-        labels=labels,
-        not_in_training=_not_in_training(faces, table, split),
-        left_out={**left_out, **{name: count for name, count in gone.items() if count}},
-    )
+    targets = binary_targets(table, split, classifier.labels, task, model=classifier.name, labels=labels)
+    given = classify(classifier, targets.faces.pixels, batch_size=batch_size, progress=progress)
+    return targets.predictions(given, classifier.labels, model=classifier.name, head=task.name)
 
 
 def vote_predictions(predictions: Predictions) -> VotePredictions:
-    """The answers in predictions for faces with votes, of which there may be fewer than the split has.
+    """The predictions for faces with votes, of which there may be fewer than the split has.
 
     Predictions against the majority leave out the faces on which people disagreed; `predict_votes` does not.
 
@@ -178,12 +180,12 @@ def predict_votes(
     batch_size: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> VotePredictions:
-    """What the classifier says of the faces of a split that have votes.
+    """The classifier's predictions for the faces of a split that have votes.
 
     Raises:
         DataError: the table has no such split.
         UsageError: no face of it has votes.
-        ModelError: the classifier's answer is no probabilities.
+        ModelError: the classifier gave no probabilities.
     """
     faces = table.split(split)
     if faces.votes is None or not faces.votes.any():
@@ -195,30 +197,80 @@ def predict_votes(
     return VotePredictions(align(answers, classifier.labels, FERPLUS), faces.votes[voted])
 
 
+def targets_of(
+    table: FaceTable,
+    split: str,
+    columns: tuple[str, ...],
+    *,
+    model: str,
+    labels: Labels = "fer2013",
+    known_only: bool = False,
+) -> Targets:
+    """The labelled faces of a split, of the classes among the `columns` that the `model` of that name knows.
+
+    Raises:
+        DataError: the table has no such split.
+        UsageError: no face can be scored, or one is of a class that is no column; with `known_only` these are
+            left out and counted.
+    """
+    indices, truth, classes, left_out = _labelled(faces := table.split(split), labels)
+    names = {canonical(name) for name in columns}
+    known = np.array([canonical(name) in names for name in classes])
+    counts = np.bincount(truth, minlength=len(classes))
+    unknown = {name: int(counts[i]) for i, name in enumerate(classes) if not known[i] and counts[i]}
+    if unknown and not known_only:
+        listed = ", ".join(f"{name} ({count})" for name, count in unknown.items())
+        raise UsageError(
+            f"{faces.source or 'the data'} has faces of classes that model {model!r} does not "
+            f"know: {listed}. It knows: {', '.join(columns)}. Choose another of its heads with "
+            "--head, or leave these faces out with --known-only."
+        )
+    kept = known[truth]
+    if not kept.any():
+        raise UsageError(f"model {model!r} knows none of the classes {', '.join(classes)}.")
+    return _targets(
+        table,
+        split,
+        indices[kept],
+        (np.cumsum(known) - 1)[truth[kept]],
+        tuple(name for name, is_known in zip(classes, known, strict=True) if is_known),
+        labels,
+        {**left_out, **unknown},
+    )
+
+
+def binary_targets(
+    table: FaceTable,
+    split: str,
+    columns: tuple[str, ...],
+    task: BinaryTask,
+    *,
+    model: str,
+    labels: Labels = "fer2013",
+) -> Targets:
+    """The faces of a split that are of either class of a binary task. Raises as `predict_binary` does."""
+    if columns != task.classes:
+        raise UsageError(f"model {model!r} predicts {', '.join(columns)}, not {' or '.join(task.classes)}.")
+    indices, truth, classes, left_out = _labelled(table.split(split), labels)
+    sides = np.array(task.sides(classes))[truth]
+    kept = sides != NEITHER
+    if not kept.any():
+        raise UsageError(f"no face of {split} is {' or '.join(task.classes)}.")
+    neither = {name: int((truth[~kept] == label).sum()) for label, name in enumerate(classes)}
+    left_out |= {name: count for name, count in neither.items() if count}
+    return _targets(table, split, indices[kept], sides[kept].astype(np.int64), task.classes, labels, left_out)
+
+
 def truth_of(
     faces: FaceTable, labels: Labels
 ) -> tuple[FaceTable, NDArray[np.int64], tuple[str, ...], dict[str, int]]:
     """The faces that have a label of that kind, their labels, the classes, and how many were left out.
 
     Raises:
-        UsageError: none has a label, or votes are asked for and there are none.
+        UsageError: none has a label, or there are no votes for ``"ferplus"``.
     """
-    if labels == "fer2013":
-        truth, classes, reason = faces.labels, faces.classes, "unlabelled"
-    elif faces.votes is None:
-        raise UsageError(
-            f"{faces.source or 'the data'} has no FER+ votes. Give them with --votes fer2013new.csv "
-            "(github.com/microsoft/FERPlus) or score against its own labels with --labels fer2013."
-        )
-    else:
-        truth, classes, reason = majority(faces.votes), FERPLUS, "no majority"
-    missing = truth == (UNLABELLED if labels == "fer2013" else NO_MAJORITY)
-    if missing.all():
-        raise UsageError(
-            f"none of the {len(faces)} faces in {faces.source or 'the data'} can be scored ({reason})."
-        )
-    left_out = {reason: int(missing.sum())} if missing.any() else {}
-    return faces.take(~missing), truth[~missing], classes, left_out
+    indices, truth, classes, left_out = _labelled(faces, labels)
+    return faces.take(indices), truth, classes, left_out
 
 
 def align(probabilities: Floats, labels: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.float32]:
@@ -243,40 +295,56 @@ def align(probabilities: Floats, labels: tuple[str, ...], classes: tuple[str, ..
     return scaled
 
 
-def _known(
-    faces: FaceTable,
+def default_split(table: FaceTable) -> str:
+    """PublicTest where the table has it, else its only split.
+
+    Raises:
+        UsageError: it has several splits, and none is PublicTest.
+    """
+    splits = list(table.split_counts)
+    if PUBLIC_TEST in splits or not splits:
+        return PUBLIC_TEST
+    if len(splits) > 1:
+        raise UsageError(
+            f"{table.source or 'the data'} has the splits {', '.join(splits)}, and none is {PUBLIC_TEST}. "
+            "Choose one with --split."
+        )
+    return splits[0]
+
+
+def _labelled(
+    faces: FaceTable, labels: Labels
+) -> tuple[NDArray[np.intp], NDArray[np.int64], tuple[str, ...], dict[str, int]]:
+    """Which faces have a label of that kind, their labels, the classes, and how many were left out."""
+    if labels == "fer2013":
+        truth, classes, reason = faces.labels, faces.classes, "unlabelled"
+    elif faces.votes is None:
+        raise UsageError(
+            f"{faces.source or 'the data'} has no FER+ votes. Give them with --votes fer2013new.csv "
+            "(github.com/microsoft/FERPlus) or score against its own labels with --labels fer2013."
+        )
+    else:
+        truth, classes, reason = majority(faces.votes), FERPLUS, "no majority"
+    missing = truth == (UNLABELLED if labels == "fer2013" else NO_MAJORITY)
+    if missing.all():
+        raise UsageError(
+            f"none of the {len(faces)} faces in {faces.source or 'the data'} can be scored ({reason})."
+        )
+    left_out = {reason: int(missing.sum())} if missing.any() else {}
+    return np.flatnonzero(~missing), truth[~missing], classes, left_out
+
+
+def _targets(
+    table: FaceTable,
+    split: str,
+    indices: NDArray[np.intp],
     truth: NDArray[np.int64],
     classes: tuple[str, ...],
-    classifier: Classifier,
-    *,
-    known_only: bool,
-) -> tuple[FaceTable, NDArray[np.int64], tuple[str, ...], dict[str, int]]:
-    """The faces of classes that the classifier knows, and those classes alone."""
-    names = {canonical(name) for name in classifier.labels}
-    known = np.array([canonical(name) in names for name in classes])
-    counts = np.bincount(truth, minlength=len(classes))
-    strange = {name: int(counts[i]) for i, name in enumerate(classes) if not known[i] and counts[i]}
-    if strange and not known_only:
-        listed = ", ".join(f"{name} ({count})" for name, count in strange.items())
-        raise UsageError(
-            f"{faces.source or 'the data'} has faces of classes that model {classifier.name!r} does not "
-            f"know: {listed}. It knows: {', '.join(classifier.labels)}. Choose another of its heads with "
-            "--head, or leave these faces out with --known-only."
-        )
-    keep = known[truth]
-    if not keep.any():
-        raise UsageError(f"model {classifier.name!r} knows none of the classes {', '.join(classes)}.")
-    return (
-        faces.take(keep),
-        (np.cumsum(known) - 1)[truth[keep]],
-        tuple(name for name, is_known in zip(classes, known, strict=True) if is_known),
-        strange,
-    )
-
-
-def _not_in_training(faces: FaceTable, table: FaceTable, split: str) -> NDArray[np.bool_] | None:
-    """Which faces are pixel-identical to none in Training; None where that cannot be told."""
+    labels: Labels,
+    left_out: Mapping[str, int],
+) -> Targets:
+    faces = table.split(split).take(indices)
     training = table.splits == TRAINING
-    if split == TRAINING or not training.any():
-        return None
-    return not_in(faces, table.take(training))
+    comparable = split != TRAINING and bool(training.any())
+    unseen = not_in(faces, table.take(training)) if comparable else None
+    return Targets(indices, faces, truth, classes, split, labels, unseen, left_out)

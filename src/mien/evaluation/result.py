@@ -1,15 +1,12 @@
-"""The report of an evaluation: its scores, where they come from, and the files that hold them.
+"""The result of an evaluation: its scores, where they come from, and the files that hold them.
 
 The schema of the JSON is documented in docs/evaluation.md and pinned by a test.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +14,14 @@ from typing import Any
 import numpy as np
 
 import mien
+from mien.data.table import BadRow
 from mien.emotions import FERPLUS
 from mien.errors import UsageError
 from mien.evaluation.extended import ExtendedScores
 from mien.evaluation.metrics.votes import VoteScores, score_votes
 from mien.evaluation.predictions import Predictions, align
 from mien.evaluation.scores import Scores, score
+from mien.files import csv_text, write_atomically
 from mien.models.tta import TtaCrops
 
 
@@ -43,13 +42,17 @@ class Evaluation:
         deduplicated: on those without a pixel-identical face in Training; None where there is no such face
             or the data has no Training faces to compare with.
         model: name of the classifier.
-        head: which of its answers was scored.
+        head: which of its heads was scored.
         labels: ``"fer2013"`` (the labels of the data) or ``"ferplus"`` (the majority of its votes).
         split: name of the split.
         data: what was read.
         left_out: reason to number of faces that could not be scored.
         votes: scores against the FER+ votes, where there are any.
-        tta: the views of each face whose answers were averaged; None for one look at the face as it is.
+        tta: the crops of each face over which probabilities were averaged; None without such augmentation.
+        predictions: what was scored.
+        extended: what was measured beyond these scores; None where nothing was.
+        applied_temperature: the temperature that the probabilities hold; 1 where it cannot be taken out.
+        problems: what was wrong with the data.
     """
 
     scores: Scores
@@ -60,8 +63,25 @@ class Evaluation:
     split: str
     data: DataSource
     left_out: dict[str, int]
+    predictions: Predictions
     votes: VoteScores | None = None
     tta: TtaCrops | None = None
+    extended: ExtendedScores | None = None
+    applied_temperature: float = 1.0
+    problems: tuple[BadRow, ...] = ()
+
+    def __repr__(self) -> str:
+        low, high = self.scores.accuracy_ci95
+        text = (
+            f"<Evaluation of {self.model} on {self.split}, {self.scores.n:,} faces: "
+            f"accuracy {self.scores.accuracy:.1%} ({100 * low:.1f} to {100 * high:.1f}), "
+            f"macro F1 {self.scores.macro_f1:.1%}"
+        )
+        if self.deduplicated is not None:
+            text += f"; not in Training ({self.deduplicated.n:,}): {self.deduplicated.accuracy:.1%}"
+        if self.votes is not None:
+            text += f"; FER+ majority ({self.votes.n:,}): {self.votes.accuracy:.1%}"
+        return text + ">"
 
     def to_dict(self) -> dict[str, Any]:
         """The evaluation as plain values for JSON, by the schema of docs/evaluation.md."""
@@ -77,6 +97,7 @@ class Evaluation:
             "left_out": dict(self.left_out),
             "tta": None if self.tta is None else self.tta.to_dict(),
             "mien": mien.__version__,
+            **({} if self.extended is None else self.extended.to_dict()),
         }
 
 
@@ -89,21 +110,20 @@ def score_predictions(
     tta: TtaCrops | None = None,
     resamples: int = 2000,
 ) -> Evaluation:
-    """The report of a classifier's predictions on one split.
+    """The scores of predictions for one split.
 
-    `voted` are its predictions against the FER+ majority (`labels="ferplus"`) where the report shall hold
-    scores against the votes too; predictions that are of that kind themselves need no second. `tta` says with
-    which views of each face they were made, if with several. The generator
-    draws the bootstrap resamples; the same seed gives the same intervals.
+    `voted` are the predictions against the FER+ majority (`labels="ferplus"`), for the scores against the
+    votes; predictions that are of that kind themselves need no second. `tta` are the crops over which they
+    were averaged. The generator draws the bootstrap resamples; the same seed gives the same intervals.
     """
     p = predictions
-    fresh = p.not_in_training if p.not_in_training is not None and p.not_in_training.any() else None
+    unseen = p.not_in_training if p.not_in_training is not None and p.not_in_training.any() else None
     voted = p if p.labels == "ferplus" else voted
     return Evaluation(
         scores=score(p.probabilities, p.truth, p.classes, generator, resamples=resamples),
         deduplicated=None
-        if fresh is None
-        else score(p.probabilities[fresh], p.truth[fresh], p.classes, generator, resamples=resamples),
+        if unseen is None
+        else score(p.probabilities[unseen], p.truth[unseen], p.classes, generator, resamples=resamples),
         model=p.model,
         head=p.head,
         labels=p.labels,
@@ -111,22 +131,23 @@ def score_predictions(
         data=data,
         left_out=dict(p.left_out),
         votes=None if voted is None else _score_votes(voted, generator, resamples),
+        predictions=p,
         tta=tta,
     )
 
 
-def write_json(evaluation: Evaluation, path: Path, *, depth: ExtendedScores | None = None) -> None:
-    """Write the evaluation's JSON, whole or not at all, with the keys of `depth` where it is given.
+def write_json(evaluation: Evaluation, path: Path) -> None:
+    """Write the evaluation's JSON, whole or not at all.
 
     Raises:
         UsageError: the path cannot be written.
     """
-    content = {**evaluation.to_dict(), **({} if depth is None else depth.to_dict())}
-    _write(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+    _write(path, text + "\n")
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    """Write one CSV row a face: source row, file name if any, truth, answer, and every probability.
+    """Write one CSV row per face: source row, file name if any, truth, prediction, and every probability.
 
     `in_training` is 1 for a pixel-duplicate of a Training face, 0 for none, empty where that is not known.
 
@@ -134,25 +155,23 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
         UsageError: the path cannot be written.
     """
     p = predictions
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "name", "split", "truth", "predicted", "confidence", "in_training", *p.classes])
+    columns = ["row", "name", "split", "truth", "predicted", "confidence", "in_training", *p.classes]
     top = p.probabilities.argmax(axis=1)
-    for i, probabilities in enumerate(p.probabilities):
-        writer.writerow(
-            [
-                p.faces.rows[i],
-                "" if p.faces.names is None else p.faces.names[i],
-                p.split,
-                p.classes[p.truth[i]],
-                p.classes[top[i]],
-                # Nine digits bring a float32 back exactly.
-                f"{probabilities[top[i]]:.9g}",
-                "" if p.not_in_training is None else int(not p.not_in_training[i]),
-                *(f"{value:.9g}" for value in probabilities),
-            ]
-        )
-    _write(path, text.getvalue())
+    rows = (
+        [
+            p.faces.rows[i],
+            "" if p.faces.names is None else p.faces.names[i],
+            p.split,
+            p.classes[p.truth[i]],
+            p.classes[top[i]],
+            # Nine digits bring a float32 back exactly.
+            f"{probabilities[top[i]]:.9g}",
+            "" if p.not_in_training is None else int(not p.not_in_training[i]),
+            *(f"{value:.9g}" for value in probabilities),
+        ]
+        for i, probabilities in enumerate(p.probabilities)
+    )
+    _write(path, csv_text(columns, rows))
 
 
 def _score_votes(voted: Predictions, generator: np.random.Generator, resamples: int) -> VoteScores | None:
@@ -169,15 +188,7 @@ def _plain(votes: VoteScores) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there, so that a reader never meets half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_atomically(path, text)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

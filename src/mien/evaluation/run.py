@@ -1,167 +1,237 @@
-"""What `mien evaluate` asks of a model: which head, about which faces, against which truth."""
+"""A model scored on one split of labelled faces by all that the data allows, from one pass over each face."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from mien.data.table import FaceTable
-    from mien.emotions import BinaryTask
-    from mien.evaluation.fairness import GroupScores
-    from mien.evaluation.predictions import Predictions, VotePredictions
-    from mien.models.classifier import Classifier
-    from mien.models.tta import TtaCrops
+import numpy as np
 
-# The intervals must come out the same when the command is repeated.
+from mien.data.table import FaceTable
+from mien.data.votes import NO_MAJORITY, majority
+from mien.emotions import FERPLUS, BinaryTask, binary_task
+from mien.evaluation.extended import score_extended
+from mien.evaluation.fairness import MINIMUM_N, GroupScores, read_groups, score_groups
+from mien.evaluation.metrics.multilabel import THRESHOLD
+from mien.evaluation.predictions import (
+    Predictions,
+    Targets,
+    VotePredictions,
+    align,
+    binary_targets,
+    default_split,
+    targets_of,
+)
+from mien.evaluation.result import DataSource, Evaluation, score_predictions
+from mien.evaluation.robustness import Robustness, measure_robustness
+from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, Labels
+from mien.models.classifier import HeadClassifier, Model, classify_heads
+from mien.models.tta import TtaCrops, TtaModel
+
+# The intervals must come out the same when an evaluation is repeated.
 SEED = 0
 
-
-class Labels(StrEnum):
-    """Where the truth comes from."""
-
-    fer2013 = "fer2013"
-    ferplus = "ferplus"
-
-
-# The head that was trained on each kind of truth.
-_HEADS = {Labels.fer2013: "fer2013", Labels.ferplus: "votes"}
+# What is at work, faces done, faces in all.
+Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked: one head of a model.
+class EvaluationOptions:
+    """What of a model is scored, and on which faces.
 
     Attributes:
-        classifier: as it answers, with its views of each face.
-        once: the same, which asks no face twice.
-        head: its name.
-        heads: names of all the model's heads.
-        question: the framing that it was trained on instead of emotions, or None.
-        applied_temperature: the temperature that its probabilities hold; 1 where it cannot be taken out.
+        split: the split; for None PublicTest, or the only one there is.
+        labels: the truth: the labels of the data, or the majority of its FER+ votes.
+        head: the head that predicts; for None the one of the labels, or of the run's binary task.
+        known_only: leave out faces of classes that the model does not know.
+        tta: average the probabilities over ten crops of each face.
+        binary: names of binary tasks to score from the same probabilities.
+        vote_threshold: share of a face's votes, and probability, from which an emotion is one of its labels.
+        groups: a CSV that names groups of people, see `mien.evaluation.fairness.read_groups`.
+        minimum_n: groups with fewer faces are not scored.
+        robustness: measure the accuracy under 45 corruptions, too.
+        robustness_faces: limit to this many faces for that, drawn at random.
+        resamples: of the bootstrap.
+        batch_size: faces in one call of the model.
     """
 
-    classifier: Classifier
-    once: Classifier
-    head: str
-    heads: tuple[str, ...]
-    question: BinaryTask | None
-    applied_temperature: float
+    split: str | None = None
+    labels: Labels = "fer2013"
+    head: str | None = None
+    known_only: bool = False
+    tta: bool = False
+    binary: Sequence[str] = ()
+    vote_threshold: float = THRESHOLD
+    groups: Path | None = None
+    minimum_n: int = MINIMUM_N
+    robustness: bool = False
+    robustness_faces: int | None = None
+    resamples: int = 2000
+    batch_size: int = 256
 
 
-@dataclass(frozen=True)
-class Options:
-    """Which faces are asked about, and how."""
+def evaluate_model(
+    model: Model,
+    table: FaceTable,
+    options: EvaluationOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """The scores of a model on the faces of a table.
 
-    table: FaceTable
-    split: str
-    labels: str
-    known_only: bool
-    batch_size: int
-    progress: Callable[[int], None]
+    A model with a head of votes is scored against the votes too, where the table has them. `progress` is
+    called with what is at work, and with how many faces are done and are to do.
 
-
-def ask(model: str, head: str | None, labels: Labels, views: TtaCrops | None) -> Asked:
-    """One head of a run, an ONNX file or a shipped model: the one of the labels, where none is named."""
-    from mien.emotions import binary_task
-    from mien.loading import open_classifier, question_of
-
-    question = question_of(model)
-    name = head or question or _HEADS[labels]
-    opened = open_classifier(model, name)
-    seen = _viewed(opened, views)
-    return Asked(
-        seen,
-        seen,
-        name,
-        tuple(opened.model.heads),
-        None if question is None else binary_task(question),
-        # The mean over views is no softmax of logits over the temperature, which could be taken out again.
-        opened.model.temperatures[name] if views is None else 1.0,
+    Raises:
+        CardError: the model has no such head.
+        DataError: the table has no such split.
+        UsageError: no face can be scored, faces are of a class that the model does not know, a binary task is
+            unknown or cannot be scored on these faces, or the file of groups does not fit.
+        ModelError: the model gave no probabilities.
+    """
+    o = options or EvaluationOptions()
+    tasks = [binary_task(name) for name in dict.fromkeys(o.binary)]
+    crops = TtaCrops() if o.tta else None
+    viewed: Model = model if crops is None else TtaModel(model, crops)
+    head = HeadClassifier(viewed, _head(model, o))
+    judged, voted, voters = _predict(head, table, o, progress)
+    evaluation = score_predictions(
+        judged,
+        np.random.default_rng(SEED),
+        data=DataSource(table.source, table.sha256),
+        voted=None if o.labels == "ferplus" else voted,
+        tta=crops,
+        resamples=o.resamples,
     )
-
-
-def _viewed(classifier: Classifier, views: TtaCrops | None) -> Classifier:
-    """The classifier, asked about several views of each face where there are views."""
-    from mien.models.tta import TtaClassifier
-
-    return classifier if views is None else TtaClassifier(classifier, views)
-
-
-def judge_split(asked: Asked, options: Options) -> Predictions:
-    """What it says of the faces of the split: emotions, or the one question that it was trained on."""
-    from mien.evaluation.predictions import predict_binary, predict_split
-
-    o = options
-    if asked.question is not None:
-        return predict_binary(
-            asked.once,
-            o.table,
-            o.split,
-            asked.question,
-            labels=o.labels,  # type: ignore[arg-type]
-            batch_size=o.batch_size,
-            progress=o.progress,
-        )
-    return predict_split(
-        asked.once,
-        o.table,
-        o.split,
-        head=asked.head,
-        labels=o.labels,  # type: ignore[arg-type]
-        known_only=o.known_only,
-        batch_size=o.batch_size,
-        progress=o.progress,
+    extended = score_extended(
+        judged,
+        np.random.default_rng(SEED),
+        voted=voters,
+        binary=tasks,
+        groups=_groups(judged, o),
+        robustness=_robustness(head, judged, o, progress),
+        vote_threshold=o.vote_threshold,
+        resamples=o.resamples,
     )
+    # The mean over crops is no softmax of logits over the temperature, which could be taken out again.
+    temperature = model.temperatures[head.head_name] if crops is None else 1.0
+    return replace(evaluation, extended=extended, applied_temperature=temperature, problems=table.problems)
 
 
-def find_voter(
-    model: str, asked: Asked, labels: Labels, votes: bool, views: TtaCrops | None
-) -> Classifier | None:
-    """What answers against the votes: the head that was trained on them; None without it or without votes."""
-    if not votes or asked.question is not None:
+def predict_labels(
+    model: Model,
+    table: FaceTable,
+    split: str,
+    labels: Labels = "fer2013",
+    *,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> Predictions:
+    """The model's predictions for the faces of a split, by its head of these labels or of its binary task.
+
+    Raises:
+        CardError, DataError, UsageError, ModelError: as `evaluate_model` does.
+    """
+    options = EvaluationOptions(split=split, labels=labels, batch_size=batch_size)
+    head = HeadClassifier(model, _head(model, options))
+    return _predict(head, table, options, progress, votes=False)[0]
+
+
+def own_task(model: Model) -> BinaryTask | None:
+    """The binary task that a run was trained on instead of emotions; None for every other model."""
+    return next((binary_task(name) for name in model.heads if name not in LABELS_OF_HEAD), None)
+
+
+def counter(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """What adds up numbers of faces for `progress`."""
+    done = 0
+
+    def advance(faces: int) -> None:
+        nonlocal done
+        done += faces
+        progress(what, done, total)
+
+    return advance
+
+
+def _head(model: Model, options: EvaluationOptions) -> str:
+    task = own_task(model)
+    return options.head or (task.name if task else HEAD_OF_LABELS[options.labels])
+
+
+def _predict(
+    head: HeadClassifier,
+    table: FaceTable,
+    o: EvaluationOptions,
+    progress: Progress | None,
+    *,
+    votes: bool = True,
+) -> tuple[Predictions, Predictions | None, VotePredictions | None]:
+    """Predictions against the labels; against the majority of the votes, and for all faces with votes.
+
+    All are of one pass. The last two are None without votes, or without a head to compare with them.
+    """
+    model, name = head.model, head.head_name
+    split = o.split or default_split(table)
+    targets = _targets(head, table, split, o)
+    voter = _voter(head, o) if votes and table.votes is not None else None
+    faces = table.split(split)
+    has_votes = np.zeros(len(faces), bool)
+    if voter is not None and faces.votes is not None:
+        has_votes |= faces.votes.any(axis=1)
+    wanted = has_votes.copy()
+    wanted[targets.indices] = True
+    advance = None if progress is None else counter(progress, f"{model.name} on {split}", int(wanted.sum()))
+    given = classify_heads(model, faces.pixels[wanted], batch_size=o.batch_size, progress=advance)
+    row = np.cumsum(wanted) - 1  # of each face of the split among those that were predicted
+    judged = targets.predictions(given[name][row[targets.indices]], head.labels, model=model.name, head=name)
+    if voter is None or faces.votes is None or not has_votes.any():
+        return judged, None, None
+    columns = model.heads[voter]
+    voters = VotePredictions(align(given[voter][row[has_votes]], columns, FERPLUS), faces.votes[has_votes])
+    if (majority(voters.votes) == NO_MAJORITY).all():
+        return judged, None, voters
+    clear = targets_of(table, split, columns, model=model.name, labels="ferplus", known_only=o.known_only)
+    voted = clear.predictions(given[voter][row[clear.indices]], columns, model=model.name, head="votes")
+    return judged, voted, voters
+
+
+def _targets(head: HeadClassifier, table: FaceTable, split: str, o: EvaluationOptions) -> Targets:
+    if (task := own_task(head.model)) is not None:
+        return binary_targets(table, split, head.labels, task, model=head.name, labels=o.labels)
+    return targets_of(table, split, head.labels, model=head.name, labels=o.labels, known_only=o.known_only)
+
+
+def _voter(head: HeadClassifier, o: EvaluationOptions) -> str | None:
+    """The head that is compared with the votes; None where the model has none."""
+    if own_task(head.model) is not None:
         return None
-    if labels is Labels.ferplus or asked.head == "votes":
-        return asked.once
-    return ask(model, "votes", Labels.ferplus, views).once if "votes" in asked.heads else None
+    return head.head_name if o.labels == "ferplus" else "votes" if "votes" in head.model.heads else None
 
 
-def ask_voter(voter: Classifier, options: Options) -> tuple[Predictions | None, VotePredictions]:
-    """Its answers for the faces with a majority, if there are any, and for all with votes."""
-    from mien.data.votes import NO_MAJORITY, majority
-    from mien.evaluation.predictions import predict_split, predict_votes
-
-    o = options
-    answers = predict_votes(voter, o.table, o.split, batch_size=o.batch_size, progress=o.progress)
-    if (majority(answers.votes) == NO_MAJORITY).all():
-        return None, answers
-    voted = predict_split(
-        voter,
-        o.table,
-        o.split,
-        head="votes",
-        labels="ferplus",
-        known_only=o.known_only,
-        batch_size=o.batch_size,
-    )
-    return voted, answers
-
-
-def group_scores(
-    path: Path | None, judged: Predictions, minimum_n: int, resamples: int
-) -> Sequence[GroupScores]:
-    """The scores of the groups in the file, a grouping a column; none without a file."""
-    import numpy as np
-
-    from mien.evaluation.fairness import read_groups, score_groups
-
-    if path is None:
+def _groups(judged: Predictions, o: EvaluationOptions) -> tuple[GroupScores, ...]:
+    if o.groups is None:
         return ()
     generator = np.random.default_rng(SEED)
     return tuple(
-        score_groups(judged, each, generator, minimum_n=minimum_n, resamples=resamples)
-        for each in read_groups(path, judged)
+        score_groups(judged, each, generator, minimum_n=o.minimum_n, resamples=o.resamples)
+        for each in read_groups(o.groups, judged)
+    )
+
+
+def _robustness(
+    head: HeadClassifier, judged: Predictions, o: EvaluationOptions, progress: Progress | None
+) -> Robustness | None:
+    if not o.robustness and o.robustness_faces is None:
+        return None
+    total = 45 * min(len(judged.truth), o.robustness_faces or len(judged.truth))
+    return measure_robustness(
+        head,
+        judged,
+        seed=SEED,
+        faces=o.robustness_faces,
+        batch_size=o.batch_size,
+        progress=None if progress is None else counter(progress, f"{head.name} under corruptions", total),
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,16 +12,16 @@ from mien.errors import UsageError
 from mien.exporting.card import card_of_run, write_card
 from mien.exporting.graph import OPSET, write_onnx
 from mien.exporting.parity import Agreement, prove, run_onnx
-from mien.models.card import Card, Framing
+from mien.files import staged
+from mien.models.card import Framing
+from mien.models.registry import ModelFile
 from mien.training.classifier import load_run, logits_of
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A model on disk: its file, its card, and how far it agrees with what it was made from, by head."""
+class Exported(ModelFile):
+    """A model on disk, and by head how far it agrees with what it was made from."""
 
-    onnx: Path
-    card: Card
     agreement: Mapping[str, Agreement]
 
 
@@ -38,34 +36,33 @@ def export_run(
 ) -> Exported:
     """Write the best network of a run as ONNX, with its card beside it, and prove that they agree.
 
-    torch and ONNX Runtime are asked about every face of the split. Only when their probabilities agree to
-    1e-4 and their likeliest classes everywhere are the two files put in place; otherwise what stood there
-    before stays.
+    torch and ONNX Runtime predict every face of the split. Both files are put in place only if their
+    probabilities agree to 1e-4 and their most probable classes everywhere; otherwise nothing changes.
 
     Args:
         run: the run's folder.
         out: the file to write, ending in ``.onnx``; ``NAME.onnx`` in the run's folder for None.
         faces: the table that has the split.
         name: the model's name; that of `out`, or ``mien-RECIPE``, for None.
-        split: the faces that are asked about.
+        split: the faces to prove it on.
         framing: where the detector's box lies in a training picture.
 
     Raises:
         ModelError: the folder holds no network that can be loaded.
-        ExportError: the network cannot be expressed in ONNX, or the answers disagree.
+        ExportError: the network cannot be expressed in ONNX, or the predictions disagree.
         DataError: the table has no such split.
         UsageError: `out` cannot be written or does not end in ``.onnx``, the faces are of another size, or
-            the run was trained on a framing's question.
+            the run was trained on a binary task.
     """
     loaded = load_run(run)
     if loaded.recipe.data.binary:
         raise UsageError(
-            f"{run} answers one question ({loaded.recipe.data.binary}), and an exported model answers with "
-            "emotions. Compare it with others by mien compare --framing, or export one without data.binary."
+            f"{run} was trained on the binary task {loaded.recipe.data.binary!r}; an exported model predicts "
+            "emotions. Compare it with others by mien compare --binary, or train one without data.binary."
         )
     name = name or (out.stem if out else f"mien-{loaded.recipe.name}")
     out = out or run / f"{name}.onnx"
-    check_place(out)
+    check_output(out)
     input_size = loaded.recipe.data.face_size
     crops = faces.split(split).pixels
     if crops.shape[1:] != (input_size, input_size):
@@ -89,22 +86,11 @@ def export_run(
                 "agreement": {"split": split, **{head: found.to_dict() for head, found in proof.items()}},
             },
         )
-        temporary.replace(out)
     write_card(card, out)
     return Exported(out, card, proof)
 
 
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A path beside `out` to write to first; what is still there behind the ``with`` is deleted."""
-    temporary = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_place(out: Path) -> None:
+def check_output(out: Path) -> None:
     """Raise where a model cannot be written.
 
     Raises:

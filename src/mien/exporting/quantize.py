@@ -17,9 +17,9 @@ from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.exporting.card import write_card
 from mien.exporting.graph import INPUT
-from mien.exporting.onnx import Exported, check_place, staged
+from mien.exporting.onnx import Exported, check_output
 from mien.exporting.parity import Agreement, agreement, run_onnx
-from mien.files import sha256_file
+from mien.files import sha256_file, staged
 from mien.models.card import Card
 
 # Faces that the ranges of the activations are taken from.
@@ -56,7 +56,7 @@ def quantize_export(
         UsageError: `out` cannot be written.
     """
     out = out or exported.onnx.with_name(f"{exported.onnx.stem}-int8.onnx")
-    check_place(out)
+    check_output(out)
     measured = faces.split(split)
     pool = faces.split(calibrate_on).pixels
     chosen = pool[np.sort(generator.choice(len(pool), min(_FACES, len(pool)), replace=False))]
@@ -72,7 +72,6 @@ def quantize_export(
             was, now = (_accuracy(logits["fer2013"], measured) for logits in (before, after))
             facts["accuracy"] = {"split": split, "float32": was, "int8": now, "drop": was - now}
         card = _card(exported, temporary, out.stem, facts, found)
-        temporary.replace(out)
     write_card(card, out)
     return Exported(out, card, found)
 

@@ -8,13 +8,11 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mien
-
-if TYPE_CHECKING:
-    from mien.data.table import FaceTable
-    from mien.runs.recipe import Recipe
+from mien.data.table import FaceTable
+from mien.runs.recipe import Recipe
 
 _PACKAGES = ("mien", "torch", "torchvision", "timm", "numpy", "safetensors")
 

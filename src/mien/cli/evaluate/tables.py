@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from mien.data.table import FaceTable
     from mien.evaluation.binary import BinaryScores
-    from mien.evaluation.extended import ExtendedScores
     from mien.evaluation.fairness import GroupScores
     from mien.evaluation.metrics.multilabel import MultiLabelScores
     from mien.evaluation.metrics.votes import VoteScores
@@ -20,24 +18,39 @@ if TYPE_CHECKING:
     from mien.evaluation.scores import Scores
 
 
-def notes(table: FaceTable) -> Iterator[str]:
-    """What was wrong with the data."""
-    if refused := sum(problem.refused for problem in table.problems):
+def print_evaluation(evaluation: Evaluation, *, split_chosen: bool) -> None:
+    """Print an evaluation; with `split_chosen`, name a split that the command chose itself."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for note in _notes(evaluation, split_chosen=split_chosen):
+        console.print(note, markup=False)
+    for part in _render(evaluation):
+        console.print(part)
+        console.print()
+
+
+def _notes(evaluation: Evaluation, *, split_chosen: bool) -> Iterator[str]:
+    """What was wrong with the data, and which split was taken."""
+    problems = evaluation.problems
+    if refused := sum(problem.refused for problem in problems):
         yield f"{refused:,} rows of the data could not be read and are not scored; see `mien data info`."
-    yield from (f"{problem.where}: {problem.reason}" for problem in table.problems if not problem.refused)
+    yield from (f"{problem.where}: {problem.reason}" for problem in problems if not problem.refused)
+    if split_chosen and evaluation.split != "PublicTest":
+        yield f"The data has one split, {evaluation.split}, which is scored."
 
 
-def render(evaluation: Evaluation, depth: ExtendedScores) -> Iterator[RenderableType]:
+def _render(evaluation: Evaluation) -> Iterator[RenderableType]:
     """The parts of the report for people, top to bottom."""
     from rich.markup import escape
 
     from mien.evaluation.fairness import UNMEASURED
 
-    e = evaluation
+    e, extended = evaluation, evaluation.extended
     truth = "the labels of the data" if e.labels == "fer2013" else "the majority of the FER+ votes"
     head = [f"{e.split} of {e.data.source}, against {truth}"]
     if e.tta is not None:
-        head.append(f"mean of the answers to {len(e.tta)} views of each face (test-time augmentation)")
+        head.append(f"mean of the probabilities of {len(e.tta)} crops of each face (test-time augmentation)")
     if e.left_out:
         head.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items()))
     yield f"[bold]{escape(e.model)}[/bold], head " + escape("\n".join([e.head, *head]))
@@ -46,15 +59,17 @@ def render(evaluation: Evaluation, depth: ExtendedScores) -> Iterator[Renderable
     yield _confusion(e.scores)
     if e.votes is not None:
         yield _votes(e.votes)
-    if depth.multilabel is not None:
-        yield _several_labels(depth.multilabel)
-    if depth.binary:
-        yield _binary(depth.binary)
-    for each in depth.groups:
+    if extended is None:
+        return
+    if extended.multilabel is not None:
+        yield _several_labels(extended.multilabel)
+    if extended.binary:
+        yield _binary(extended.binary)
+    for each in extended.groups:
         yield _groups(each)
-    if depth.robustness is not None:
-        yield _robustness(depth.robustness)
-    if not depth.groups:
+    if extended.robustness is not None:
+        yield _robustness(extended.robustness)
+    if not extended.groups:
         yield UNMEASURED
 
 
@@ -88,8 +103,8 @@ def _per_class(scores: Scores) -> Table:
 
 
 def _confusion(scores: Scores) -> Table:
-    """Each row in percent of its faces; right answers bold, frequent mistakes coloured, rare ones dim."""
-    table = _table("Of the faces of a row, % that were answered with the column", "", *scores.per_class)
+    """Each row in percent of its faces; correct ones bold, frequent mistakes coloured, rare ones dim."""
+    table = _table("Of the faces of a row, % that were predicted as the column", "", *scores.per_class)
     shares = 100 * scores.confusion / scores.confusion.sum(axis=1, keepdims=True).clip(1)
     for i, (name, row) in enumerate(zip(scores.per_class, shares, strict=True)):
         cells = []
@@ -107,28 +122,28 @@ def _votes(votes: VoteScores) -> Table:
     table.add_row("calibration error to the majority", f"{votes.ece:.3f}")
     table.add_row("calibration error to the voters", f"{votes.ece_voters:.3f}")
     table.add_row("KL from the voters, in nats", f"{votes.kl:.3f}")
-    table.add_row("best that one smoothed label can do", f"{votes.kl_baseline:.3f}")
+    table.add_row("the same of the best smoothed label", f"{votes.kl_baseline:.3f}")
     table.add_row("reduction of KL", f"{votes.kl_reduction:.1%}")
     return table
 
 
 def _several_labels(scores: MultiLabelScores) -> Table:
-    table = _table("Several labels a face, by the votes", "", f"{scores.n:,} faces")
+    table = _table("Several labels per face, by the votes", "", f"{scores.n:,} faces")
     table.add_row("exactly the people's set", f"{scores.exact_match:.1%}")
     table.add_row("likeliest is one of the set", f"{scores.top1_in_set:.1%}")
     table.add_row("mean average precision", f"{scores.mean_average_precision:.3f}")
     table.add_row("micro F1", f"{scores.micro_f1:.1%}")
-    table.add_row("labels a face", f"{scores.mean_labels:.2f}")
+    table.add_row("labels per face", f"{scores.mean_labels:.2f}")
     return table
 
 
 def _binary(binary: tuple[BinaryScores, ...]) -> Table:
-    """A column a question, so that several fit on a narrow screen."""
-    table = _table("Yes-or-no questions", "", *(each.classes[1] for each in binary))
+    """One column per task, so that several fit on a narrow screen."""
+    table = _table("Binary tasks", "", *(each.classes[1] for each in binary))
     rows: dict[str, Callable[[BinaryScores], str]] = {
         "against": lambda f: "the rest" if f.classes[0].startswith("not ") else f.classes[0],
         "accuracy": lambda f: f"{f.scores.accuracy:.1%}",
-        "always the same answer": lambda f: f"{f.baseline:.1%}",
+        "always the more frequent class": lambda f: f"{f.baseline:.1%}",
         "balanced accuracy": lambda f: f"{f.scores.balanced_accuracy:.1%}",
         "precision": lambda f: f"{f.scores.per_class[f.classes[1]].precision:.1%}",
         "recall": lambda f: f"{f.scores.per_class[f.classes[1]].recall:.1%}",
@@ -162,7 +177,7 @@ def _groups(scores: GroupScores) -> Table:
 
 def _robustness(found: Robustness) -> Table:
     title = (
-        f"Damaged pictures, {found.n:,} faces: {found.relative:.1%} of the clean accuracy, {found.clean:.1%}"
+        f"Damaged images, {found.n:,} faces: {found.relative:.1%} of the clean accuracy, {found.clean:.1%}"
     )
     table = _table(title, "", "1", "2", "3", "4", "5", "of clean")
     for each in found.corruptions:

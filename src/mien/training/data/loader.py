@@ -19,6 +19,7 @@ from mien.training.data.mixup import mixup
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
+from mien.training.validation import Validation
 
 
 def seed_of(*place: int) -> int:
@@ -57,14 +58,6 @@ class Batch:
     targets: dict[str, Tensor]
     labels: Tensor
     seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class ValidationFaces:
-    """A process's part of the validation faces: pixels uint8 (N, S, S), and targets by head (N, C)."""
-
-    pixels: Tensor
-    targets: dict[str, Tensor]
 
 
 class BatchLoader:
@@ -112,7 +105,7 @@ class BatchLoader:
             note(f"The teachers {', '.join(recipe.distil.teachers)} predict on {len(train)} faces.")
             self._once = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
-        self.validation = ValidationFaces(
+        self.validation = Validation(
             torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
         )
 
