@@ -21,7 +21,7 @@ from mien.errors import UsageError
 from mien.models.card import Head
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
-from mien.video.results import AnalyzedFrame
+from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.sources import file_names
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -110,18 +110,12 @@ def test_an_interrupted_run_goes_on_to_the_same_files(
     assert predict(clip, *wanted).code == 0
     wanted = ("--save", tmp_path / "broken", "--out", tmp_path / "broken.csv")
 
-    def stop_at(frame: int) -> Callable[..., object]:
-        def follow(*_: object) -> Callable[[object], None]:
-            def show(result: object) -> None:
-                if result.frame == frame:  # type: ignore[attr-defined]
-                    raise KeyboardInterrupt
-
-            return show
-
-        return follow
+    def stop_at_30(_: object, result: FrameResult) -> None:
+        if result.frame == 30:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("mien.cli.predict.video_table.ClipProgress.follow", stop_at(30))
+        patch.setattr("mien.cli.predict.video_table.ClipReporter.analyzed", stop_at_30)
         stopped = predict(clip, *wanted)
     assert stopped.code == 130
     assert "--resume" in stopped.err

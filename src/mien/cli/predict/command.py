@@ -14,6 +14,7 @@ from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
+    from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions
 
 _CLIPS_ONLY = (
@@ -56,13 +57,10 @@ def predict(
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    from rich.console import Console
-
     from mien.cli.predict.photos import predict_photos
-    from mien.cli.predict.video_table import ClipReporter
     from mien.detection.blazeface import BlazeFace
     from mien.inference.analyzer import Analyzer
-    from mien.video.batch import ClipOptions, predict_clips
+    from mien.video.batch import ClipOptions
 
     clips = are_clips(sources)
     options = ClipOptions(out=out, save=save, timeline=timeline, overwrite=overwrite, resume=resume)
@@ -77,13 +75,23 @@ def predict(
     label_set = labels and labels.value
     analyzer = Analyzer(model, detector, device=device, threads=model_threads, labels=label_set, align=align)
     if clips:
-        notes = Console(stderr=True, soft_wrap=True, highlight=False)
-        reporter = ClipReporter(notes, people=options.form is None or out is not None)
-        failures = predict_clips(sources, analyzer, options, reporter)
+        failures = _predict_clips(sources, analyzer, options)
     else:
         failures = predict_photos(sources, analyzer, options, crops=crops, threads=threads)
     if failures:
         raise typer.Exit(ImageError.exit_code)
+
+
+def _predict_clips(sources: list[str], analyzer: Analyzer, options: ClipOptions) -> int:
+    """Write and print the faces of clips; returns the number of clips that cannot be read whole."""
+    from rich.console import Console
+
+    from mien.cli.predict.video_table import ClipReporter
+    from mien.video.batch import predict_clips
+
+    notes = Console(stderr=True, soft_wrap=True, highlight=False)
+    reporter = ClipReporter(notes, people=options.form is None or options.out is not None)
+    return predict_clips(sources, analyzer, options, reporter)
 
 
 def _check(options: ClipOptions, clips: bool, crops: bool, detects: bool) -> None:

@@ -44,7 +44,7 @@ class TableSink:
             totals.append(f"{self._failures} cannot be read")
         console.print(", ".join(totals))
         if any(face.uncertain for face in faces):
-            console.print("? uncertain: no single expression stands out", style="dim")
+            console.print("? uncertain: no single expression is clearly the most probable", style="dim")
 
     def _table(self) -> Table:
         """The table; only names of images are wrapped where the terminal is narrow."""
@@ -65,6 +65,13 @@ class TableSink:
         return table
 
 
+def share_bar(emotion: str, share: float, width: int) -> Text:
+    """A bar of so many characters, filled to the share (0-1) in the colour of the emotion."""
+    filled = round(share * width)
+    bar = Text("█" * filled, style=COLOURS.get(emotion, "white"))
+    return bar.append("░" * (width - filled), style="dim")
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
@@ -78,11 +85,8 @@ def _expression(face: Face) -> tuple[Text, Text, Text]:
     """The most probable emotion, a bar of its probability, and the second."""
     (name, probability), (second, less) = face.shown[:2]
     mark = "?" if face.uncertain else ""
-    colour = COLOURS.get(name, "white")
-    filled = round(probability * _BAR)
-    bar = Text("\u2588" * filled, style=colour).append("\u2591" * (_BAR - filled), style="dim")
     return (
         Text(f"{name}{mark} {probability:.0%}", style="bold"),
-        bar,
+        share_bar(name, probability, _BAR),
         Text(f"{second} {less:.0%}", style="dim"),
     )

@@ -1,95 +1,61 @@
-"""What `mien predict` shows of clips: a progress bar while they are read, then who was seen."""
+"""What `mien predict` prints of clips: a progress bar, the files that were written, and the people."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-from mien.inference.annotate import COLOURS
+from mien.cli.predict.table import share_bar
+from mien.cli.progress import StageBar, progress_bar
 from mien.video.batch import BatchObserver
 from mien.video.job import ClipResult
 from mien.video.results import FrameResult
 from mien.video.summary import Person
 
 _BAR = 12  # characters
-_SHOWN_EVERY = 5  # pictures; the bar need not move with each
-
-
-class _Rate(ProgressColumn):
-    """Pictures a second so far."""
-
-    def render(self, task: Task) -> Text:
-        rate = task.fields["rate"]
-        return Text(f"{rate:.0f} frames/s" if rate else "", style="cyan")
-
-
-class ClipProgress(Progress):
-    """A bar of a clip, with frames a second and time left, or time spent where its length is unknown."""
-
-    def __init__(self, console: Console, length_s: float | None) -> None:
-        self._length_s = length_s
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *([TextColumn("{task.percentage:>3.0f} %")] if length_s else []),
-            _Rate(),
-            TimeRemainingColumn(compact=True) if length_s else TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def follow(self, name: str, start_s: float) -> Callable[[FrameResult], None]:
-        """What takes each result of a clip and moves the bar along."""
-        task = self.add_task(name, total=self._length_s, rate=0.0)
-        begun = time.monotonic()
-        count = 0
-
-        def show(result: FrameResult) -> None:
-            nonlocal count
-            count += 1
-            if count % _SHOWN_EVERY == 0:
-                rate = count / max(time.monotonic() - begun, 1e-3)
-                self.update(task, completed=result.time_s - start_s, rate=rate)
-
-        return show
+_FRAMES_PER_UPDATE = 5
+_COLUMNS = {
+    "person": "right",
+    "seen": "right",
+    "mostly": "left",
+    "": "left",
+    "second": "left",
+    "changes": "right",
+    "longest": "left",
+}
 
 
 class ClipReporter(BatchObserver):
-    """Shows a bar while a clip is read, then where its files are and, with `people`, who was seen."""
+    """Shows a bar while a clip is read; then prints its files and, with `people`, the people in it."""
 
     def __init__(self, notes: Console, *, people: bool) -> None:
         self._notes, self._people = notes, people
-        self._bar: ClipProgress | None = None
-        self._show: Callable[[FrameResult], None] = lambda _: None
+        self._stack = ExitStack()
+        self._bar: StageBar | None = None
+        self._name, self._start_s, self._begun, self._frames = "", 0.0, 0.0, 0
 
     def started(self, name: str, start_s: float, length_s: float | None) -> None:
         """Open the bar."""
-        self._bar = ClipProgress(self._notes, length_s)
-        self._bar.start()
-        self._show = self._bar.follow(name, start_s)
+        self._name, self._start_s, self._begun, self._frames = name, start_s, time.monotonic(), 0
+        self._bar = self._stack.enter_context(progress_bar(console=self._notes))
+        self._bar.stage(name, length_s)
 
     def analyzed(self, result: FrameResult) -> None:
-        """Move the bar along."""
-        self._show(result)
+        """Move the bar."""
+        self._frames += 1
+        if self._bar and self._frames % _FRAMES_PER_UPDATE == 0:
+            rate = self._frames / max(time.monotonic() - self._begun, 1e-3)
+            self._bar.describe(f"{self._name}  {rate:.0f} frames/s")
+            self._bar.move_to(result.time_s - self._start_s)
 
     def finished(self, source: str, result: ClipResult) -> None:
-        """Print who was seen, and what was written or went wrong."""
+        """Print the people in the clip, the files that were written, and the error if there was one."""
         self._close()
         if self._people:
             # A name or a bar that the terminal cannot show must not end the run.
@@ -101,7 +67,7 @@ class ClipReporter(BatchObserver):
             self.failed(source, result.error)
 
     def failed(self, source: str, error: str) -> None:
-        """Print what went wrong."""
+        """Print the error."""
         self._close()
         self._notes.print(f"error: {source}: {error}", markup=False, style="red")
 
@@ -114,57 +80,48 @@ class ClipReporter(BatchObserver):
         self._notes.print(f"stopped: {kept}", markup=False)
 
     def _close(self) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._stack.close()
         self._bar = None
 
 
 def print_people(console: Console, clip: str, people: list[Person]) -> None:
-    """A line a person: when they were seen, and with which apparent expressions."""
+    """One line per person: when they were seen, and their apparent expressions."""
     name = Text(Path(clip).name, style="bold")
     if not people:
         console.print(name.append(": no face found", style="not bold dim"))
         return
     console.print(name)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading, justify in (
-        ("person", "right"),
-        ("seen", "right"),
-        ("mostly", "left"),
-        ("", "left"),
-        ("then", "left"),
-        ("changes", "right"),
-        ("longest", "left"),
-    ):
+    for heading, justify in _COLUMNS.items():
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for person in people:
-        table.add_row(str(person.face_id), *_line(person))
+        table.add_row(str(person.face_id), *_cells(person))
     console.print(table)
     if any(person.uncertain_s > person.seconds / 2 for person in people):
-        console.print("? uncertain: for most of the time no single expression stood out", style="dim")
+        console.print(
+            "? uncertain: most of the time, no single expression was clearly the most probable", style="dim"
+        )
 
 
-def _line(person: Person) -> list[Text]:
+def _cells(person: Person) -> list[Text]:
     ranked = sorted(person.emotions.items(), key=lambda item: -item[1])
     shares = [(name, seconds / person.seconds if person.seconds else 1.0) for name, seconds in ranked]
     name, share = shares[0]
-    filled = round(share * _BAR)
-    bar = Text("█" * filled, style=COLOURS.get(name, "white")).append("░" * (_BAR - filled), style="dim")
-    then = "".join(f"{other} {part:.0%}" for other, part in shares[1:2])
+    second = "".join(f"{other} {part:.0%}" for other, part in shares[1:2])
     mark = "?" if person.uncertain_s > person.seconds / 2 else ""
     longest = person.longest
     return [
         Text(f"{clock(person.first_s)}-{clock(person.last_s)}"),
         Text(f"{name}{mark} {share:.0%}", style="bold"),
-        bar,
-        Text(then, style="dim"),
+        share_bar(name, share, _BAR),
+        Text(second, style="dim"),
         Text(str(person.switches)),
         Text(f"{longest.emotion} {longest.seconds:.1f} s"),
     ]
 
 
 def clock(seconds: float) -> str:
-    """A time as people read it: ``0:07``, ``12:30``, ``1:02:03``."""
+    """A time as hours, minutes and seconds: ``0:07``, ``12:30``, ``1:02:03``."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
