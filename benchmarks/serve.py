@@ -194,7 +194,7 @@ def measure(model: str, bodies: list[bytes], total: int, rounds: int, at_once: i
     ours = [sys.executable, "-m", "mien.cli.app", "serve", "--port", "{port}", "--model", model]
     labels = "fer2013"
     readers = WorkerPool(
-        {labels: Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels)},
+        Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels),
         workers=Settings().readers,
         max_waiting=1000,
         max_pixels=10**8,

@@ -118,6 +118,27 @@ def test_each_face_gets_its_own_expression(model: Path) -> None:
     assert [len(faces) for faces in together] == [len(labels) for labels in pictures]
 
 
+def test_all_label_sets_come_from_one_run_and_equal_those_of_single_ones(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service used to run one session per label set."""
+    detector = FakeDetector(((0, 0, 48, 48), (10, 10, 20, 20)))
+    images = [np.full((60, 60, 3), level, np.uint8) for level in (0, 90, 255)]
+    expected = {
+        labels: Analyzer(model, detector, labels=labels).analyze(images) for labels in ("fer2013", "ferplus")
+    }
+    analyzer = Analyzer(model, detector, labels="fer2013")
+    sizes = []
+    predict = analyzer.classifier.model.predict
+    monkeypatch.setattr(
+        analyzer.classifier.model, "predict", lambda crops: sizes.append(len(crops)) or predict(crops)
+    )
+    given = analyzer.analyze_label_sets(images)
+    assert sizes == [6]
+    assert given == [{labels: faces[i] for labels, faces in expected.items()} for i in range(3)]
+    assert analyzer.analyze_label_sets([]) == []
+
+
 def test_a_detector_of_ones_own_is_asked(model: Path) -> None:
     (face,) = Analyzer(model, FakeDetector(((3, 4, 20, 25),), confidence=0.75)).analyze(
         np.zeros((64, 64, 3), np.uint8)

@@ -180,12 +180,12 @@ class TestLimits:
         hold, begun = threading.Event(), threading.Semaphore(0)
         service = client.app.state.service  # type: ignore[attr-defined]
 
-        def held(pictures: list[Any]) -> list[list[Any]]:
+        def held(images: list[Any]) -> list[dict[str, list[Any]]]:
             begun.release()
             assert hold.wait(30)
-            return [[] for _ in pictures]
+            return [{"fer2013": []} for _ in images]
 
-        service.analyzers["fer2013"].analyze = held
+        service.analyzers["fer2013"].analyze_label_sets = held
 
         def post(_: int = 0) -> Any:
             return client.post("/v1/analyze", content=photo, headers=JPEG)
@@ -214,7 +214,7 @@ class TestLimits:
         client = make_client(request_s=0.2)
         hold = threading.Event()
         service = client.app.state.service  # type: ignore[attr-defined]
-        service.analyzers["fer2013"].analyze = lambda _: [[]] if hold.wait(30) else []
+        service.analyzers["fer2013"].analyze_label_sets = lambda _: hold.wait(30) and [{"fer2013": []}]
         answer = client.post("/v1/analyze", content=photo, headers=JPEG)
         hold.set()
         assert (answer.status_code, answer.json()["code"]) == (503, "processing_timeout")

@@ -1,4 +1,4 @@
-"""Pictures that wait are read together, each answer goes to who asked, and too many are refused."""
+"""Waiting images share a batch, each request gets its own results, and too many are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mien.serve.uploads import UploadedImage
 
 
 def gray_png(level: int, size: tuple[int, int] = (8, 6)) -> bytes:
-    """A picture of one level, by which an analyzer can tell it."""
+    """An image of one gray level, by which an analyzer recognizes it."""
     import io
 
     from PIL import Image
@@ -31,30 +31,35 @@ def gray_png(level: int, size: tuple[int, int] = (8, 6)) -> bytes:
 
 
 class Levels:
-    """An analyzer that finds one face a picture, at the picture's grey level; its gate must be opened."""
+    """An analyzer that finds one face per image, at the image's gray level; its gate must be opened."""
 
-    def __init__(self, label: str = "happy", *, gate: bool = False) -> None:
-        self.label = label
-        self.shares: list[list[int]] = []
+    def __init__(self, *, gate: bool = False) -> None:
+        self.batches: list[list[int]] = []
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         if not gate:
             self.gate.set()
 
-    def analyze(self, source: list[Any]) -> list[list[Face]]:
-        levels = [int(picture.pixels[0, 0, 0]) for picture in source]
-        self.shares.append(levels)
+    def analyze_label_sets(self, sources: list[Any]) -> list[dict[str, list[Face]]]:
+        levels = [int(image.pixels[0, 0, 0]) for image in sources]
+        self.batches.append(levels)
         self.entered.release()
         assert self.gate.wait(30)
-        return [[Face((level, 0, 1, 1), 0.9, {self.label: 1.0, "other": 0.0})] for level in levels]
+        return [
+            {
+                f"labels-{i}": [Face((level, 0, 1, 1), 0.9, {f"emotion-{i}": 1.0, "other": 0.0})]
+                for i in (0, 1)
+            }
+            for level in levels
+        ]
 
 
 @contextmanager
 def pool(
-    *analyzers: Levels, workers: int = 1, max_waiting: int = 100, **options: Any
+    analyzer: Levels, *, workers: int = 1, max_waiting: int = 100, **options: Any
 ) -> Iterator[WorkerPool]:
     made = WorkerPool(
-        {f"labels-{i}": analyzer for i, analyzer in enumerate(analyzers)},
+        analyzer,
         workers=workers,
         max_waiting=max_waiting,
         max_pixels=1000,
@@ -76,7 +81,7 @@ def levels_of(outcomes: list[ImageOutcome]) -> list[float]:
 
 
 async def entered(analyzer: Levels) -> None:
-    """Until a reader has begun a share."""
+    """Until a worker has started a batch."""
     assert await asyncio.to_thread(analyzer.entered.acquire, timeout=30)
 
 
@@ -88,19 +93,19 @@ async def until(condition: Any) -> None:
     pytest.fail("it never came to that")
 
 
-def test_each_request_gets_its_own_pictures_in_its_order() -> None:
+def test_each_request_gets_its_own_images_in_its_order() -> None:
     async def main() -> None:
         with pool(Levels(), workers=3) as made:
             requests = [[3 * i, 3 * i + 1, 3 * i + 2] for i in range(20)]
-            answers = await asyncio.gather(
+            outcomes = await asyncio.gather(
                 *(made.analyze(uploads(*levels), "labels-0") for levels in requests)
             )
-        assert [levels_of(answer) for answer in answers] == requests
+        assert [levels_of(outcome) for outcome in outcomes] == requests
 
     asyncio.run(main())
 
 
-def test_requests_that_wait_at_the_same_time_are_read_together() -> None:
+def test_requests_that_wait_at_the_same_time_share_a_batch() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
         with pool(analyzer) as made:
@@ -109,14 +114,14 @@ def test_requests_that_wait_at_the_same_time_are_read_together() -> None:
             others = [asyncio.create_task(made.analyze(uploads(level), "labels-0")) for level in range(2, 8)]
             await until(lambda: made.waiting == 6)
             analyzer.gate.set()
-            answers = await asyncio.gather(first, *others)
-        assert analyzer.shares == [[1], [2, 3, 4], [5, 6], [7]]
-        assert [levels_of(answer) for answer in answers] == [[level] for level in range(1, 8)]
+            outcomes = await asyncio.gather(first, *others)
+        assert analyzer.batches == [[1], [2, 3, 4], [5, 6], [7]]
+        assert [levels_of(outcome) for outcome in outcomes] == [[level] for level in range(1, 8)]
 
     asyncio.run(main())
 
 
-def test_a_share_leaves_work_for_the_other_readers_and_has_at_most_eight() -> None:
+def test_a_batch_leaves_work_for_the_other_workers_and_has_at_most_eight_images() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
         with pool(analyzer, workers=2) as made:
@@ -127,13 +132,13 @@ def test_a_share_leaves_work_for_the_other_readers_and_has_at_most_eight() -> No
             await until(lambda: made.waiting == 30)
             analyzer.gate.set()
             await asyncio.gather(*blocked, waiting)
-        sizes = sorted(len(share) for share in analyzer.shares[2:])
+        sizes = sorted(len(batch) for batch in analyzer.batches[2:])
         assert (sizes[0], sizes[-1]) == (1, 8)  # the last few are split too
 
     asyncio.run(main())
 
 
-def test_frames_go_before_pictures() -> None:
+def test_frames_go_before_images() -> None:
     async def main() -> None:
         analyzer, order = Levels(gate=True), []
         with pool(analyzer) as made:
@@ -141,7 +146,7 @@ def test_frames_go_before_pictures() -> None:
             await entered(analyzer)
             picture = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
             await until(lambda: made.waiting == 1)
-            frame = asyncio.create_task(made.run(lambda: order.append(len(analyzer.shares))))
+            frame = asyncio.create_task(made.run(lambda: order.append(len(analyzer.batches))))
             await asyncio.sleep(0)  # let it get in line
             analyzer.gate.set()
             await asyncio.gather(first, picture, frame)
@@ -150,7 +155,7 @@ def test_frames_go_before_pictures() -> None:
     asyncio.run(main())
 
 
-def test_what_nobody_waits_for_any_more_is_not_read() -> None:
+def test_cancelled_requests_are_not_analyzed() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
         with pool(analyzer) as made:
@@ -164,12 +169,12 @@ def test_what_nobody_waits_for_any_more_is_not_read() -> None:
             await until(lambda: made.waiting == 2)
             analyzer.gate.set()
             await asyncio.gather(first, kept)
-        assert [level for share in analyzer.shares for level in share] == [1, 3]
+        assert [level for batch in analyzer.batches for level in batch] == [1, 3]
 
     asyncio.run(main())
 
 
-def test_too_many_are_refused_at_once_and_told_when_to_come_again() -> None:
+def test_too_many_images_are_refused_at_once_with_the_time_to_try_again() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
         with pool(analyzer, max_waiting=3) as made:
@@ -190,7 +195,7 @@ def test_too_many_are_refused_at_once_and_told_when_to_come_again() -> None:
     asyncio.run(main())
 
 
-def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
+def test_an_unreadable_image_does_not_affect_the_others() -> None:
     async def main() -> None:
         with pool(Levels()) as made:
             mixed = [*uploads(1), UploadedImage(b"no picture", "notes.txt"), *uploads(2)]
@@ -207,32 +212,35 @@ def test_one_picture_that_cannot_be_read_does_not_touch_the_others() -> None:
     asyncio.run(main())
 
 
-def test_each_label_set_is_asked_about_its_own_pictures() -> None:
+def test_images_of_all_label_sets_share_a_batch_and_each_gets_its_own_labels() -> None:
     async def main() -> None:
-        seven, eight = Levels("seven", gate=True), Levels("eight")
-        with pool(seven, eight) as made:
-            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
-            await entered(seven)
+        analyzer = Levels(gate=True)
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-1"))
+            await entered(analyzer)
             others = [
                 asyncio.create_task(made.analyze(uploads(level), f"labels-{level % 2}"))
                 for level in range(2, 10)
             ]
             await until(lambda: made.waiting == 8)
-            seven.gate.set()
-            await asyncio.gather(first, *others)
-        assert seven.shares == [[1], [2, 4], [6], [8]]
-        assert eight.shares == [[3, 5], [7], [9]]
+            analyzer.gate.set()
+            outcomes = [outcome for (outcome,) in await asyncio.gather(first, *others)]
+        assert analyzer.batches == [[1], [2, 3, 4, 5], [6, 7], [8], [9]]
+        assert levels_of(outcomes) == list(range(1, 10))
+        for level, outcome in enumerate(outcomes, start=1):
+            assert isinstance(outcome.result, ImageResult)
+            assert outcome.result.faces[0].top[0] == f"emotion-{level % 2}"
 
     asyncio.run(main())
 
 
-def test_a_model_that_fails_tells_everyone_in_the_share_and_the_reader_goes_on() -> None:
+def test_a_failing_model_fails_the_whole_batch_and_the_worker_continues() -> None:
     class Fails(Levels):
-        def analyze(self, source: list[Any]) -> list[list[Face]]:
-            super().analyze(source)
-            if len(self.shares) == 1:
+        def analyze_label_sets(self, sources: list[Any]) -> list[dict[str, list[Face]]]:
+            results = super().analyze_label_sets(sources)
+            if len(self.batches) == 1:
                 raise ModelError("NaN")
-            return [[] for _ in source]
+            return results
 
     async def main() -> None:
         with pool(Fails()) as made:
@@ -243,7 +251,7 @@ def test_a_model_that_fails_tells_everyone_in_the_share_and_the_reader_goes_on()
     asyncio.run(main())
 
 
-def test_what_still_waits_when_the_readers_stop_is_cancelled() -> None:
+def test_waiting_requests_are_cancelled_when_the_workers_stop() -> None:
     async def main() -> None:
         analyzer = Levels(gate=True)
         with pool(analyzer) as made:
@@ -262,13 +270,13 @@ def test_what_still_waits_when_the_readers_stop_is_cancelled() -> None:
     asyncio.run(main())
 
 
-def test_decoded_pictures_keep_their_names() -> None:
+def test_decoded_images_keep_their_names() -> None:
     seen: list[str] = []
 
     class Names(Levels):
-        def analyze(self, source: list[Any]) -> list[list[Face]]:
-            seen.extend(picture.source for picture in source if isinstance(picture, DecodedImage))
-            return super().analyze(source)
+        def analyze_label_sets(self, sources: list[Any]) -> list[dict[str, list[Face]]]:
+            seen.extend(image.source for image in sources if isinstance(image, DecodedImage))
+            return super().analyze_label_sets(sources)
 
     async def main() -> None:
         with pool(Names()) as made:

@@ -75,13 +75,13 @@ def test_an_error_of_its_own_is_not_told_to_clients(client: TestClient, photo: b
     def fails(_: Any) -> Any:
         raise ZeroDivisionError("/home/somebody/secret.py")
 
-    analyzer.analyze = fails
+    analyzer.analyze_label_sets = fails
     try:
         quiet = TestClient(client.app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
         quiet.portal = client.portal
         answer = quiet.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
     finally:
-        del analyzer.analyze
+        del analyzer.analyze_label_sets
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "secret" not in answer.text
 

@@ -18,7 +18,7 @@ from mien.geometry import Detection, Detector
 from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
 from mien.images.decode import DecodedImage, ImageSource, read_image
 from mien.inference.face import Face, read_face
-from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD
+from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, Head
 from mien.models.onnx import OnnxClassifier, OnnxModel
 from mien.models.registry import DEFAULT
 
@@ -140,6 +140,24 @@ class Analyzer:
         head = self.classifier.head
         return [read_face(row, head, box=box) for row, box in zip(probabilities, boxes, strict=True)]
 
+    def analyze_label_sets(self, sources: Iterable[ImageSource]) -> list[dict[str, list[Face]]]:
+        """For each image, label set -> faces, for all label sets of the model; the model runs once.
+
+        Images are kept as crops only; the faces of all of them are classified together.
+
+        Raises:
+            ImageError: an image cannot be read.
+        """
+        images = [self._detect(read_image(source)) for source in sources]
+        crops = [crop for image in images for crop in image.crops]
+        results: list[dict[str, list[Face]]] = [{} for _ in images]
+        probabilities = self.classifier.model.predict(np.stack(crops)) if crops else {}
+        for head in self.classifier.card.heads:
+            faces = _to_faces(images, probabilities.get(head.name, ()), head)
+            for result, of_image in zip(results, faces, strict=True):
+                result[LABELS_OF_HEAD.get(head.name, head.name)] = of_image
+        return results
+
     def _detect(self, image: DecodedImage) -> _ImageFaces:
         """The image's faces, the largest first, and their crops."""
         card = self.classifier.card
@@ -154,18 +172,8 @@ class Analyzer:
     def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
         """The faces of each image; the model runs once for all."""
         crops = [crop for image in images for crop in image.crops]
-        rows = iter(self.classifier.predict(np.stack(crops)) if crops else ())
-        for image in images:
-            yield [
-                read_face(
-                    next(rows),
-                    self.classifier.head,
-                    box=detection.box,
-                    confidence=detection.confidence,
-                    keypoints=detection.keypoints,
-                )
-                for detection in image.detections
-            ]
+        rows = self.classifier.predict(np.stack(crops)) if crops else ()
+        yield from _to_faces(images, rows, self.classifier.head)
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,24 @@ class _ImageFaces:
 
     detections: list[Detection]
     crops: list[NDArray[np.uint8]]
+
+
+def _to_faces(
+    images: list[_ImageFaces], rows: Iterable[NDArray[np.float32]], head: Head
+) -> Iterator[list[Face]]:
+    """The faces of each image from the rows of all faces."""
+    remaining = iter(rows)
+    for image in images:
+        yield [
+            read_face(
+                next(remaining),
+                head,
+                box=detection.box,
+                confidence=detection.confidence,
+                keypoints=detection.keypoints,
+            )
+            for detection in image.detections
+        ]
 
 
 class _Same:

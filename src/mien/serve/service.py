@@ -15,7 +15,7 @@ from mien.detection.blazeface import BlazeFace
 from mien.errors import UsageError
 from mien.inference.analyzer import LABELS, Analyzer
 from mien.models.card import Card
-from mien.models.registry import find_model
+from mien.models.onnx import OnnxModel
 from mien.serve.errors import ServiceError
 from mien.serve.images.batching import WorkerPool
 from mien.serve.metrics import Metrics
@@ -46,22 +46,18 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        card = find_model(settings.model).card
-        heads = {head.name for head in card.heads}
-        label_sets = [labels for labels, head in LABELS.items() if head in heads]
-        self.labels = settings.labels or _default_labels(card, label_sets)
+        # Many images are analyzed at once, each with one thread. All label sets share one session.
+        model, detector = OnnxModel(settings.model, device=settings.device, threads=1), BlazeFace(threads=1)
+        label_sets = [labels for labels, head in LABELS.items() if head in model.heads]
+        self.labels = settings.labels or _default_labels(model.card, label_sets)
         if self.labels not in label_sets:
             raise UsageError(
-                f"model {card.name!r} has the label sets {', '.join(label_sets)}, not {self.labels!r}."
+                f"model {model.name!r} has the label sets {', '.join(label_sets)}, not {self.labels!r}."
             )
-        detector = BlazeFace(threads=1)  # many images are analyzed at once, each with one thread
-        self.analyzers = {
-            labels: Analyzer(settings.model, detector, device=settings.device, threads=1, labels=labels)
-            for labels in label_sets
-        }
+        self.analyzers = {labels: Analyzer(model, detector, labels=labels) for labels in label_sets}
         self.metrics = Metrics()
         self.workers = WorkerPool(
-            self.analyzers,
+            self.analyzers[self.labels],
             workers=settings.threads,
             max_waiting=settings.limits.waiting,
             max_pixels=settings.limits.pixels,
@@ -75,11 +71,11 @@ class Service:
         self.metrics.add_gauge("mien_open_jobs", "Clips waiting or running.", lambda: self.jobs.open)
 
     def warm_up(self) -> None:
-        """Run each model once, because the first run allocates memory."""
-        for analyzer in self.analyzers.values():
-            size = analyzer.classifier.card.input_size
-            analyzer.classifier.predict(np.zeros((1, size, size), np.uint8))
-            analyzer.analyze(np.zeros((64, 64, 3), np.uint8))
+        """Run the detector and the model once, because the first run allocates memory."""
+        analyzer = self.analyzers[self.labels]
+        size = analyzer.classifier.card.input_size
+        analyzer.classifier.predict(np.zeros((1, size, size), np.uint8))
+        analyzer.analyze(np.zeros((64, 64, 3), np.uint8))
         self.ready = True
 
     def resolve_labels(self, labels: str | None) -> str:

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -37,8 +37,8 @@ _INITIAL_S, _NEWEST = 0.03, 0.1
 class FaceAnalyzer(Protocol):
     """The method of `mien.inference.analyzer.Analyzer` that a worker calls."""
 
-    def analyze(self, source: list[Any]) -> list[list[Face]]:
-        """The faces of each image."""
+    def analyze_label_sets(self, sources: list[Any]) -> list[dict[str, list[Face]]]:
+        """For each image, label set -> faces."""
         ...
 
 
@@ -67,7 +67,7 @@ class WorkerPool:
     """A fixed number of threads with a queue of images and a queue of calls.
 
     Args:
-        analyzers: label set -> its analyzer.
+        analyzer: predicts all label sets in one run of the model.
         workers: number of threads.
         max_waiting: images that may wait; further ones are refused.
         max_pixels: of an image, checked in its header.
@@ -76,14 +76,14 @@ class WorkerPool:
 
     def __init__(
         self,
-        analyzers: Mapping[str, FaceAnalyzer],
+        analyzer: FaceAnalyzer,
         *,
         workers: int,
         max_waiting: int,
         max_pixels: int,
         on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
     ) -> None:
-        self._analyzers = analyzers
+        self._analyzer = analyzer
         self._workers = workers
         self._max_waiting = max_waiting
         self._max_pixels = max_pixels
@@ -196,10 +196,10 @@ class WorkerPool:
         return [image for image in batch if not image.future.cancelled()]
 
     def _analyze(self, batch: list[_PendingImage]) -> list[ImageOutcome]:
-        """The outcome of each image; those of one label set share the runs of the model."""
+        """The outcome of each image; all of them share the runs of the model."""
         start = time.perf_counter()
         outcomes: dict[int, ImageOutcome] = {}
-        decoded: dict[str, dict[int, DecodedImage]] = {}
+        decoded: dict[int, DecodedImage] = {}
         for i, pending in enumerate(batch):
             try:
                 image = read_image(pending.upload, max_pixels=self._max_pixels)
@@ -207,11 +207,11 @@ class WorkerPool:
                 failure = ReadFailure(pending.upload.name, str(error))
                 outcomes[i] = ImageOutcome(failure, isinstance(error, ImageTooLarge))
             else:
-                decoded.setdefault(pending.labels, {})[i] = image
-        for labels, images in decoded.items():
-            predictions = self._analyzers[labels].analyze(list(images.values()))
-            for (i, image), faces in zip(images.items(), predictions, strict=True):
-                outcomes[i] = ImageOutcome(ImageResult(image.source, image.width, image.height, tuple(faces)))
+                decoded[i] = image
+        predictions = self._analyzer.analyze_label_sets(list(decoded.values()))
+        for (i, image), faces in zip(decoded.items(), predictions, strict=True):
+            of_labels = tuple(faces[batch[i].labels])
+            outcomes[i] = ImageOutcome(ImageResult(image.source, image.width, image.height, of_labels))
         seconds = time.perf_counter() - start
         self._image_s += _NEWEST * (seconds / len(batch) - self._image_s)
         self._on_batch(len(batch), seconds)
