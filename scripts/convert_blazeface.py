@@ -98,7 +98,7 @@ def main() -> None:
     """Convert, compare, and write the facts beside the weights."""
     parser = argparse.ArgumentParser(description="BlazeFace (back camera) from TensorFlow Lite to ONNX.")
     parser.add_argument("source", nargs="?", type=Path, help=f"{NAME}; default: from the installed {PACKAGE}")
-    parser.add_argument("--out", type=Path, default=ROOT / "src/mien/weights/blazeface-back.onnx")
+    parser.add_argument("--out", type=Path, default=ROOT / "src/mien/models/weights/blazeface-back.onnx")
     parser.add_argument(
         "--reference", type=Path, help="also keep pictures and the interpreter's answers here"
     )

@@ -5,14 +5,13 @@ So that a figure in the documentation cannot differ from the one that was measur
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mien.models.card import Card
 from mien.models.registry import ModelFile, find_model, shipped
-from mien.runs.recipe import Recipe
+from mien.runs.recipe import keys as recipe_keys
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "models.md", ROOT / "docs" / "training.md")
@@ -200,13 +199,10 @@ def _calibration(model: ModelFile) -> str:
 def keys() -> str:
     """Every key of a recipe."""
     rows = ["| key | default | what it does |", "|---|---|---|"]
-    for section in dataclasses.fields(Recipe):
-        value = getattr(Recipe(), section.name)
-        if dataclasses.is_dataclass(value):
-            for entry in dataclasses.fields(value):
-                default = getattr(value, entry.name)
-                shown = list(default) if isinstance(default, tuple) else default
-                rows.append(f"| `{section.name}.{entry.name}` | `{shown}` | {entry.metadata['meaning']} |")
+    for entry in recipe_keys():
+        if entry.section:
+            shown = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+            rows.append(f"| `{entry.path}` | `{shown}` | {entry.meaning} |")
     return "\n".join(rows)
 
 

@@ -14,6 +14,7 @@ from mien.errors import MissingExtra, UsageError
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
     from mien.models.classifier import HeadClassifier, Model
+    from mien.runs.recipe import Recipe
 
 
 def is_run(model: str | Path) -> bool:
@@ -65,6 +66,20 @@ def open_classifier(model: str | Path, head: str) -> HeadClassifier:
     return HeadClassifier(load_model(model), head)
 
 
+def recipe_of(run: Path) -> Recipe:
+    """The recipe of a training run's folder.
+
+    Raises:
+        RecipeError: it cannot be read.
+        MissingExtra: the packages that read recipes are not installed.
+    """
+    try:
+        from mien.runs.recipe import load_recipe
+    except ModuleNotFoundError as error:
+        raise MissingExtra("A training run", "train") from error
+    return load_recipe(run / "recipe.toml")
+
+
 @dataclass(frozen=True)
 class TrainedOn:
     """The data that a run began with, and the split that chose its epoch."""
@@ -81,9 +96,7 @@ def trained_on(run: Path) -> TrainedOn | None:
     Raises:
         RecipeError: its recipe cannot be read.
     """
-    from mien.runs.recipe import load_recipe
-
-    recipe, options = load_recipe(run / "recipe.toml"), _options(run)
+    recipe, options = recipe_of(run), _options(run)
     if not options.get("data") or recipe.data.folds:
         return None
     votes = Path(options["votes"]) if options.get("votes") else None
@@ -122,11 +135,10 @@ def question_of(model: str | Path) -> str | None:
         RecipeError: its recipe cannot be read.
     """
     from mien.emotions import binary_task
-    from mien.runs.recipe import load_recipe
 
     if not is_run(model):
         return None
-    framing = load_recipe(Path(model) / "recipe.toml").data.binary
+    framing = recipe_of(Path(model)).data.binary
     return binary_task(framing).name if framing else None
 
 

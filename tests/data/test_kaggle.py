@@ -288,11 +288,11 @@ def test_a_file_put_there_by_hand_is_verified_and_gets_a_manifest(out: Path) -> 
     assert names(out) == ["fer2013.tar.gz", MANIFEST]
 
 
-def test_a_cut_download_goes_on_where_it_stopped(server: FakeKaggle, token: str, out: Path) -> None:
+def test_a_cut_download_continues_where_it_stopped(server: FakeKaggle, token: str, out: Path) -> None:
     server.files["fer2013.tar.gz"] = tarred(csv_text(), padding=3_000_000)
     server.cut_at = 2_500_000
     # kagglehub writes by the MiB.
-    with pytest.raises(DownloadError, match=r"cut .* with 2,097,152 bytes .* goes on where it stopped"):
+    with pytest.raises(DownloadError, match=r"cut .* with 2,097,152 bytes .* continues where it stopped"):
         kaggle.fetch(out, release=RELEASE)
     assert names(out) == [".partial"]
     kaggle.fetch(out, release=RELEASE)
@@ -387,7 +387,7 @@ def test_other_content_than_the_known_is_refused(server: FakeKaggle, token: str,
     known = replace(RELEASE, md5={"fer2013.csv": hashlib.md5(csv_text()).hexdigest()})
     assert kaggle.fetch(out, release=known).downloaded
     server.files["fer2013.tar.gz"] = tarred(csv_text().replace(b" 100 ", b" 101 ", 1))
-    with pytest.raises(DownloadError, match=f"where {known.md5['fer2013.csv']} is known"):
+    with pytest.raises(DownloadError, match=f"expected {known.md5['fer2013.csv']}"):
         kaggle.fetch(out, force=True, release=known)
     assert not kaggle.fetch(out, release=known).downloaded
 
@@ -406,7 +406,7 @@ def edit_row(edit: Callable[[bytes], bytes]) -> bytes:
         (tarred(edit_row(lambda row: row + b"?")), r"1 Training\?, .*; expected"),
         (tarred(csv_text().replace(b"Usage", b"usage", 1)), "columns .*'usage'"),
         (tarred(csv_text())[:-4000], "damaged or cut short"),
-        (tarred(csv_text(), "fer2013/faces.csv"), r"holds no fer2013\.csv"),
+        (tarred(csv_text(), "fer2013/faces.csv"), r"does not contain fer2013\.csv"),
         (b"<html>sign in</html>", "damaged or cut short"),
     ],
     ids=["pixel missing", "row cut", "unknown split", "columns", "archive cut", "no csv", "html"],
@@ -422,7 +422,7 @@ def test_a_broken_manifest_is_named(out: Path) -> None:
     out.mkdir()
     (out / "fer2013.tar.gz").write_bytes(tarred(csv_text()))
     (out / MANIFEST).write_text("{}")
-    with pytest.raises(DownloadError, match=r"manifest\.json is no manifest .* Delete it"):
+    with pytest.raises(DownloadError, match=r"manifest\.json cannot be read as a manifest .* Delete it"):
         kaggle.fetch(out, release=RELEASE)
 
 
@@ -461,9 +461,9 @@ def test_without_kagglehub_the_extra_is_named(out: Path, monkeypatch: pytest.Mon
         kaggle.fetch(out, release=RELEASE)
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, token: str) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path, token: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DownloadError, match=r"cannot be made .*--out"):
+    with pytest.raises(DownloadError, match=r"cannot be created .*--out"):
         kaggle.fetch(tmp_path / "file", release=RELEASE)
 
 
@@ -564,7 +564,7 @@ def test_a_broken_kaggle_json_is_named_without_its_content(
 ) -> None:
     """A JSON error carries the whole document, so that following its context would show the key."""
     (home / ".kaggle" / "kaggle.json").write_text(text)
-    with pytest.raises(CredentialsError, match=r"kaggle\.json holds no Kaggle credentials") as caught:
+    with pytest.raises(CredentialsError, match=r"kaggle\.json has no Kaggle credentials") as caught:
         kaggle.fetch(out, release=RELEASE)
     assert all(LEGACY_KEY not in str(vars(link)) for link in chain(caught.value))
     printed = capfd.readouterr()
@@ -592,7 +592,7 @@ def test_the_command_says_what_came_and_what_is_next(
     assert "20 faces: 16 Training, 2 PublicTest, 2 PrivateTest" in first.stdout
     assert f"next: mien data info {out / 'fer2013.tar.gz'}" in first.stdout
     second = CliRunner().invoke(command, ["--out", str(out)])
-    assert "already there, verified" in second.stdout
+    assert "exists, verified" in second.stdout
     assert TOKEN not in first.output + second.output
 
 

@@ -21,7 +21,7 @@ from mien.training.data.distillation import Teachers
 from mien.training.data.loader import BatchLoader
 from mien.training.data.targets import targets_of
 from mien.training.distributed import World
-from mien.training.validation import as_input
+from mien.training.network.model import as_input
 
 CPU = torch.device("cpu")
 BOTH = ("fer2013", "votes")

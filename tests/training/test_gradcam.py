@@ -11,8 +11,7 @@ from mien.data.synthetic.faces import faces
 from mien.errors import CardError, UsageError
 from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.gradcam import GradCam, layers_of
-from mien.training.network.model import ExpressionNet, build_network
-from mien.training.validation import as_input
+from mien.training.network.model import ExpressionNet, as_input, build_network
 
 CROPS = faces(7, seed=1).pixels
 TARGETS = np.array([0, 1, 2, 3, 4, 5, 6])

@@ -233,7 +233,7 @@ def test_it_warns_of_overfitting(
     train: Train, tiny: Make, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([(1.0, 0.5), (1.1, 0.5), (1.2, 0.4), (1.3, 0.5), (1.4, 0.5)])
-    monkeypatch.setattr(loop, "scores_of", lambda totals: loop.Scores(*next(scores), None))
+    monkeypatch.setattr(loop, "scores_of", lambda totals: loop.ValidationScores(*next(scores), None))
     train(tiny(schedule={"epochs": 5}), tmp_path, recorder)
     warnings = [note for note in recorder.notes if note.startswith("Overfitting")]
     assert len(warnings) == 1
@@ -379,7 +379,7 @@ def test_killed_while_it_writes_a_file_it_goes_on_to_the_bit(
         write_atomically(path, content)
 
     for module in ("checkpoint", "run"):
-        monkeypatch.setattr(f"mien.train.{module}.write_atomically", torn)
+        monkeypatch.setattr(f"mien.training.{module}.write_atomically", torn)
     with pytest.raises(Killed):
         train(recipe, tmp_path / "cut")
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from mien.errors import MissingExtra, UsageError
-from mien.loading import is_run, question_of
+from mien.loading import is_run, question_of, recipe_of
 
 if TYPE_CHECKING:
     from mien.models.card import Framing
@@ -163,9 +163,7 @@ def _takes(model: str) -> tuple[int, Framing]:
     from mien.images.crop import FER2013_FRAMING
 
     if is_run(model):
-        from mien.runs.recipe import load_recipe
-
-        return load_recipe(Path(model) / "recipe.toml").data.face_size, FER2013_FRAMING
+        return recipe_of(Path(model)).data.face_size, FER2013_FRAMING
     from mien.models.registry import find_model
 
     card = find_model(model).card

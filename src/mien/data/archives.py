@@ -1,4 +1,4 @@
-"""FER2013's CSVs inside files, folders and archives, also an archive inside an archive."""
+"""FER2013's CSV files in folders and archives, also in an archive inside an archive."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mien.errors import DataError, FormatError
 Kind: TypeAlias = Literal["zip", "gzip", "tar", "plain"]
 Opener: TypeAlias = Callable[[], AbstractContextManager[IO[bytes]]]
 
-# One archive inside another is how Kaggle ships the competition; deeper is somebody's mistake.
-_DEEPEST = 2
+# Kaggle ships the competition as one archive inside another; deeper ones are mistakes.
+_MAX_DEPTH = 2
 _CHUNK_BYTES = 1 << 20
 _HEADER_BYTES = 4096
 _TAR_MAGIC_AT = 257
@@ -31,11 +31,11 @@ class Member:
 
     Attributes:
         file: the file on disk.
-        inner: its place in that file's archives, "" for a plain file.
-        rank: what its header announces, see `Layout.rank`.
-        size: bytes when unpacked, or as packed where the archive does not say.
-        depth: how many archives are round it.
-        open: gives the stream; leaving it reads on to the end, so that a cut or damaged archive is noticed.
+        inner: its path in that file's archives, "" for a plain file.
+        rank: how complete it is by its header, see `Layout.rank`.
+        size: bytes when unpacked, or as packed where the archive does not have that number.
+        depth: how many archives contain it.
+        open: opens the stream; closing reads to the end, so that a cut or damaged archive is noticed.
     """
 
     file: Path
@@ -47,43 +47,41 @@ class Member:
 
     @property
     def source(self) -> str:
-        """The place in words."""
+        """Its name for messages."""
         return f"{self.file}: {self.inner}" if self.inner else str(self.file)
 
 
 def find_csv(path: Path) -> Member | None:
-    """The most complete of FER2013's CSVs at a path, None if there is none.
+    """The most complete CSV of FER2013 at a path, None if there is none.
 
     Splits and labels come before labels, these before bare pixels; then the larger file (to the percent, for
-    icml_face_data.csv is fer2013.csv with two more spaces), then the one that takes less unpacking.
+    icml_face_data.csv is fer2013.csv with two more spaces), then the one in fewer archives.
 
     Raises:
         FormatError: an archive is cut or damaged.
     """
-    found = list(_in_folder(path) if path.is_dir() else _in_file(path))
-    if not found:
+    members = list(_in_folder(path) if path.is_dir() else _in_file(path))
+    if not members:
         return None
-    largest = max(member.size for member in found)
+    largest = max(member.size for member in members)
     return max(
-        found, key=lambda member: (member.rank, round(100 * member.size / (largest or 1)), -member.depth)
+        members, key=lambda member: (member.rank, round(100 * member.size / (largest or 1)), -member.depth)
     )
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What goes wrong with an archive inside becomes a `FormatError` that names the path."""
+    """Errors of archives within the block become a `FormatError` that names the path."""
     try:
         yield
     except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise FormatError(
-            f"{path} is cut short or damaged ({error}). Download or copy it again; nothing of it was used."
-        ) from error
+        raise FormatError(f"{path} is cut short or damaged ({error}). Download or copy it again.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def kind_of(start: bytes) -> Kind:
-    """What a file is, by its first bytes (262 tell all): names lie, as of downloads without an ending."""
+    """The kind of a file by its first bytes (262 are enough); names are not reliable."""
     if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     if start.startswith(b"\x1f\x8b"):
@@ -93,11 +91,11 @@ def kind_of(start: bytes) -> Kind:
 
 def _in_folder(folder: Path) -> Iterator[Member]:
     near = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
-    for path in sorted(path for path in near if _promising(path.name) and path.is_file()):
+    for path in sorted(path for path in near if _may_contain_csv(path.name) and path.is_file()):
         yield from _in_file(path)
 
 
-def _promising(name: str) -> bool:
+def _may_contain_csv(name: str) -> bool:
     lower = PurePosixPath(name).name.lower()
     return lower.endswith((".csv", ".zip", ".tar", ".tgz", ".gz")) and not lower.startswith(".")
 
@@ -118,14 +116,14 @@ def _in_stream(opener: Opener, name: str, size: int, depth: int) -> Iterator[Mem
     if kind == "plain":
         if rank := _rank(start):
             yield Member(Path(), name, rank, size, depth, opener)
-    elif depth == _DEEPEST:
+    elif depth == _MAX_DEPTH:
         return
     elif kind == "zip":
         yield from _in_zip(opener, name, depth)
     elif kind == "tar":
         yield from _in_tar(opener, name, depth)
     else:
-        # What is inside a .gz is no archive further in: a .tar.gz is one thing.
+        # A .gz does not count as an archive of its own: a .tar.gz is one.
         yield from _in_stream(_gzip_opener(opener), name, size, depth)
 
 
@@ -139,7 +137,7 @@ def _rank(start: bytes) -> int:
 
 def _in_zip(opener: Opener, name: str, depth: int) -> Iterator[Member]:
     with opener() as stream, zipfile.ZipFile(stream) as archive:
-        entries = [entry for entry in archive.infolist() if _promising(entry.filename)]
+        entries = [entry for entry in archive.infolist() if _may_contain_csv(entry.filename)]
     for entry in entries:
         if not entry.filename.startswith("__MACOSX/"):
             inner = f"{name}: {entry.filename}".removeprefix(": ")
@@ -152,12 +150,8 @@ def _zip_opener(opener: Opener, entry: str) -> Opener:
         with opener() as stream, zipfile.ZipFile(stream) as archive:
             try:
                 member = archive.open(entry)
-            except (
-                RuntimeError
-            ) as error:  # zipfile's way to say: a password, or a compression it does not know
-                raise FormatError(
-                    f"{entry} cannot be unpacked ({error}). Unpack it by hand first."
-                ) from error
+            except RuntimeError as error:  # zipfile raises it for a password, or an unknown compression
+                raise FormatError(f"{entry} cannot be unpacked ({error}). Unpack it first.") from error
             with member:
                 yield member
 
@@ -174,10 +168,10 @@ def _gzip_opener(opener: Opener) -> Opener:
 
 
 def _in_tar(opener: Opener, name: str, depth: int) -> Iterator[Member]:
-    """The CSVs of a tar; it is read no further than the first that has splits and labels."""
+    """The CSV files of a tar, up to the first with splits and labels."""
     with opener() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for entry in archive:
-            content = archive.extractfile(entry) if entry.isfile() and _promising(entry.name) else None
+            content = archive.extractfile(entry) if entry.isfile() and _may_contain_csv(entry.name) else None
             rank = _rank(content.read(_HEADER_BYTES)) if content else 0
             if rank:
                 inner = f"{name}: {entry.name}".removeprefix(": ")
@@ -195,7 +189,7 @@ def _tar_opener(opener: Opener, name: str) -> Opener:
                 if content:
                     yield content
                     break
-            while stream.read(_CHUNK_BYTES):  # the checksum of a gzip stands at its end
+            while stream.read(_CHUNK_BYTES):  # the checksum of a gzip is at its end
                 pass
 
     return opened

@@ -8,11 +8,13 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mien
-from mien.data.table import FaceTable
-from mien.runs.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mien.data.table import FaceTable
+    from mien.runs.recipe import Recipe
 
 _PACKAGES = ("mien", "torch", "torchvision", "timm", "numpy", "safetensors")
 

@@ -16,7 +16,7 @@ from mien.models.registry import find_model
 from mien.probabilities import softmax
 from mien.runs.recipe import Recipe, from_dict, load_recipe
 from mien.training.checkpoint import BEST, read_checkpoint
-from mien.training.network.model import ExpressionNet, build_network, head_labels
+from mien.training.network.model import ExpressionNet, as_input, build_network, head_labels
 
 
 class LoadedRun(NamedTuple):
@@ -103,8 +103,7 @@ def logits_of(
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
             batch = np.array(crops[start : start + batch_size])  # a copy: tables are read-only
-            pixels = torch.from_numpy(batch).to(device)[:, None].float().div(255)  # (n, 1, S, S)
-            for name, logits in network(pixels.to(memory_format=torch.channels_last)).items():
+            for name, logits in network(as_input(torch.from_numpy(batch).to(device))).items():
                 parts[name].append(logits.float().cpu().numpy())
     return {name: np.concatenate(part) for name, part in parts.items()}
 

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.errors import CardError, UsageError
-from mien.training.network.model import ExpressionNet
-from mien.training.validation import as_input
+from mien.training.network.model import ExpressionNet, as_input
 
 # The last maps of a small input are a few cells, too coarse to tell an eye from a mouth. The deepest with so
 # many cells a side are taken: at 96 px, those with a stride of 16.

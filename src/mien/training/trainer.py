@@ -28,7 +28,7 @@ from mien.training.result import TrainResult
 from mien.training.resume_state import Position, pack, unpack
 from mien.training.run_folder import RunFolder
 from mien.training.step_log import StepLog
-from mien.training.validation import Scores, scores_of, totals_of
+from mien.training.validation import ValidationScores, scores_of, totals_of
 
 # Between two readings of the device, and between two reports of progress.
 _REPORT_INTERVAL_S = 0.5
@@ -204,7 +204,7 @@ class Trainer:
                 self.reporter.note(warning)
         self.world.wait()
 
-    def _validate(self) -> Scores:
+    def _validate(self) -> ValidationScores:
         network, learner = self.learner.network, self.learner
         with learner.autocast():
             if learner.ema:
@@ -214,7 +214,7 @@ class Trainer:
                 totals = totals_of(network, self.loader.validation, learner.sums_type)
         return scores_of(self.world.sum(totals))
 
-    def _row(self, scores: Scores) -> Epoch:
+    def _row(self, scores: ValidationScores) -> Epoch:
         position = self.position
         objective, correct, faces, norms, label_loss = position.sums.tolist()
         before = self.history[-1].seconds if self.history else 0.0

@@ -1,4 +1,4 @@
-"""How good the network is on the validation split, between epochs."""
+"""Loss and accuracy on the validation faces, between epochs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mien.training.data.loader import ValidationFaces
 from mien.training.data.targets import cross_entropy
-from mien.training.network.model import ExpressionNet
-
-
-@dataclass(frozen=True, eq=False)
-class Validation:
-    """A process's part of the validation split: pixels uint8 (N, S, S), and targets by head (N, C)."""
-
-    pixels: Tensor
-    targets: dict[str, Tensor]
+from mien.training.network.model import ExpressionNet, as_input
 
 
 @dataclass(frozen=True)
-class Scores:
+class ValidationScores:
     """Mean cross-entropy and accuracy of the labels, and mean cross-entropy of the votes if there are any."""
 
     loss: float
@@ -29,10 +22,12 @@ class Scores:
 
 
 @torch.no_grad()
-def totals_of(network: ExpressionNet, validation: Validation, dtype: torch.dtype, batch: int = 256) -> Tensor:
-    """What `scores_of` divides, (5,): label loss, right answers, faces, votes loss, faces with votes.
+def totals_of(
+    network: ExpressionNet, validation: ValidationFaces, dtype: torch.dtype, batch: int = 256
+) -> Tensor:
+    """Sums for `scores_of`, (5,): label loss, correct predictions, faces, votes loss, faces with votes.
 
-    The network is in evaluation mode inside and in its former mode behind.
+    The network is in evaluation mode meanwhile, and in its former mode afterwards.
     """
     training = network.training
     head = next(name for name in validation.targets if name != "votes")
@@ -53,12 +48,7 @@ def totals_of(network: ExpressionNet, validation: Validation, dtype: torch.dtype
     return totals
 
 
-def scores_of(totals: Tensor) -> Scores:
+def scores_of(totals: Tensor) -> ValidationScores:
     """The means of `totals_of`, summed over all processes."""
-    loss, right, faces, votes_loss, voted = totals.tolist()
-    return Scores(loss / faces, right / faces, votes_loss / voted if voted else None)
-
-
-def as_input(pixels: Tensor) -> Tensor:
-    """Gray faces, uint8 (N, S, S), as the network takes them: float (N, 1, S, S) in 0..1, channels last."""
-    return pixels[:, None].float().div(255).to(memory_format=torch.channels_last)
+    loss, correct, faces, votes_loss, voted = totals.tolist()
+    return ValidationScores(loss / faces, correct / faces, votes_loss / voted if voted else None)

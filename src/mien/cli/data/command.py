@@ -1,13 +1,15 @@
-"""`mien data`: look at labelled faces, convert and download them."""
+"""`mien data`: inspect labelled faces, convert and download them."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from mien.cli import options
 from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.errors import UsageError
 
@@ -26,37 +28,79 @@ class Contempt(StrEnum):
     keep = "keep"
 
 
-_SOURCE = typer.Argument(
-    help="FER2013's CSV, plain or packed; Parquet; a folder with one folder a class; or 'synthetic'.",
-    metavar="PATH",
-)
-_VOTES = typer.Option(None, help="FER+'s fer2013new.csv, joined by row.")
-_STRICT = typer.Option(
-    False, "--strict", help="Stop at the first thing that is wrong, instead of listing it."
-)
-_CONTEMPT = typer.Option(Contempt.drop, help="Faces of contempt, which FER2013 does not have.")
-_SIZE = typer.Option(48, help="Width and height that pictures and Parquet are brought to.")
-_CACHE = typer.Option(True, "--cache/--no-cache", help="Keep what was read under the hash of the source.")
+_READING = "Reading"
+
+Strict: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Stop at the first problem instead of listing it.", rich_help_panel=_READING
+    ),
+]
+ContemptOption: TypeAlias = Annotated[
+    Contempt,
+    typer.Option(
+        "--contempt",
+        metavar="drop|keep",
+        help="What to do with faces of contempt, which FER2013 does not have.",
+        rich_help_panel=_READING,
+    ),
+]
+Size: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="PIXELS",
+        help="Width and height to which images and faces in Parquet are resized.",
+        rich_help_panel=_READING,
+    ),
+]
+Cache: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep the table in the cache, and read it from there next time.",
+        rich_help_panel=_READING,
+    ),
+]
+Problems: TypeAlias = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, help="Number of problems to list.", rich_help_panel=options.OUTPUT),
+]
+ParquetFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="OUT.parquet", help="The Parquet file to write.")
+]
+Decisions: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CSV",
+        help="Decisions saved in the gallery of mien audit: faces to leave out and to relabel.",
+        rich_help_panel=_READING,
+    ),
+]
+Replace: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=options.OUTPUT)
+]
+FetchFolder: TypeAlias = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to download to; created if missing.")
+]
+FetchAgain: TypeAlias = Annotated[bool, typer.Option("--force", help="Download even if the file exists.")]
 
 
 @app.command(cls=HelpfulCommand)
 def info(
-    path: str = _SOURCE,
-    votes: Path | None = _VOTES,
-    strict: bool = _STRICT,
-    contempt: Contempt = _CONTEMPT,
-    size: int = _SIZE,
-    cache: bool = _CACHE,
-    problems: int = typer.Option(10, min=0, help="How many problems to list."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),
+    path: options.DataArgument,
+    votes: options.Votes = None,
+    strict: Strict = False,
+    contempt: ContemptOption = Contempt.drop,
+    size: Size = 48,
+    cache: Cache = True,
+    problems: Problems = 10,
+    as_json: options.Json = False,
 ) -> None:
-    """Show what a source holds: its first rows, counts by class and split, and what is wrong with it."""
+    """Show the contents of a source: its first rows, counts by class and split, and its problems."""
     from mien.cli.data.tables import as_document, print_tables
 
     table = _load(path, votes, strict, contempt, size, cache)
     if as_json:
-        import json
-
         typer.echo(json.dumps(as_document(table, problems), indent=2, ensure_ascii=False))
     else:
         print_tables(table, problems)
@@ -64,53 +108,68 @@ def info(
 
 @app.command(cls=HelpfulCommand)
 def convert(
-    path: str = _SOURCE,
-    out: Path = typer.Argument(help="The Parquet file to write.", metavar="OUT.parquet"),
-    votes: Path | None = _VOTES,
-    strict: bool = _STRICT,
-    contempt: Contempt = _CONTEMPT,
-    size: int = _SIZE,
-    cache: bool = _CACHE,
-    force: bool = typer.Option(False, "--force", help="Replace the file if it is there."),
-    apply: Path | None = typer.Option(
-        None,
-        help="Decisions that the gallery of mien audit saved: leave out and relabel those faces.",
-        metavar="CSV",
-    ),
+    path: options.DataArgument,
+    out: ParquetFile,
+    votes: options.Votes = None,
+    strict: Strict = False,
+    contempt: ContemptOption = Contempt.drop,
+    size: Size = 48,
+    cache: Cache = True,
+    apply: Decisions = None,
+    force: Replace = False,
 ) -> None:
-    """Write a source as Parquet in Hugging Face's layout: pixels without loss, split, row and votes too."""
+    """Write a source as Parquet in Hugging Face's layout: lossless pixels, labels, split, row and votes."""
     from mien.data.parquet import write_parquet
 
     if out.suffix.lower() != ".parquet":
-        raise UsageError(f"{out} does not end in .parquet, the one format that is written. Rename it.")
+        raise UsageError(f"{out} does not end in .parquet, the only format that is written. Rename it.")
     if out.exists() and not force:
-        raise UsageError(f"{out} is already there. Choose another name, or replace it with --force.")
+        raise UsageError(f"{out} exists. Choose another name, or replace it with --force.")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"{out} cannot be written: there is no folder {out.parent}. Create it first.")
     table = _load(path, votes, strict, contempt, size, cache)
-    written = table if apply is None else _decided(table, apply)
+    written = table if apply is None else _apply(table, apply)
     write_parquet(written, out)
     refused = sum(problem.refused for problem in table.problems)
     typer.echo(f"{out}: {len(written):,} faces, {out.stat().st_size / 1e6:,.1f} MB")
     if table.problems:
         typer.echo(
-            f"{refused:,} rows of the source were refused, {len(table.problems):,} problems in all; "
-            f"see them with: mien data info {path}",
+            f"{len(table.problems):,} problems, {refused:,} rows of the source refused. "
+            f"List them with: mien data info {path}",
             err=True,
         )
 
 
-def _decided(table: FaceTable, decisions: Path) -> FaceTable:
-    """The table as a person decided, said in a line."""
+@app.command(cls=HelpfulCommand)
+def fetch(out: FetchFolder = Path("fer2013"), force: FetchAgain = False) -> None:
+    """Download FER2013 from Kaggle with your own account, and verify it.
+
+    Needs a Kaggle account; without credentials, the message explains how to get them. A download that was
+    cut continues where it stopped. An existing file is verified and kept. Hashes and row counts are written
+    to manifest.json beside the file.
+    """
+    from mien.data.kaggle import fetch as kaggle
+
+    fetched = kaggle.fetch(out, force=force)
+    manifest = fetched.manifest
+    rows = ", ".join(f"{count:,} {split}" for split, count in manifest.rows.items())
+    typer.echo(f"{'fetched and verified' if fetched.downloaded else 'exists, verified'}: {fetched.path}")
+    typer.echo(f"  {manifest.bytes / 1e6:,.1f} MB, SHA-256 {manifest.sha256}")
+    typer.echo(f"  {sum(manifest.rows.values()):,} faces: {rows}")
+    typer.echo(f"next: mien data info {fetched.path}")
+
+
+def _apply(table: FaceTable, path: Path) -> FaceTable:
+    """The table after the decisions in a file, whose counts are printed."""
     from mien.auditing.findings import apply, read_decisions
 
-    made = read_decisions(decisions)
-    counts = {kind: sum(each.decision == kind for each in made) for kind in ("accept", "relabel", "reject")}
+    decisions = read_decisions(path)
+    kinds = [each.decision for each in decisions]
     typer.echo(
-        f"{decisions}: {counts['accept']:,} faces left out, {counts['relabel']:,} relabelled, "
-        f"{counts['reject']:,} findings rejected"
+        f"{path}: {kinds.count('accept'):,} faces left out, {kinds.count('relabel'):,} relabelled, "
+        f"{kinds.count('reject'):,} findings rejected"
     )
-    return apply(table, made)
+    return apply(table, decisions)
 
 
 def _load(
@@ -119,27 +178,3 @@ def _load(
     from mien.data import load
 
     return load(path, votes=votes, strict=strict, contempt=contempt.value, size=size, cache=cache)
-
-
-@app.command(cls=HelpfulCommand)
-def fetch(
-    out: Path = typer.Option(Path("fer2013"), "--out", "-o", help="Folder to put it into; made if need be."),
-    force: bool = typer.Option(False, "--force", help="Download even if the file is already there."),
-) -> None:
-    """Download FER2013 from Kaggle under your own account, and verify it.
-
-    Needs a Kaggle account; without credentials, it says how to get them.
-
-    A download that was cut goes on where it stopped; a file that is there is verified and kept.
-
-    Hashes and row counts go into manifest.json beside the file.
-    """
-    from mien.data.kaggle import fetch as kaggle
-
-    got = kaggle.fetch(out, force=force)
-    manifest = got.manifest
-    rows = ", ".join(f"{count:,} {split}" for split, count in manifest.rows.items())
-    typer.echo(f"{'fetched and verified' if got.downloaded else 'already there, verified'}: {got.path}")
-    typer.echo(f"  {manifest.bytes / 1e6:,.1f} MB, SHA-256 {manifest.sha256}")
-    typer.echo(f"  {sum(manifest.rows.values()):,} faces: {rows}")
-    typer.echo(f"next: mien data info {got.path}")

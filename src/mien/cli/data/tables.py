@@ -1,4 +1,4 @@
-"""What `mien data info` shows of a table: the report's glimpse, the counts, and the problems."""
+"""The output of `mien data info`: the first rows, the counts, and the problems."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mien.data.table import UNLABELLED, FaceTable
 from mien.data.votes import Agreement, agreement
 
 _FIRST_ROWS = 5
-# As many as leave room for the other columns in 80 characters.
+# So that the other columns fit in 80 characters.
 _FIRST_PIXELS = 11
 # Source: Goodfellow et al. 2013.
 _PUBLISHED = {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
 
 
 def as_document(table: FaceTable, problems: int) -> dict[str, Any]:
-    """The same facts for programs; `problems.first` holds as many as asked for."""
+    """The same facts for programs, with the first `problems`."""
     agreed = agreement(table)
     return {
         "source": table.source,
@@ -66,22 +66,22 @@ def print_tables(table: FaceTable, problems: int) -> None:
     columns = ["emotion", "pixels", "Usage", *(["votes"] if table.votes is not None else [])]
     console.print(Text(table.source, style="bold"))
     console.print(f"{len(table):,} faces of {width} x {height} pixels; columns: {', '.join(columns)}\n")
-    console.print(_glimpse(table))
+    console.print(_first_rows(table))
     console.print("\nFaces by class and split")
     console.print(_counts(table))
     if missing := _missing(table):
-        console.print(f"Of FER2013 as published, this lacks: {missing}.")
+        console.print(f"Missing, compared with the published FER2013: {missing}.")
     if (agreed := agreement(table)) is not None:
         console.print(
-            f"\nThe label is the answer with most FER+ votes on {agreed.share:.1%} of {agreed.faces:,} faces "
+            f"\nThe label has most FER+ votes on {agreed.share:.1%} of {agreed.faces:,} faces "
             f"(ties count as no: {agreed.tied:,})"
         )
         console.print(_agreement_table(agreed))
     _print_problems(console, table, problems)
 
 
-def _glimpse(table: FaceTable) -> Table:
-    """The first rows as the report prints them."""
+def _first_rows(table: FaceTable) -> Table:
+    """The first rows."""
     shown = Table(box=None, pad_edge=False)
     shown.add_column("row", justify="right", style="dim", no_wrap=True, min_width=3)
     shown.add_column("emotion", no_wrap=True)
@@ -89,12 +89,12 @@ def _glimpse(table: FaceTable) -> Table:
     shown.add_column("Usage", no_wrap=True)
     if table.names is not None:
         shown.add_column("file", no_wrap=True, overflow="ellipsis")
-    for place in range(min(_FIRST_ROWS, len(table))):
-        label = int(table.labels[place])
+    for i in range(min(_FIRST_ROWS, len(table))):
+        label = int(table.labels[i])
         name = "-" if label == UNLABELLED else f"{label} {table.classes[label]}"
-        pixels = " ".join(str(value) for value in table.pixels[place].flat[:_FIRST_PIXELS])
-        files = [] if table.names is None else [escape(str(table.names[place]))]
-        shown.add_row(str(table.rows[place]), name, f"{pixels}…", escape(str(table.splits[place])), *files)
+        pixels = " ".join(str(value) for value in table.pixels[i].flat[:_FIRST_PIXELS])
+        files = [] if table.names is None else [escape(str(table.names[i]))]
+        shown.add_row(str(table.rows[i]), name, f"{pixels}…", escape(str(table.splits[i])), *files)
     return shown
 
 
@@ -119,7 +119,7 @@ def _counts(table: FaceTable) -> Table:
 
 
 def _missing(table: FaceTable) -> str:
-    """What a FER2013 lacks; nothing is said of a table in which no split is of FER2013's size."""
+    """What is missing from FER2013; "" for a table in which no split has FER2013's size."""
     counts = {split: table.split_counts.get(split, 0) for split in _PUBLISHED}
     if table.names is not None or not any(counts[split] == size for split, size in _PUBLISHED.items()):
         return ""
@@ -139,15 +139,15 @@ def _agreement_table(agreed: Agreement) -> Table:
     return shown
 
 
-def _print_problems(console: Console, table: FaceTable, most: int) -> None:
+def _print_problems(console: Console, table: FaceTable, limit: int) -> None:
     if not table.problems:
         console.print("\nNo problems found.")
         return
     refused = sum(problem.refused for problem in table.problems)
     console.print(f"\n[bold yellow]{len(table.problems):,} problems[/], {refused:,} rows refused:")
-    for problem in table.problems[:most]:
+    for problem in table.problems[:limit]:
         kept = "" if problem.refused else " (no row lost)"
         console.print(Text(f"  {problem.where}: {problem.reason}{kept}"))
-    if len(table.problems) > most:
-        left = len(table.problems) - most
+    if len(table.problems) > limit:
+        left = len(table.problems) - limit
         console.print(f"  and {left:,} more; list them with --problems {len(table.problems)}")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import typer
+
+from mien.cli import options
 
 if TYPE_CHECKING:
     from mien.cli.doctor.machine import Machine
 
 
-def doctor(
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the table."),
-) -> None:
-    """Say what this machine can do: versions, devices, models, cameras, credentials, and how fast it is.
+def doctor(as_json: options.Json = False) -> None:
+    """Check this machine: versions, devices, models, cameras, Kaggle credentials, and speed.
 
-    The exit code is 1 where something that `mien predict` needs is missing or broken.
+    The exit code is 1 if anything that mien predict needs is missing or broken.
     """
     from mien.cli.doctor.machine import inspect_machine
 
     machine = inspect_machine()
     if as_json:
-        import dataclasses
-        import json
-
         typer.echo(json.dumps(dataclasses.asdict(machine), indent=2))
     else:
         _print(machine)
@@ -46,11 +45,11 @@ def _print(machine: Machine) -> None:
     for problem in machine.problems:
         console.print(f"problem: {problem}", style="red", markup=False, soft_wrap=True)
     if not machine.problems:
-        console.print("Everything that `mien predict` needs is here.", style="green")
+        console.print("Everything that mien predict needs is installed.", style="green")
 
 
 def _lines(machine: Machine) -> list[tuple[str, str]]:
-    """What is printed, as names and values."""
+    """The names and values of the table."""
     lines = [
         ("mien", machine.mien),
         ("Python", f"{machine.python} on {machine.system}"),
@@ -59,7 +58,7 @@ def _lines(machine: Machine) -> list[tuple[str, str]]:
         ("ONNX Runtime runs on", ", ".join(machine.providers) or "nothing"),
     ]
     for model in machine.models:
-        state = "as its card says" if model.intact else "NOT WHAT ITS CARD SAYS"
+        state = "matches its card" if model.intact else "DOES NOT MATCH ITS CARD"
         lines.append((f"model {model.name}", f"{state}, sha256 {model.sha256[:16]}\u2026"))
     cameras = (
         "not checked on this system" if machine.cameras is None else ", ".join(machine.cameras) or "none"
@@ -69,12 +68,12 @@ def _lines(machine: Machine) -> list[tuple[str, str]]:
         ("cameras", cameras),
         (
             "Kaggle credentials",
-            f"found in {machine.kaggle}" if machine.kaggle else "none (for `mien data fetch` only)",
+            f"found in {machine.kaggle}" if machine.kaggle else "none (only for mien data fetch)",
         ),
-        ("finding faces, 640x480", _ms(machine.detect_ms)),
+        ("detecting faces, 640x480", _ms(machine.detect_ms)),
         ("reading one face", _ms(machine.classify_ms)),
     ]
 
 
 def _ms(value: float | None) -> str:
-    return "could not be done" if value is None else f"{value:.1f} ms"
+    return "not possible" if value is None else f"{value:.1f} ms"

@@ -1,4 +1,4 @@
-"""What this machine can do for mien, as `mien doctor` tells it."""
+"""The facts about this machine that `mien doctor` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mien.errors import MienError
 from mien.files import sha256_file
 from mien.models import registry as weights
 
-# Needed by `mien predict`; the others belong to extras.
+# Needed by `mien predict`; the others are of extras.
 NEEDED = ("numpy", "onnxruntime", "pillow")
 OPTIONAL = ("torch", "torchvision", "timm", "scikit-learn", "pandas", "pyarrow", "matplotlib", "kagglehub")
 
@@ -34,7 +34,7 @@ _REPEATS = 5
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A network that ships with mien, and whether its file is the one that its card describes."""
+    """A shipped network, and whether its file is the one that its card describes."""
 
     name: str
     sha256: str
@@ -43,16 +43,16 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found.
+    """The facts, and what is missing.
 
     Attributes:
         packages: name to version; None where it is not installed.
         providers: where ONNX Runtime can run, in its own names.
-        cameras: device files; None where they are not looked for.
-        kaggle: where credentials were found, never what they are; None where there are none.
-        detect_ms: finding faces in a picture of 640x480, median of five; None where it cannot be done.
-        classify_ms: reading one face, median of five; None where it cannot be done.
-        problems: what is missing or broken that `mien predict` needs, each with its remedy.
+        cameras: device files; None on systems other than Linux.
+        kaggle: where credentials were found, never their value; None without any.
+        detect_ms: detecting faces in an image of 640x480, median of five; None if it fails.
+        classify_ms: classifying one face, median of five; None if it fails.
+        problems: what `mien predict` needs and is missing or broken, each with its remedy.
     """
 
     mien: str
@@ -70,7 +70,7 @@ class Machine:
 
 
 def inspect_machine(folder: Path | None = None) -> Machine:
-    """Looks at the machine; nothing it finds broken raises, it is listed in `Machine.problems`."""
+    """The facts about this machine. Broken parts raise no error; they are listed in `Machine.problems`."""
     folder = WEIGHTS if folder is None else folder
     problems: list[str] = []
     packages = {name: _version(name) for name in (*NEEDED, *OPTIONAL)}
@@ -99,10 +99,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _try(look: Callable[[], T], problems: list[str]) -> T | None:
-    """What `look` finds; whatever it raises becomes a problem: to find that out is the purpose."""
+def _try(inspect: Callable[[], T], problems: list[str]) -> T | None:
+    """The result of `inspect`; None and a new problem if it raises any error."""
     try:
-        return look()
+        return inspect()
     except MienError as error:
         problems.append(str(error))
     except Exception as error:
@@ -117,8 +117,8 @@ def _providers() -> tuple[str, ...]:
 
 
 def _models(folder: Path, problems: list[str]) -> tuple[ModelFile, ...]:
-    """Every network in the folder, its SHA-256 held against the card beside it."""
-    found = []
+    """Every network in the folder, its SHA-256 compared with the card beside it."""
+    models = []
     for path in sorted(folder.glob("*.onnx")):
         sha256 = sha256_file(path)
         expected = _try(partial(_expected_sha256, path), problems)
@@ -126,10 +126,10 @@ def _models(folder: Path, problems: list[str]) -> tuple[ModelFile, ...]:
             problems.append(
                 f"{path} is not the file that its card describes: pip install --force-reinstall mien"
             )
-        found.append(ModelFile(path.stem, sha256, expected == sha256))
-    missing = {weights.DEFAULT, DETECTOR} - {model.name for model in found}
+        models.append(ModelFile(path.stem, sha256, expected == sha256))
+    missing = {weights.DEFAULT, DETECTOR} - {model.name for model in models}
     problems += [f"{name}.onnx is missing: pip install --force-reinstall mien" for name in sorted(missing)]
-    return tuple(found)
+    return tuple(models)
 
 
 def _expected_sha256(path: Path) -> str:
@@ -138,7 +138,7 @@ def _expected_sha256(path: Path) -> str:
 
 
 def _cameras() -> tuple[str, ...] | None:
-    """Video devices; Linux alone lists them as files. They are not opened: that would light the lamp."""
+    """Video devices, which are files on Linux only. They are not opened: that would turn on their light."""
     if sys.platform != "linux":
         return None
     return tuple(str(path) for path in sorted(Path("/dev").glob("video*")))
@@ -149,9 +149,9 @@ def _detect_ms() -> float:
 
     from mien.detection.blazeface import BlazeFace
 
-    picture = np.full((480, 640, 3), 128, np.uint8)
+    image = np.full((480, 640, 3), 128, np.uint8)
     detector = BlazeFace()
-    return _median_ms(lambda: detector.detect(picture))
+    return _median_ms(lambda: detector.detect(image))
 
 
 def _classify_ms() -> float:

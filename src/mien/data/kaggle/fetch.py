@@ -1,8 +1,8 @@
-"""Download FER2013 from Kaggle, under the user's own account, and check what came.
+"""Download FER2013 from Kaggle, under the user's own account, and check the download.
 
 Kaggle's files may not be redistributed, so mien cannot ship them. kagglehub does the transfer; this module
-decides where things go and lets no secret out: what kagglehub and the libraries below it print, log or raise
-is never passed on, because it can hold request headers, signed addresses or the text of a credentials file.
+decides where files go and keeps secrets: what kagglehub and its libraries print, log or raise is never passed
+on, because it can contain request headers, signed addresses or the text of a credentials file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from mien.data.kaggle.manifest import FER2013, MANIFEST, Manifest, Release, chec
 from mien.data.kaggle.remedies import credentials_help, credentials_source, explain, status_of
 from mien.errors import CredentialsError, DownloadError, MissingExtra
 
-# Kept between runs, so that a download that was cut goes on where it stopped.
+# Kept between runs, so that a download that was cut continues where it stopped.
 _STAGING = ".partial"
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where the data lies, what it is, and whether it was downloaded just now."""
+    """The file, its manifest, and whether it was downloaded just now."""
 
     path: Path
     manifest: Manifest
@@ -39,16 +39,16 @@ def fetch(out: Path, *, force: bool = False, release: Release = FER2013) -> Fetc
     """FER2013 in the folder `out`, verified, with a manifest beside it.
 
     A file that is already there is verified and kept: against its manifest if it has one, otherwise by its
-    rows and known hashes. Nothing unverified ever stands under its final name.
+    rows and known hashes. No file has its final name before it is verified.
 
     Args:
-        out: made if it does not exist.
+        out: created if it does not exist.
         force: download even if the file is there.
         release: what to download and to expect.
 
     Raises:
         CredentialsError: Kaggle credentials are missing or refused, or the rules are not accepted.
-        DownloadError: the transfer failed, or what is there or came is not what it should be.
+        DownloadError: the transfer failed, or the file is not the expected one.
         MissingExtra: kagglehub is not installed.
     """
     present = _present(out, release)
@@ -62,21 +62,21 @@ def fetch(out: Path, *, force: bool = False, release: Release = FER2013) -> Fetc
         return Fetched(present, manifest, downloaded=False)
     kagglehub = _import_kagglehub()
     _require_credentials(release)
-    staging = _make(out / _STAGING)
+    staging = _create(out / _STAGING)
     try:
-        came = _download(kagglehub, release, staging)
+        downloaded = _download(kagglehub, release, staging)
     finally:
-        _leave_no_empty_folder(staging)
+        _remove_if_empty(staging)
     try:
-        manifest = verify(came, release)
+        manifest = verify(downloaded, release)
     except DownloadError as error:
-        # Bad bytes must not be taken for a part of a download that can go on.
+        # Bad bytes must not be continued as a part of a download.
         shutil.rmtree(staging)
-        raise DownloadError(f"What Kaggle sent was not kept: {error}") from error
-    path = out / came.name
+        raise DownloadError(f"The download was not kept: {error}") from error
+    path = out / downloaded.name
     # In this order a crash leaves a file without a manifest, which the next fetch verifies by its rows.
     (out / MANIFEST).unlink(missing_ok=True)
-    came.replace(path)
+    downloaded.replace(path)
     manifest.write(out)
     shutil.rmtree(staging)
     return Fetched(path, manifest, downloaded=True)
@@ -86,17 +86,17 @@ def _present(out: Path, release: Release) -> Path | None:
     return next((out / name for name in release.files if (out / name).is_file()), None)
 
 
-def _make(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DownloadError(
-            f"{folder} cannot be made ({error.strerror}). Choose another folder with --out."
+            f"{folder} cannot be created ({error.strerror}). Choose another folder with --out."
         ) from error
     return folder
 
 
-def _leave_no_empty_folder(staging: Path) -> None:
+def _remove_if_empty(staging: Path) -> None:
     if not any(path.is_file() for path in staging.rglob("*")):
         shutil.rmtree(staging)
         if not any(staging.parent.iterdir()):
@@ -104,17 +104,17 @@ def _leave_no_empty_folder(staging: Path) -> None:
 
 
 def _download(kagglehub: ModuleType, release: Release, staging: Path) -> Path:
-    """A file of the release, downloaded into `staging`: the preferred one alone, which is a third of the
-    whole; all of them where Kaggle does not know it by its name.
+    """A file of the release, downloaded into `staging`: the preferred file alone, which is a third of all;
+    all files where Kaggle does not have one of that name.
 
-    The error is raised outside of the handler, so that no exception of kagglehub's hangs on it.
+    The error is raised outside of the handler, so that it carries no exception of kagglehub.
     """
     failure: DownloadError
     for name in (release.files[0], None):
         try:
-            with _kept_quiet(), _cache_in(staging):
-                got = Path(kagglehub.competition_download(release.competition, path=name))
-            return _settle(got, staging, release)
+            with _silenced(), _cache_in(staging):
+                path = Path(kagglehub.competition_download(release.competition, path=name))
+            return _move_to(staging, path, release)
         except DownloadError:
             raise
         except Exception as error:
@@ -125,20 +125,20 @@ def _download(kagglehub: ModuleType, release: Release, staging: Path) -> Path:
     raise failure
 
 
-def _settle(got: Path, staging: Path, release: Release) -> Path:
-    """The wanted file, in `staging`: of all that came, or out of the mount of a Kaggle notebook."""
-    if got.is_dir():
-        found = _present(got, release)
-        if found is None:
-            names = ", ".join(sorted(entry.name for entry in got.iterdir())) or "nothing"
+def _move_to(staging: Path, path: Path, release: Release) -> Path:
+    """The expected file, in `staging`: from a folder of files, or from the mount of a Kaggle notebook."""
+    if path.is_dir():
+        present = _present(path, release)
+        if present is None:
+            names = ", ".join(sorted(entry.name for entry in path.iterdir())) or "nothing"
             raise DownloadError(
                 f"Kaggle sent none of {', '.join(release.files)} for {release.url}, but: {names}. "
-                f"Look at {release.url}/data, and read what you find there with: mien data info PATH"
+                f"Download a file from {release.url}/data, and inspect it with: mien data info PATH"
             )
-        got = found
-    if staging.resolve() not in got.resolve().parents:
-        return Path(shutil.copyfile(got, staging / got.name))
-    return got
+        path = present
+    if staging.resolve() not in path.resolve().parents:
+        return Path(shutil.copyfile(path, staging / path.name))
+    return path
 
 
 def _import_kagglehub() -> ModuleType:
@@ -154,18 +154,18 @@ def _require_credentials(release: Release) -> None:
     from kagglehub.config import get_kaggle_credentials
 
     unreadable = False
-    found = None
+    present = False
     try:
-        found = get_kaggle_credentials() is not None
+        present = get_kaggle_credentials() is not None
     except (ValueError, OSError):
-        # The parser's error carries the text of the file, key and all: it goes no further.
+        # The parser's error contains the text of the file with the key: it is not passed on.
         unreadable = True
     if unreadable:
         raise CredentialsError(
-            f"{credentials_source()} holds no Kaggle credentials that can be read: it should be the file "
-            f"that Kaggle gave you, unchanged. To get a new one:\n{credentials_help(release)}"
+            f"{credentials_source()} has no Kaggle credentials that can be read: it should be the file "
+            f"from Kaggle, unchanged. To get a new one:\n{credentials_help(release)}"
         )
-    if not found:
+    if not present:
         raise CredentialsError(
             "Kaggle credentials are missing: FER2013 is downloaded under your own Kaggle account.\n"
             + credentials_help(release)
@@ -173,10 +173,10 @@ def _require_credentials(release: Release) -> None:
 
 
 @contextmanager
-def _kept_quiet() -> Iterator[None]:
-    """Nothing that kagglehub prints or logs gets out; its progress bar, on stderr, does.
+def _silenced() -> Iterator[None]:
+    """Hides what kagglehub prints and logs, except for its progress bar on stderr.
 
-    kagglehub logs to the stdout that it found at import, and prints whole requests in its test environment.
+    kagglehub logs to the stdout of its import, and prints whole requests in its test environment.
     """
     loggers = [logging.getLogger(name) for name in ("kagglehub", "kagglesdk", "urllib3")]
     before = [logger.level for logger in loggers]
@@ -192,9 +192,9 @@ def _kept_quiet() -> Iterator[None]:
 
 @contextmanager
 def _cache_in(staging: Path) -> Iterator[None]:
-    """Let kagglehub download into `staging`.
+    """Makes kagglehub download into `staging`.
 
-    By its cache, because with `output_dir` it refuses to go on with a part of a file.
+    It is set as the cache, because with `output_dir` kagglehub does not continue a download.
     """
     before = os.environ.get("KAGGLEHUB_CACHE")
     os.environ["KAGGLEHUB_CACHE"] = str(staging.resolve())

@@ -1,4 +1,4 @@
-"""Is a downloaded FER2013 what it should be? Its rows, its hashes, and a manifest of what was got."""
+"""The checks of a downloaded FER2013: its rows and hashes, and a manifest of what was fetched."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from mien.errors import DownloadError
+from mien.files import sha256_file, write_atomically
 
 MANIFEST = "manifest.json"
 _PIXELS = 48 * 48
@@ -23,13 +24,13 @@ _PIXELS = 48 * 48
 
 @dataclass(frozen=True)
 class Release:
-    """What a competition's data must look like.
+    """What is expected of a competition's data.
 
     Attributes:
         competition: its name on Kaggle.
-        files: the files that hold every split, in order of preference.
+        files: the files with all splits, in order of preference.
         rows: how many rows each split has.
-        md5: of the CSV, by its name; a CSV that is not named here is held to its rows alone.
+        md5: of the CSV, by its name; of other CSV files only the rows are checked.
     """
 
     competition: str
@@ -57,7 +58,7 @@ FER2013 = Release(
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was fetched: written beside the file, and what a later fetch holds the file to."""
+    """What was fetched: written beside the file, and compared with the file by a later fetch."""
 
     competition: str
     file: str
@@ -70,17 +71,15 @@ class Manifest:
     fetched: str
 
     def write(self, folder: Path) -> None:
-        """Put the manifest into `folder`, whole or not at all."""
-        partial = folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / MANIFEST)
+        """Write the manifest into `folder`, complete or not at all."""
+        write_atomically(folder / MANIFEST, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
         """The manifest of `folder`, or None where there is none.
 
         Raises:
-            DownloadError: there is one that cannot be read.
+            DownloadError: it cannot be read.
         """
         path = folder / MANIFEST
         if not path.exists():
@@ -89,65 +88,66 @@ class Manifest:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise DownloadError(
-                f"{path} is no manifest of mien's ({error}). Delete it: the next fetch checks the data anew."
+                f"{path} cannot be read as a manifest of mien ({error}). Delete it; the next "
+                "fetch checks the data again."
             ) from error
 
 
 def check_unchanged(path: Path, manifest: Manifest) -> None:
-    """Hold a file that was fetched earlier to its manifest.
+    """Compare a file that was fetched earlier with its manifest.
 
     Raises:
-        DownloadError: its SHA-256 is another.
+        DownloadError: its SHA-256 differs.
     """
-    found = _sha256(path)
-    if (path.name, found) != (manifest.file, manifest.sha256):
+    sha256 = sha256_file(path)
+    if (path.name, sha256) != (manifest.file, manifest.sha256):
         raise DownloadError(
-            f"{path} is not what was fetched at {manifest.fetched}: its SHA-256 is {found}, and "
-            f"{MANIFEST} beside it says {manifest.sha256} for {manifest.file}. Fetch it again with --force."
+            f"{path} is not what was fetched at {manifest.fetched}: its SHA-256 is {sha256}, but "
+            f"{MANIFEST} beside it has {manifest.sha256} for {manifest.file}. Fetch it again with --force."
         )
 
 
 def verify(path: Path, release: Release) -> Manifest:
-    """The manifest of a file whose columns, rows, splits and known hashes are as they should be.
+    """The manifest of a file with the expected columns, rows, splits and hashes.
 
     Raises:
-        DownloadError: they are not; the message says which, what was found and what to do.
+        DownloadError: they are not; the message has the difference and the remedy.
     """
     again = "Fetch it again with: mien data fetch --force"
     try:
         with _open_csv(path) as (name, lines):
-            tally = _tally(path, lines)
+            summary = _summarize(path, lines)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DownloadError(f"{path} is damaged or cut short ({error}). {again}") from error
-    if dict(tally.rows) != dict(release.rows):
-        raise DownloadError(f"{path} has {_counts(tally.rows)}; expected {_counts(release.rows)}. {again}")
-    if tally.md5 != release.md5.get(name, tally.md5):
+    if dict(summary.rows) != dict(release.rows):
+        raise DownloadError(f"{path} has {_counts(summary.rows)}; expected {_counts(release.rows)}. {again}")
+    if summary.md5 != release.md5.get(name, summary.md5):
         raise DownloadError(
-            f"{name} in {path} has the right number of rows, but not the known content: its MD5 is "
-            f"{tally.md5} where {release.md5[name]} is known. {again}"
+            f"{name} in {path} has the right number of rows, but other content: its MD5 is "
+            f"{summary.md5}, expected {release.md5[name]}. {again}"
         )
     return Manifest(
         competition=release.competition,
         file=path.name,
         bytes=path.stat().st_size,
-        sha256=_sha256(path),
+        sha256=sha256_file(path),
         csv=name,
-        csv_md5=tally.md5,
-        csv_sha256=tally.sha256,
-        rows=dict(tally.rows),
+        csv_md5=summary.md5,
+        csv_sha256=summary.sha256,
+        rows=dict(summary.rows),
         fetched=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
 @dataclass(frozen=True)
-class _Tally:
+class _CsvSummary:
     rows: Mapping[str, int]
     md5: str
     sha256: str
 
 
-def _tally(path: Path, lines: Iterable[bytes]) -> _Tally:
-    """Count the splits and hash the bytes in one pass, without keeping either."""
+def _summarize(path: Path, lines: Iterable[bytes]) -> _CsvSummary:
+    """Count the rows of each split and hash the bytes, in one pass."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     rows: Counter[str] = Counter()
     columns: list[str] = []
@@ -162,14 +162,14 @@ def _tally(path: Path, lines: Iterable[bytes]) -> _Tally:
             continue
         row = dict(zip(columns, fields, strict=False))
         if len(fields) != len(columns) or len(row["pixels"].split()) != _PIXELS:
-            raise DownloadError(f"{path}: line {number} is cut short or has not {_PIXELS:,} pixels.")
+            raise DownloadError(f"{path}: line {number} is cut short or does not have {_PIXELS:,} pixels.")
         rows[row["Usage"].decode("latin-1").strip()] += 1
-    return _Tally(rows, md5.hexdigest(), sha256.hexdigest())
+    return _CsvSummary(rows, md5.hexdigest(), sha256.hexdigest())
 
 
 @contextmanager
 def _open_csv(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and the lines of the CSV that `path` is or holds."""
+    """The name and the lines of the CSV at or in `path`."""
     if path.suffix == ".csv":
         with path.open("rb") as lines:
             yield path.name, lines
@@ -180,12 +180,7 @@ def _open_csv(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if lines_of_member is not None:
                 yield os.path.basename(member.name), lines_of_member  # noqa: PTH119 (a name in an archive)
                 return
-    raise DownloadError(f"{path} holds no fer2013.csv.")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    raise DownloadError(f"{path} does not contain fer2013.csv.")
 
 
 def _counts(rows: Mapping[str, int]) -> str:

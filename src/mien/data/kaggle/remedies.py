@@ -1,6 +1,6 @@
-"""What to do when Kaggle, or the way to it, says no.
+"""Messages with remedies for downloads from Kaggle that fail.
 
-Nothing here repeats the text of another library's exception: it can hold request headers, signed addresses
+The text of another library's exception is never repeated: it can contain request headers, signed addresses
 or the text of a credentials file.
 """
 
@@ -15,9 +15,9 @@ from mien.errors import CredentialsError, DownloadError
 
 
 def credentials_source() -> str | None:
-    """Where kagglehub will find Kaggle credentials, such as ``"KAGGLE_API_TOKEN"``; None where nowhere.
+    """Where kagglehub will find Kaggle credentials, such as ``"KAGGLE_API_TOKEN"``; None without any.
 
-    Says nothing about whether they are valid, and never holds their value.
+    The credentials may be invalid; their value is never returned.
     """
     if os.environ.get("KAGGLE_API_TOKEN"):
         return "KAGGLE_API_TOKEN"
@@ -37,7 +37,7 @@ def credentials_help(release: Release = FER2013) -> str:
   1. Sign in at https://www.kaggle.com (an account is free).
   2. Accept the competition's rules, once: {release.url}/rules
   3. Make an API token: https://www.kaggle.com/settings/api
-  4. Hand it over in one of these ways:
+  4. Store it in one of these ways:
        export KAGGLE_API_TOKEN=<token>
        save the token alone as ~/.kaggle/access_token        (chmod 600)
      or, with a legacy key:
@@ -47,7 +47,7 @@ def credentials_help(release: Release = FER2013) -> str:
 
 
 def explain(error: Exception, release: Release, staging: Path) -> DownloadError:
-    """What went wrong in mien's words, with the remedy; nothing of the text of `error`."""
+    """What went wrong and the remedy, without the text of `error`."""
     import requests
     from kagglehub.exceptions import DataCorruptionError
 
@@ -60,7 +60,7 @@ def explain(error: Exception, release: Release, staging: Path) -> DownloadError:
     if lost and (so_far or isinstance(error, requests.exceptions.ChunkedEncodingError)):
         return DownloadError(
             f"The download from Kaggle was cut ({kind}) with {so_far:,} bytes in {staging}. "
-            "Run the same command again: it goes on where it stopped."
+            "Run the same command again: it continues where it stopped."
         )
     if lost:
         return DownloadError(
@@ -70,15 +70,14 @@ def explain(error: Exception, release: Release, staging: Path) -> DownloadError:
     if isinstance(error, OSError):
         return DownloadError(
             f"The download cannot be written to {staging}: {error.strerror or kind}. "
-            "Make room, or choose another folder with --out."
+            "Free disk space, or choose another folder with --out."
         )
     if isinstance(error, DataCorruptionError):
         return DownloadError(
-            "What came from Kaggle does not match the checksum that Kaggle sent with it, and was deleted. "
-            "Run the same command again."
+            "The download does not match Kaggle's checksum and was deleted. Run the same command again."
         )
     return DownloadError(
-        f"kagglehub failed ({kind}; its text may hold secrets and is not shown). Try "
+        f"kagglehub failed ({kind}; its text may contain secrets and is not shown). Try "
         f"'pip install -U kagglehub', or download {release.files[0]} with a browser from {release.url}/data."
     )
 
@@ -91,28 +90,26 @@ def _explain_status(status: int, error: Exception, release: Release) -> Download
         )
     if status == HTTPStatus.FORBIDDEN:
         return CredentialsError(
-            "Kaggle knows you, but does not let you download this competition (403). Accept its rules once "
-            f"at {release.url}/rules while signed in to the same account (Kaggle may ask for a phone number "
-            "first), then run the same command again."
+            "Kaggle accepts your credentials, but does not let you download this competition (403). "
+            f"Accept its rules once at {release.url}/rules while signed in to the same account (Kaggle "
+            "may ask for a phone number first), then run the same command again."
         )
     if status == HTTPStatus.NOT_FOUND:
         return DownloadError(
-            f"Kaggle has no such competition or file (404): {release.url}. See whether that page opens in a "
+            f"Kaggle has no such competition or file (404): {release.url}. Check that the page opens in a "
             "browser, and update kagglehub: pip install -U kagglehub"
         )
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         wait = getattr(error, "response").headers.get("Retry-After", "")  # noqa: B009
         when = f"in {wait} seconds" if wait.isdecimal() else "in some minutes"
-        return DownloadError(
-            f"Kaggle says that there were too many requests (429). Run the same command again {when}."
-        )
+        return DownloadError(f"Kaggle received too many requests (429). Run the same command again {when}.")
     return DownloadError(
-        f"Kaggle answered {status} for {release.url}. From 500 on, the trouble is Kaggle's: try again later."
+        f"Kaggle answered {status} for {release.url}. From 500 on, the error is Kaggle's: try again later."
     )
 
 
 def status_of(error: Exception) -> int | None:
-    """The HTTP status that an exception of requests' carries, if any."""
+    """The HTTP status of an exception of requests, if it has one."""
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return int(status) if status is not None and status >= HTTPStatus.BAD_REQUEST else None

@@ -17,7 +17,7 @@ from mien.errors import RecipeError
 from mien.models.tta import TtaCrops
 from mien.runs.recipe_sections import DistilRecipe
 from mien.training.classifier import load_network
-from mien.training.validation import as_input
+from mien.training.network.model import as_input
 
 
 class Teachers:

@@ -19,7 +19,6 @@ from mien.training.data.mixup import mixup
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
-from mien.training.validation import Validation
 
 
 def seed_of(*place: int) -> int:
@@ -58,6 +57,14 @@ class Batch:
     targets: dict[str, Tensor]
     labels: Tensor
     seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationFaces:
+    """A process's part of the validation faces: pixels uint8 (N, S, S), and targets by head (N, C)."""
+
+    pixels: Tensor
+    targets: dict[str, Tensor]
 
 
 class BatchLoader:
@@ -105,7 +112,7 @@ class BatchLoader:
             note(f"The teachers {', '.join(recipe.distil.teachers)} predict on {len(train)} faces.")
             self._once = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
-        self.validation = Validation(
+        self.validation = ValidationFaces(
             torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
         )
 

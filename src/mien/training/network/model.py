@@ -124,6 +124,11 @@ class ExpressionNet(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
+def as_input(pixels: Tensor) -> Tensor:
+    """Gray faces, uint8 (N, S, S), as the network takes them, float (N, 1, S, S) in 0..1."""
+    return pixels[:, None].float().div(255).to(memory_format=torch.channels_last)
+
+
 def build_network(
     spec: NetworkRecipe, heads: tuple[str, ...], *, seed: int, pretrained: bool = True
 ) -> ExpressionNet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.errors import MissingExtra, UsageError
+from mien.images.decode import read_image
 from mien.inference.annotate import COLOURS
 from mien.video.results import AnalyzedFrame, TrackedFace
 
@@ -210,7 +209,7 @@ def _thumbnails(axes: Axes, thumbnails: Sequence[tuple[float, bytes]], span_s: t
             continue
         free = left + width * 1.1
         inset = axes.inset_axes((left, 1.03, width, 0.5))
-        inset.imshow(np.asarray(Image.open(io.BytesIO(jpeg), formats=["JPEG"])))
+        inset.imshow(read_image(jpeg).pixels)
         inset.set_axis_off()
 
 
