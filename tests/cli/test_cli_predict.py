@@ -121,6 +121,16 @@ def test_a_picture_named_twice_is_read_once(predict: Predict) -> None:
     assert len(json.loads(predict(PHOTO, PHOTO, "--json").out)["results"]) == 1
 
 
+def test_a_dash_reads_the_photo_from_standard_input(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(PHOTO.read_bytes())))
+    done = predict("-", "--json", "--save", tmp_path / "saved")
+    (result,) = json.loads(done.out)["results"]
+    assert (result["source"], len(result["faces"])) == ("-", 1)
+    assert (tmp_path / "saved" / "stdin.png").is_file()
+
+
 def test_folders_and_globs_are_searched(predict: Predict, tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.txt"):
         (tmp_path / name).write_bytes(b"")
