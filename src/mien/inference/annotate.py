@@ -11,7 +11,9 @@ from PIL.ImageFont import FreeTypeFont
 from mien.images.decode import ImageSource, read_image
 from mien.inference.face import Face
 
+Font = FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
+LabelRow = tuple[str, float, str]  # text, share, colour
 
 # Colours that colour-blind people can tell apart, each at 5:1 contrast or more on the dark panel.
 # Source: Okabe & Ito 2008, jfly.uni-koeln.de/color, its darker ones lightened, black replaced by a gray.
@@ -75,23 +77,15 @@ def draw(image: ImageSource, faces: Sequence[Face], *, bars: int = 3) -> Image.I
 
 @dataclass(frozen=True)
 class _Label:
-    """What is written beside a face, and how large it is."""
+    """The text beside a face, and its size."""
 
-    rows: tuple[tuple[str, float, str], ...]  # text, probability, colour
-    font: FreeTypeFont | ImageFont.ImageFont
+    rows: tuple[LabelRow, ...]
+    font: Font
     em: int  # font size
     bars: bool
     name_width: float
     width: float
     height: float
-
-    @property
-    def row_height(self) -> float:
-        return 1.4 * self.em
-
-    @property
-    def padding(self) -> float:
-        return 0.45 * self.em
 
 
 def _enlargement(size: tuple[int, int]) -> int:
@@ -135,6 +129,68 @@ def draw_bar(pen: ImageDraw.ImageDraw, bar: Rectangle, share: float, colour: str
         pen.rectangle((left, top, left + share * (right - left), bottom), fill=colour)
 
 
+def draw_row(
+    pen: ImageDraw.ImageDraw,
+    row: LabelRow,
+    at: Rectangle,
+    font: Font,
+    *,
+    first: bool,
+    bar: Rectangle | None,
+) -> None:
+    """A row of a label: text at the left, share at the right, and a bar between; the first row is coloured.
+
+    `at` is the row's left, top, right and bottom; `bar` is None for a row without a bar.
+    """
+    text, share, colour = row
+    left, top, right, bottom = at
+    middle = (top + bottom) / 2
+    pen.text((left, middle), text, fill=colour if first else WHITE, font=font, anchor="lm")
+    pen.text((right, middle), f"{share:.0%}", fill=WHITE, font=font, anchor="rm")
+    if bar is not None:
+        draw_bar(pen, bar, share, colour)
+
+
+def label_rows(ranked: Sequence[tuple[str, float]], count: int, *, uncertain: bool) -> tuple[LabelRow, ...]:
+    """The rows of a label: the first `count` names, at least one, a question mark behind an uncertain one."""
+    shown = ranked[: max(count, 1)]
+    marks = ["?" if uncertain else "", *[""] * len(shown)]
+    return tuple(
+        (name + mark, p, COLOURS.get(name, WHITE)) for (name, p), mark in zip(shown, marks, strict=False)
+    )
+
+
+def label_places(
+    box: Rectangle,
+    label: tuple[float, float],
+    size: tuple[int, int],
+    *,
+    gap: float,
+    aside: float,
+    margin: float,
+) -> list[Rectangle]:
+    """Where a label of this size could be: right of the box, left, below, above, inside at its bottom or top.
+
+    Each is moved into the image, `margin` from its edges; `aside` is the distance at the sides of the box.
+    """
+    left, top, right, bottom = box
+    wide, tall = label
+    corners = [
+        (right + aside, top),
+        (left - aside - wide, top),
+        (left, bottom + gap),
+        (left, top - gap - tall),
+        (left, bottom - tall),
+        (left, top),
+    ]
+    places = []
+    for x, y in corners:
+        x = max(margin, min(x, size[0] - wide - margin))
+        y = max(margin, min(y, size[1] - tall - margin))
+        places.append((x, y, x + wide, y + tall))
+    return places
+
+
 def overlap(a: Rectangle, b: Rectangle) -> float:
     """The area that two rectangles share, in square pixels."""
     wide = min(a[2], b[2]) - max(a[0], b[0])
@@ -159,13 +215,8 @@ def _layout(face: Face, box: Rectangle, size: tuple[int, int], bars: int) -> _La
     tall = box[3] - box[1]
     em = max(LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
     font = ImageFont.load_default(em)
-    ranked = face.shown
     with_bars = bars > 0 and bars * 1.4 * em <= tall
-    mark = "?" if face.uncertain else ""
-    shown = ranked[:bars] if with_bars else ranked[:1]
-    rows = tuple(
-        (name + (mark if i == 0 else ""), p, COLOURS.get(name, WHITE)) for i, (name, p) in enumerate(shown)
-    )
+    rows = label_rows(face.shown, bars if with_bars else 1, uncertain=face.uncertain)
     name_width = max(font.getbbox(text)[2] for text, _, _ in rows)
     bar_width = 4 * em if with_bars else 0
     width = name_width + bar_width + font.getbbox("100 %")[2] + (2.0 if with_bars else 1.5) * em
@@ -176,40 +227,24 @@ def _place(
     label: _Label, box: Rectangle, size: tuple[int, int], avoid: Sequence[Rectangle], gap: float
 ) -> tuple[tuple[float, float], float]:
     """Where the label covers least, as its left and top, and how much it covers there of `avoid`."""
-    left, top, right, bottom = box
-    aside = gap + 0.15 * (right - left)  # beside the head, which is wider than its face
-    candidates = [
-        (right + aside, top),
-        (left - aside - label.width, top),
-        (left, bottom + gap),
-        (left, top - gap - label.height),
-        (left, bottom - label.height),
-        (left, top),
-    ]
-    best, least, covered = (0.0, 0.0), float("inf"), 0.0
-    for x, y in candidates:
-        x = min(max(x, gap), size[0] - label.width - gap)
-        y = min(max(y, gap), size[1] - label.height - gap)
-        area = (x, y, x + label.width, y + label.height)
-        of_others = sum(overlap(area, other) for other in avoid)
-        cost = overlap(area, box) + 2 * of_others  # rather its own face than another's, or another label
-        if cost < least:
-            best, least, covered = (x, y), cost, of_others
-    return best, covered
+    aside = gap + 0.15 * (box[2] - box[0])  # beside the head, which is wider than its face
+    places = label_places(box, (label.width, label.height), size, gap=gap, aside=aside, margin=gap)
+    covered = [sum(overlap(place, other) for other in avoid) for place in places]
+    # Rather its own face than another's, or another label.
+    costs = [overlap(place, box) + 2 * others for place, others in zip(places, covered, strict=True)]
+    best = costs.index(min(costs))
+    return places[best][:2], covered[best]
 
 
 def _label(pen: ImageDraw.ImageDraw, label: _Label, place: tuple[float, float]) -> None:
     left, top = place
     right, bottom = left + label.width, top + label.height
     pen.rounded_rectangle((left, top, right, bottom), 0.35 * label.em, fill=_PANEL)
-    for i, (text, probability, colour) in enumerate(label.rows):
-        middle = top + label.padding + (i + 0.5) * label.row_height
-        x = left + label.padding
-        pen.text((x, middle), text, fill=colour if i == 0 else WHITE, font=label.font, anchor="lm")
-        pen.text(
-            (right - label.padding, middle), f"{probability:.0%}", fill=WHITE, font=label.font, anchor="rm"
-        )
-        if label.bars:
-            start, half = x + label.name_width + 0.5 * label.em, 0.22 * label.em
-            bar = (start, middle - half, start + 4 * label.em, middle + half)
-            draw_bar(pen, bar, probability, colour)
+    row_height, padding = 1.4 * label.em, 0.45 * label.em
+    start, half = left + padding + label.name_width + 0.5 * label.em, 0.22 * label.em
+    for i, row in enumerate(label.rows):
+        y = top + padding + i * row_height
+        at = (left + padding, y, right - padding, y + row_height)
+        middle = y + row_height / 2
+        bar = (start, middle - half, start + 4 * label.em, middle + half) if label.bars else None
+        draw_row(pen, row, at, label.font, first=i == 0, bar=bar)

@@ -8,7 +8,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from PIL.ImageFont import FreeTypeFont
 
 from mien.geometry import Box
 from mien.inference.annotate import (
@@ -16,8 +15,11 @@ from mien.inference.annotate import (
     DARK,
     LEAST_FONT,
     WHITE,
-    draw_bar,
+    Font,
     draw_outline,
+    draw_row,
+    label_places,
+    label_rows,
     line_width,
     overlap,
 )
@@ -69,7 +71,12 @@ class ClipPainter:
         taken = [_corners(face.box) for face in faces]
         labels = []
         for face in faces:
-            places = _places(_corners(face.box), _panel_size(face, em), size)
+            panel = _panel_size(face, em)
+            gap = max(4, panel[1] // 16)
+            options = label_places(_corners(face.box), panel, size, gap=gap, aside=gap, margin=0)
+            places = [
+                (round(left), round(top), round(right), round(low)) for left, top, right, low in options
+            ]
             costs = [sum(overlap(place, other) for other in taken) for place in places]
             before = self._sides.get(face.id)
             side = before if before is not None and costs[before] == 0 else costs.index(min(costs))
@@ -99,19 +106,15 @@ def _panel_size(face: TrackedFace, em: int) -> tuple[int, int]:
 def _panel(face: TrackedFace, em: int) -> Image.Image:
     """A label's text and bars on transparent ground, the most probable emotion first."""
     bars, size, font, row = _bars(face, em), _panel_size(face, em), _font(em), round(1.4 * em)
-    ranked = sorted(face.face.emotions.items(), key=lambda item: -item[1])[: max(bars, 1)]
+    ranked = sorted(face.face.emotions.items(), key=lambda item: -item[1])
     panel = Image.new("RGBA", size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(panel)
     left, right = round(0.45 * em), size[0] - round(0.45 * em)
-    for i, (emotion, share) in enumerate(ranked):
-        y = round(0.3 * em) + (i + 0.5) * row
-        colour = COLOURS.get(emotion, WHITE)
-        mark = "?" if i == 0 and face.face.uncertain else ""
-        pen.text((left, y), emotion + mark, fill=colour if i == 0 else WHITE, font=font, anchor="lm")
-        pen.text((right, y), f"{share:.0%}", fill=WHITE, font=font, anchor="rm")
-        if bars:
-            bar = (left + 5.1 * em, y - 0.24 * em, right - 2.7 * em, y + 0.24 * em)
-            draw_bar(pen, bar, share, colour)
+    for i, text in enumerate(label_rows(ranked, bars, uncertain=face.face.uncertain)):
+        top = round(0.3 * em) + i * row
+        y = top + row / 2
+        bar = (left + 5.1 * em, y - 0.24 * em, right - 2.7 * em, y + 0.24 * em) if bars else None
+        draw_row(pen, text, (left, top, right, top + row), font, first=i == 0, bar=bar)
     return panel
 
 
@@ -130,27 +133,8 @@ def _colour(face: TrackedFace) -> str:
 
 
 @lru_cache(maxsize=8)
-def _font(em: int) -> FreeTypeFont | ImageFont.ImageFont:
+def _font(em: int) -> Font:
     return ImageFont.load_default(em)
-
-
-def _places(box: Corners, label: tuple[int, int], size: tuple[int, int]) -> list[Corners]:
-    """Where a label could be, moved into the frame: right, left, below, above, inside at the bottom."""
-    left, top, right, bottom = box
-    gap = max(4, label[1] // 16)
-    corners = [
-        (right + gap, top),
-        (left - gap - label[0], top),
-        (left, bottom + gap),
-        (left, top - gap - label[1]),
-        (left, bottom - label[1]),
-    ]
-    places = []
-    for x, y in corners:
-        x = max(0, min(x, size[0] - label[0]))
-        y = max(0, min(y, size[1] - label[1]))
-        places.append((x, y, x + label[0], y + label[1]))
-    return places
 
 
 def _blur(image: Image.Image, box: Box) -> None:
