@@ -41,7 +41,7 @@ from mien.images.decode import read_image
 from mien.inference.analyzer import Analyzer
 from mien.models.registry import DEFAULT
 from mien.models.runtime import onnxruntime
-from mien.serve.images.batching import WorkerPool
+from mien.serve.batching import WorkerPool
 from mien.serve.settings import Settings
 from mien.serve.uploads import UploadedImage
 from mien.testing.camera import pan

@@ -14,8 +14,8 @@ from mien.errors import ModelError
 from mien.images.decode import DecodedImage
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
+from mien.serve.batching import ImageOutcome, WorkerPool
 from mien.serve.errors import ServiceError
-from mien.serve.images.batching import ImageOutcome, WorkerPool
 from mien.serve.uploads import UploadedImage
 
 

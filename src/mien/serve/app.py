@@ -12,15 +12,15 @@ from fastapi.security import HTTPBearer
 import mien
 from mien.serve.docs_page import docs_routes
 from mien.serve.errors import install_error_handlers
-from mien.serve.images.routes import image_routes
 from mien.serve.metrics import RequestMetrics
+from mien.serve.routes.images import image_routes
+from mien.serve.routes.status import about_routes, status_routes
+from mien.serve.routes.stream import stream_routes
+from mien.serve.routes.video import video_routes
 from mien.serve.security import AccessControl
 from mien.serve.service import Service
 from mien.serve.settings import Settings
 from mien.serve.static import page_routes
-from mien.serve.status import about_routes, status_routes
-from mien.serve.stream import stream_routes
-from mien.serve.video.routes import video_routes
 
 _DESCRIPTION = (
     "Predicts the apparent expression of faces: how a face looks, not what a person feels. Images are sent "

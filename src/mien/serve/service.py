@@ -16,8 +16,8 @@ from mien.errors import UsageError
 from mien.inference.analyzer import LABELS, Analyzer
 from mien.models.card import Card
 from mien.models.onnx import OnnxModel
+from mien.serve.batching import WorkerPool
 from mien.serve.errors import ServiceError
-from mien.serve.images.batching import WorkerPool
 from mien.serve.metrics import Metrics
 from mien.serve.schemas import RequestLimits, ServerInfo
 from mien.serve.settings import Settings

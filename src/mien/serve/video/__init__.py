@@ -1,1 +1,1 @@
-"""Routes and jobs for clips."""
+"""Clips that are analyzed in the background, one after the other."""

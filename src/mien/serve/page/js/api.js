@@ -43,7 +43,7 @@ export class ApiError extends Error {
 }
 
 const JPEG_QUALITY = 0.85;
-const HEADER_BYTES = 12; // frame number (uint32) and time (float64), as mien.serve.stream unpacks them
+const HEADER_BYTES = 12; // frame number (uint32) and time (float64), as mien.serve.routes.stream unpacks them
 const TIMEOUT_MS = 10_000;
 
 /** The server that this page was loaded from: frames over one WebSocket, photos over HTTP. */

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from mien.inference.sinks import ImageResult, ReadFailure
+from mien.serve.batching import ImageOutcome
 from mien.serve.errors import ServiceError, error_responses
-from mien.serve.images.batching import ImageOutcome
 from mien.serve.schemas import AnalyzeResponse
 from mien.serve.service import LabelsParameter, Service, client_address
 from mien.serve.uploads import read_images, upload_schema

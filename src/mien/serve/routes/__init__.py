@@ -1,0 +1,1 @@
+"""The routes: images, clips, the stream, and the state of the server."""
