@@ -8,7 +8,7 @@ import pytest
 
 from mien.data.synthetic import faces as synthetic
 from mien.data.synthetic.drawing import render
-from mien.data.synthetic.expression import PROTOTYPES, UNITS, reading
+from mien.data.synthetic.expression import PROTOTYPES, UNITS, vote_probabilities
 from mien.data.synthetic.geometry import Features, People, features, people
 from mien.data.table import FaceTable, not_in
 from mien.emotions import FER2013, VOTES
@@ -103,21 +103,21 @@ def test_most_votes_go_to_the_label(table: FaceTable) -> None:
 
 def test_annotators_disagree_more_on_weaker_expressions() -> None:
     for prototype in PROTOTYPES[: FER2013.index("neutral")]:
-        sureness = reading(np.outer([0.55, 0.7, 0.85, 1.0], prototype)).max(axis=1)
-        assert (np.diff(sureness) > 0).all()
+        confidence = vote_probabilities(np.outer([0.55, 0.7, 0.85, 1.0], prototype)).max(axis=1)
+        assert (np.diff(confidence) > 0).all()
 
 
 def test_annotators_divide_over_a_mixed_expression() -> None:
     happy, surprise = FER2013.index("happy"), FER2013.index("surprise")
-    chances = reading((0.5 * PROTOTYPES[happy] + 0.5 * PROTOTYPES[surprise])[None])[0]
-    pure = reading(PROTOTYPES[happy][None])[0]
+    chances = vote_probabilities((0.5 * PROTOTYPES[happy] + 0.5 * PROTOTYPES[surprise])[None])[0]
+    pure = vote_probabilities(PROTOTYPES[happy][None])[0]
     assert set(np.argsort(chances)[-2:]) == {happy, surprise}
     assert chances.max() < 0.7 < pure.max()
 
 
 def test_readings_are_probabilities() -> None:
     units = np.random.default_rng(0).uniform(0, 1.2, (200, len(UNITS)))
-    chances = reading(units)
+    chances = vote_probabilities(units)
     assert (chances > 0).all()
     np.testing.assert_allclose(chances.sum(axis=1), 1.0, atol=1e-12)
 

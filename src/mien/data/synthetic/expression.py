@@ -1,4 +1,4 @@
-"""What a drawn face expresses, in action units, and how simulated annotators read it.
+"""The expression of a drawn face in action units, and the votes of simulated annotators.
 
 Source: Ekman, Friesen, Hager 2002, "Facial Action Coding System", and its emotion prototypes (EMFACS).
 """
@@ -12,7 +12,7 @@ from mien.emotions import FER2013, VOTES
 
 Floats = NDArray[np.float64]
 
-# The action units that the drawing knows; the columns of every array of units.
+# The action units that can be drawn; the columns of every array of units.
 UNITS: tuple[str, ...] = (
     "inner_brow_raiser",  # AU1
     "outer_brow_raiser",  # AU2
@@ -78,27 +78,27 @@ PROTOTYPES: Floats = np.array([[_PROTOTYPES[name].get(unit, 0.0) for unit in UNI
 
 ANNOTATORS = 10
 
-# Contempt, unknown and not a face are chosen this often whatever is drawn.
-_ASIDE = (0.012, 0.02, 0.003)
-# How sharply annotators tell neighbouring expressions apart: squared distance over this is their log odds.
-_BLUNTNESS = 0.42
+# Contempt, unknown and not a face are chosen this often for every face.
+_OTHER_VOTES = (0.012, 0.02, 0.003)
+# How often annotators confuse similar expressions: their log odds are the squared distance over this.
+_CONFUSION = 0.42
 
 
-def reading(units: Floats) -> Floats:
-    """How likely an annotator is to choose each of the ten votes: (N, 10), rows sum to 1.
+def vote_probabilities(units: Floats) -> Floats:
+    """The probability that an annotator chooses each of the ten votes: (N, 10), rows sum to 1.
 
-    An annotator sees the action units (N, units) and prefers the emotions whose prototypes are near, so
-    weak and mixed expressions, which lie between prototypes, divide the annotators.
+    Emotions whose prototypes are near to the action units (N, units) are more probable. Weak and mixed
+    expressions lie between prototypes, so annotators disagree on them.
     """
     distance = ((units[:, None, :] - PROTOTYPES[None]) ** 2).sum(axis=2)
-    odds = np.exp((distance.min(axis=1, keepdims=True) - distance) / _BLUNTNESS)
-    emotions = odds / odds.sum(axis=1, keepdims=True) * (1.0 - sum(_ASIDE))
-    return np.hstack([emotions, np.tile(_ASIDE, (len(units), 1))])
+    odds = np.exp((distance.min(axis=1, keepdims=True) - distance) / _CONFUSION)
+    emotions = odds / odds.sum(axis=1, keepdims=True) * (1.0 - sum(_OTHER_VOTES))
+    return np.hstack([emotions, np.tile(_OTHER_VOTES, (len(units), 1))])
 
 
-def vote(units: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
+def draw_votes(units: Floats, generator: np.random.Generator) -> NDArray[np.uint8]:
     """The votes of ten simulated annotators: (N, 10) counts in the order of `mien.emotions.VOTES`."""
-    edges = np.cumsum(reading(units), axis=1)[:, None, :-1]
+    edges = np.cumsum(vote_probabilities(units), axis=1)[:, None, :-1]
     choices = (generator.random((len(units), ANNOTATORS, 1)) >= edges).sum(axis=2)
     counts: NDArray[np.uint8] = (choices[:, :, None] == np.arange(len(VOTES))).sum(axis=1).astype(np.uint8)
     return counts

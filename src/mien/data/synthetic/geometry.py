@@ -1,4 +1,4 @@
-"""Who is drawn by `mien.data.synthetic.faces`, and where action units move the features of their faces.
+"""The people that `mien.data.synthetic.faces` draws, and the features of their faces under action units.
 
 Face coordinates: the crop spans about -1 to 1 both ways, v grows downwards, the eyes lie at v = -0.2.
 """
@@ -21,7 +21,7 @@ def _between(low: float, high: float) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """Who is drawn and how the picture was taken: one value a face, (N,), drawn evenly from a range."""
+    """People, pose and camera: one value per face, (N,), uniform in a range."""
 
     roll: Floats = _between(-0.12, 0.12)  # tangent of half the angle: up to 14 degrees
     yaw: Floats = _between(-1.0, 1.0)
@@ -62,10 +62,10 @@ class People:
     noise: Floats = _between(2.0, 9.0)
 
 
-def evenly(low: float, high: float, shape: int | tuple[int, ...], generator: np.random.Generator) -> Floats:
-    """Numbers spread evenly from `low` to `high`.
+def uniform(low: float, high: float, shape: int | tuple[int, ...], generator: np.random.Generator) -> Floats:
+    """Uniform random numbers from `low` to `high`.
 
-    As `Generator.uniform`, whose compiled sum may be fused on some processors and then rounds otherwise.
+    Not `Generator.uniform`: some processors fuse its sum, which then rounds differently.
     """
     return low + (high - low) * generator.random(shape)
 
@@ -73,12 +73,12 @@ def evenly(low: float, high: float, shape: int | tuple[int, ...], generator: np.
 def people(n: int, generator: np.random.Generator) -> People:
     """`n` people drawn at random."""
     ranges = {part.name: part.metadata["range"] for part in fields(People)}
-    return People(**{name: evenly(low, high, n, generator) for name, (low, high) in ranges.items()})
+    return People(**{name: uniform(low, high, n, generator) for name, (low, high) in ranges.items()})
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Where the features of each face lie, (N,) each, in face coordinates: people moved by action units."""
+    """The positions of the features of each face, (N,) each, in face coordinates."""
 
     brow_inner: Floats
     brow_middle: Floats
