@@ -22,6 +22,19 @@ ABSTAIN: tuple[str, ...] = ("unknown", "not a face")
 # The ten columns of a table's votes.
 VOTES: tuple[str, ...] = (*FERPLUS, *ABSTAIN)
 
+# Colours that colour-blind people can tell apart, each at 5:1 contrast or more on the dark panel.
+# Source: Okabe & Ito 2008, jfly.uni-koeln.de/color, its darker ones lightened, black replaced by a gray.
+EMOTION_COLOURS: dict[str, str] = {
+    "angry": "#FF7A33",
+    "disgust": "#1FC796",
+    "fear": "#E391C0",
+    "happy": "#F0E442",
+    "sad": "#56A8EA",
+    "surprise": "#E69F00",
+    "neutral": "#C8C8C8",
+    "contempt": "#56E0E9",
+}
+
 # Source: header of fer2013new.csv (Barsoum et al. 2016, github.com/microsoft/FERPlus).
 FERPLUS_COLUMNS: dict[str, str] = {
     "neutral": "neutral",

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image, ImageColor
 
 import mien
-from mien.emotions import FERPLUS
+from mien.emotions import EMOTION_COLOURS, FERPLUS
 from mien.geometry import Box
 from mien.images.decode import read_image
-from mien.inference.annotate import COLOURS, draw
+from mien.inference.annotate import draw
 from mien.inference.face import Face
 
 
@@ -44,8 +44,8 @@ def test_a_picture_without_faces_stays_as_it_is() -> None:
 
 def test_the_box_is_drawn_where_the_face_is_in_the_emotions_colour() -> None:
     drawn = np.asarray(draw(white(480, 640), [face((200, 100, 150, 200), "sad")]))
-    assert tuple(drawn[200, 200]) == ImageColor.getrgb(COLOURS["sad"])
-    assert tuple(drawn[200, 350]) == ImageColor.getrgb(COLOURS["sad"])
+    assert tuple(drawn[200, 200]) == ImageColor.getrgb(EMOTION_COLOURS["sad"])
+    assert tuple(drawn[200, 350]) == ImageColor.getrgb(EMOTION_COLOURS["sad"])
 
 
 def test_the_face_itself_is_not_covered_where_there_is_room() -> None:
@@ -100,7 +100,7 @@ def test_colours_can_be_told_from_the_panel_and_from_each_other() -> None:
         return float(linear @ [0.2126, 0.7152, 0.0722])
 
     panel_on_white = (49, 50, 54)
-    for colour in COLOURS.values():
+    for colour in EMOTION_COLOURS.values():
         assert (luminance(ImageColor.getrgb(colour)) + 0.05) / (luminance(panel_on_white) + 0.05) >= 4.5
-    assert set(COLOURS) == set(FERPLUS)
-    assert len(set(COLOURS.values())) == len(COLOURS)
+    assert set(EMOTION_COLOURS) == set(FERPLUS)
+    assert len(set(EMOTION_COLOURS.values())) == len(EMOTION_COLOURS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from mien.inference.annotate import COLOURS
+from mien.emotions import EMOTION_COLOURS
 from mien.serve.app import create_app
 from mien.serve.settings import Settings
 from mien.serve.static import page_files
@@ -184,11 +184,11 @@ def test_text_and_colours_stand_out_from_their_ground(theme: str) -> None:
     assert contrast(palette["on-accent"], palette["accent"]) >= 4.5
     assert contrast(palette["ink"], palette["alert-ground"]) >= 4.5
     assert contrast(palette["quiet"], palette["sunken"]) >= 4.5
-    for emotion in COLOURS:
+    for emotion in EMOTION_COLOURS:
         assert contrast(palette[emotion], palette["surface"]) >= 3, emotion
 
 
 def test_the_page_has_the_colours_of_annotated_pictures() -> None:
     script = (PAGE / "js" / "emotions.js").read_text()
-    assert dict(re.findall(r'(\w+): "(#[0-9A-F]{6})"', script)) == COLOURS
-    assert {name: palettes()["dark"][name].upper() for name in COLOURS} == COLOURS
+    assert dict(re.findall(r'(\w+): "(#[0-9A-F]{6})"', script)) == EMOTION_COLOURS
+    assert {name: palettes()["dark"][name].upper() for name in EMOTION_COLOURS} == EMOTION_COLOURS

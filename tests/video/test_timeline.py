@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from mien.emotions import FERPLUS
-from mien.inference.annotate import COLOURS
+from mien.emotions import EMOTION_COLOURS, FERPLUS
 from mien.inference.face import Face
 from mien.video.output.timeline import Timeline
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
@@ -40,7 +39,7 @@ def drawn(timeline: Timeline, path: Path) -> np.ndarray:
 
 def spans(pixels: np.ndarray, emotion: str) -> list[tuple[int, int]]:
     """The spans of columns where an emotion fills a panel's height."""
-    near = np.abs(pixels - np.array(ImageColor.getrgb(COLOURS[emotion]))).max(axis=2) <= 2
+    near = np.abs(pixels - np.array(ImageColor.getrgb(EMOTION_COLOURS[emotion]))).max(axis=2) <= 2
     full = np.flatnonzero(np.diff(np.concatenate([[0], near.sum(axis=0) > 80, [0]])))
     return [(int(a), int(b)) for a, b in full.reshape(-1, 2)]
 

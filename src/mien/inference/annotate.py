@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFont
 from PIL.ImageFont import FreeTypeFont
 
+from mien.emotions import EMOTION_COLOURS
 from mien.images.decode import ImageSource, read_image
 from mien.inference.face import Face
 
@@ -15,18 +16,6 @@ Font = FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
 LabelRow = tuple[str, float, str]  # text, share, colour
 
-# Colours that colour-blind people can tell apart, each at 5:1 contrast or more on the dark panel.
-# Source: Okabe & Ito 2008, jfly.uni-koeln.de/color, its darker ones lightened, black replaced by a gray.
-COLOURS: dict[str, str] = {
-    "angry": "#FF7A33",
-    "disgust": "#1FC796",
-    "fear": "#E391C0",
-    "happy": "#F0E442",
-    "sad": "#56A8EA",
-    "surprise": "#E69F00",
-    "neutral": "#C8C8C8",
-    "contempt": "#56E0E9",
-}
 WHITE = "#FFFFFF"  # text, and what has no colour of its own
 DARK = (16, 18, 22)
 LEAST_FONT = 11
@@ -101,7 +90,7 @@ def _rectangle(face: Face, factor: int, size: tuple[int, int]) -> Rectangle:
 
 
 def _colour(face: Face) -> str:
-    return COLOURS.get(face.shown[0][0], WHITE)
+    return EMOTION_COLOURS.get(face.shown[0][0], WHITE)
 
 
 def line_width(size: tuple[int, int]) -> int:
@@ -153,10 +142,9 @@ def draw_row(
 
 def label_rows(ranked: Sequence[tuple[str, float]], count: int, *, uncertain: bool) -> tuple[LabelRow, ...]:
     """The rows of a label: the first `count` names, at least one, a question mark behind an uncertain one."""
-    shown = ranked[: max(count, 1)]
-    marks = ["?" if uncertain else "", *[""] * len(shown)]
     return tuple(
-        (name + mark, p, COLOURS.get(name, WHITE)) for (name, p), mark in zip(shown, marks, strict=False)
+        (name + ("?" if uncertain and i == 0 else ""), share, EMOTION_COLOURS.get(name, WHITE))
+        for i, (name, share) in enumerate(ranked[: max(count, 1)])
     )
 
 

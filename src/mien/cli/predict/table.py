@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mien.inference.annotate import COLOURS
+from mien.emotions import EMOTION_COLOURS
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
 
@@ -68,7 +68,7 @@ class TableSink:
 def share_bar(emotion: str, share: float, width: int) -> Text:
     """A bar of so many characters, filled to the share (0-1) in the colour of the emotion."""
     filled = round(share * width)
-    bar = Text("█" * filled, style=COLOURS.get(emotion, "white"))
+    bar = Text("█" * filled, style=EMOTION_COLOURS.get(emotion, "white"))
     return bar.append("░" * (width - filled), style="dim")
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mien.emotions import EMOTION_COLOURS
 from mien.geometry import Box
 from mien.inference.annotate import (
-    COLOURS,
     DARK,
     LEAST_FONT,
     WHITE,
@@ -129,7 +129,7 @@ def _badge(pen: ImageDraw.ImageDraw, face: TrackedFace, em: int) -> None:
 
 
 def _colour(face: TrackedFace) -> str:
-    return COLOURS.get(face.top[0], WHITE)
+    return EMOTION_COLOURS.get(face.top[0], WHITE)
 
 
 @lru_cache(maxsize=8)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.emotions import EMOTION_COLOURS
 from mien.errors import MissingExtra, UsageError
 from mien.images.decode import read_image
-from mien.inference.annotate import COLOURS
 from mien.video.results import AnalyzedFrame, TrackedFace
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Timeline:
                 edges_s,
                 columns,
                 step="post",
-                colors=[COLOURS.get(name, "#888888") for name in order],
+                colors=[EMOTION_COLOURS.get(name, "#888888") for name in order],
                 labels=order if first == 0 else (),
                 linewidth=0,
             )
