@@ -61,7 +61,7 @@ def train(
 ) -> TrainResult:
     """Train a network by a recipe and save the run in a folder.
 
-        run = mien.train("lite0", data="fer2013.csv", out="runs/a", **{"schedule.epochs": 2})
+        >>> run = mien.train("lite0", data="fer2013.csv", out="runs/a", **{"schedule.epochs": 2})
 
     Args:
         recipe: a shipped name (`mien train --list`), a TOML file, or a `Recipe`.
