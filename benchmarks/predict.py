@@ -1,10 +1,10 @@
-"""How long a photo takes, by stage, and how many faces a second the model reads; a peer in the same run.
+"""The time per photo by stage, and the faces per second of the model; a peer in the same run.
 
     python benchmarks/predict.py
     python benchmarks/predict.py --peer peer/bin/python     # a Python with `fer`, see peers/fer_photo.py
 
-Medians; each stage is repeated on its own after one run that does not count. `12 MP` is the same photo
-enlarged and saved as JPEG, as phones do.
+Medians; each stage is repeated on its own after one run that is not measured. `12 MP` is the same photo
+enlarged and saved as JPEG, as by a phone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class PhotoTimes:
 
 
 def median_ms(work: Callable[[], object], repeats: int) -> float:
-    """The median of calls after a first that does not count: at least three, then four seconds at most."""
+    """The median time of calls after a first one: at least three, then four seconds at most."""
     work()
     times: list[float] = []
     while len(times) < min(repeats, 3) or (len(times) < repeats and sum(times) < 4000):
@@ -65,7 +65,7 @@ def median_ms(work: Callable[[], object], repeats: int) -> float:
 
 
 def time_photo(photo: Path, model: str, threads: int, repeats: int) -> PhotoTimes:
-    """Our stages on one photo."""
+    """The stages of mien on one photo."""
     detector = BlazeFace(threads=threads)
     analyzer = Analyzer(model, detector, threads=threads)
     card = analyzer.classifier.card
@@ -91,7 +91,7 @@ def time_photo(photo: Path, model: str, threads: int, repeats: int) -> PhotoTime
 
 
 def time_peer(python: str, photo: Path, repeats: int) -> PhotoTimes:
-    """The stages of `fer` on the same photo, in its own Python; its libraries take all cores."""
+    """The stages of `fer` on the same photo, in its own Python; its libraries use all cores."""
     command = [python, str(HERE / "peers" / "fer_photo.py"), str(photo), str(repeats)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return PhotoTimes(**json.loads(done.stdout.splitlines()[-1]))

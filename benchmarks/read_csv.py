@@ -1,11 +1,11 @@
-"""How long FER2013's CSV takes to become pixels: mien beside the usual pandas, in one run.
+"""The time to read FER2013's CSV into pixels: mien and the usual ways with pandas, in one run.
 
     python benchmarks/read_csv.py fer2013.csv [--repeat 3]
 
-Each line is measured in processes of its own: seconds on the clock and of processor time (the best of the
-repetitions, the import not counted), and the most memory the process held, the import counted. Every way
-must give the same pixels and labels, else nothing is printed. `mien, cached` follows a first reading that is
-not counted. The file is read once beforehand, so that no way pays for the disk.
+Each line is measured in processes of its own: wall-clock seconds and processor time (the best of the
+repetitions, without imports), and the peak memory of the process, with imports. Every way must return the
+same pixels and labels, else nothing is printed. `mien, cached` follows a first reading that is not measured.
+The file is read once before, so that no measurement includes the disk.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
+from mien.files import sha256_file
 
 Faces = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def mien_cold(path: Path) -> Callable[[], Faces]:
-    """Parsed, with nothing kept."""
+    """Parsed, without the cache."""
     from mien.data import load
 
     def read() -> Faces:
@@ -43,7 +44,7 @@ def mien_cold(path: Path) -> Callable[[], Faces]:
 
 
 def mien_filling(path: Path) -> Callable[[], Faces]:
-    """Hashed, parsed and kept in an empty cache: what a first reading takes."""
+    """Hashed, parsed and stored in an empty cache: a first reading."""
     from mien.data import load
 
     os.environ["MIEN_CACHE"] = tempfile.mkdtemp(dir=os.environ["MIEN_CACHE"])
@@ -56,7 +57,7 @@ def mien_filling(path: Path) -> Callable[[], Faces]:
 
 
 def mien_cached(path: Path) -> Callable[[], Faces]:
-    """From the cache, which an earlier process has filled."""
+    """From the cache that an earlier process has filled."""
     from mien.data import load
 
     def read() -> Faces:
@@ -119,8 +120,8 @@ def measure(way: str, path: Path) -> dict[str, float | str]:
     }
 
 
-def in_process_of_its_own(way: str, path: Path, cache: str) -> dict[str, float | str]:
-    """The same, measured where nothing ran before."""
+def measure_in_new_process(way: str, path: Path, cache: str) -> dict[str, float | str]:
+    """The same in a new process."""
     command = [sys.executable, __file__, str(path), "--way", way]
     result = subprocess.run(
         command, env={**os.environ, "MIEN_CACHE": cache}, stdout=subprocess.PIPE, check=True, text=True
@@ -130,18 +131,17 @@ def in_process_of_its_own(way: str, path: Path, cache: str) -> dict[str, float |
 
 
 def compare(path: Path, repeat: int) -> None:
-    """Measure every way, check that all give the same, print the table."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    """Measure every way, check that all return the same faces, print the table."""
+    sha256 = sha256_file(path)
     best: dict[str, dict[str, float | str]] = {}
     with tempfile.TemporaryDirectory() as cache:
-        in_process_of_its_own("mien, cached", path, cache)
+        measure_in_new_process("mien, cached", path, cache)
         for _ in range(repeat):
             for way in WAYS:
-                now = in_process_of_its_own(way, path, cache)
+                now = measure_in_new_process(way, path, cache)
                 best[way] = min(best.get(way, now), now, key=lambda result: result["seconds"])
     if len({result["sha256"] for result in best.values()}) != 1:
-        sys.exit("The ways do not give the same faces: " + json.dumps(best, indent=2))
+        sys.exit("The ways do not return the same faces: " + json.dumps(best, indent=2))
     first = next(iter(best.values()))
     print(
         f"{path.name}: {path.stat().st_size / 1e6:,.0f} MB, {first['faces']:,} faces, SHA-256 {sha256[:12]}"
@@ -157,7 +157,7 @@ def compare(path: Path, repeat: int) -> None:
 
 
 def main() -> None:
-    """Parse the arguments; `--way` is how the script calls itself."""
+    """Parse the arguments; the script calls itself with `--way`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

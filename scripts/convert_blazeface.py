@@ -9,10 +9,10 @@
     python scripts/convert_blazeface.py
 
 The network is read from the flatbuffer itself and written node by node, in NCHW, with the weights
-that the file holds (stored as float16, written as float32). The scaling of the pixels is put in
-front, so that it takes a picture's bytes. It is fully convolutional and stays so: any batch, and any
+that the file contains (stored as float16, written as float32). The scaling of the pixels is put in
+front, so that it takes the bytes of an image. It is fully convolutional and stays so: any batch, and any
 height and width that are multiples of 32. Then the TensorFlow Lite interpreter and ONNX Runtime
-answer the same pictures, and the conversion fails if they differ.
+run on the same image, and the conversion fails if their outputs differ.
 
 Source: Bazarevsky et al. 2019, "BlazeFace"; model by Google's MediaPipe, Apache-2.0.
 """
@@ -52,7 +52,7 @@ def installed_tflite() -> Path:
 
 
 def run_tflite(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The interpreter's boxes (896, 16) and scores (896, 1) for a picture (256, 256, 3)."""
+    """The interpreter's boxes (896, 16) and scores (896, 1) for an image (256, 256, 3)."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))
@@ -65,7 +65,7 @@ def run_tflite(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32
 
 
 def run_onnx(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """ONNX Runtime's boxes (896, 16) and scores (896, 1) for a picture (256, 256, 3)."""
+    """ONNX Runtime's boxes (896, 16) and scores (896, 1) for an image (256, 256, 3)."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
@@ -77,7 +77,7 @@ def run_onnx(path: Path, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32],
 def compare(source: Path, onnx_path: Path, reference: Path | None) -> None:
     """Both runtimes on the example photo at 256 px; prints the largest differences.
 
-    With `reference`, the picture and the interpreter's answer are kept there, for the parity test.
+    With `reference`, the image and the interpreter's outputs are saved there, for the parity test.
 
     Raises:
         SystemExit: they differ by more than the tolerance.
@@ -85,8 +85,8 @@ def compare(source: Path, onnx_path: Path, reference: Path | None) -> None:
     photo = Image.open(ROOT / "examples" / "astronaut.jpg").convert("RGB")
     image = np.asarray(photo.resize((256, 256), Image.Resampling.BOX))
     expected = run_tflite(source, image)
-    found = run_onnx(onnx_path, image)
-    boxes, scores = (float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
+    converted = run_onnx(onnx_path, image)
+    boxes, scores = (float(np.abs(a - b).max()) for a, b in zip(expected, converted, strict=True))
     print(f"largest difference: {boxes:.1e} px in boxes, {scores:.1e} in score logits")
     if max(boxes, scores) > TOLERANCE:
         sys.exit(f"the conversion differs from {source.name} by more than {TOLERANCE}.")
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("source", nargs="?", type=Path, help=f"{NAME}; default: from the installed {PACKAGE}")
     parser.add_argument("--out", type=Path, default=ROOT / "src/mien/models/weights/blazeface-back.onnx")
     parser.add_argument(
-        "--reference", type=Path, help="also keep pictures and the interpreter's answers here"
+        "--reference", type=Path, help="also save the image and the interpreter's outputs here"
     )
     arguments = parser.parse_args()
     source = arguments.source or installed_tflite()

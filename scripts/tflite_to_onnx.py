@@ -1,6 +1,6 @@
 """The graph of a BlazeFace .tflite as ONNX, read from the flatbuffer node by node.
 
-Written for face_detection_back.tflite: it handles the operators that this file has, and stops at others.
+Written for face_detection_back.tflite: it converts the operators of this file, and stops at others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DTYPES = {
 
 
 class Converter:
-    """One flatbuffer on its way to ONNX: tensors by index, nodes in the file's order."""
+    """The conversion of one flatbuffer: tensors by index, nodes in the file's order."""
 
     def __init__(self, buffer: bytes) -> None:
         self.model = tflite.Model.GetRootAs(buffer)
@@ -75,7 +75,7 @@ class Converter:
         self._node("Mul", ["image_float", "pixel_scale"], "image_scaled")
         self._node("Add", ["image_scaled", "pixel_shift"], self._name(index))
 
-    # One method an operator of the flatbuffer; inputs and output are tensor indices.
+    # One method per operator of the flatbuffer; inputs and output are tensor indices.
 
     def _dequantize(self, _: Any, inputs: list[int], output: int) -> None:
         self.constants[output] = self._constant(inputs[0]).astype(np.float32)
@@ -142,7 +142,7 @@ class Converter:
         self._node("Concat", [self._name(i) for i in inputs], output, axis=axis)
 
     def _same_pads(self, options: Any, source: int, window: list[int], strides: list[int]) -> list[int]:
-        """TensorFlow's SAME: what is odd goes behind. The same for every side that is a multiple of 32."""
+        """TensorFlow's SAME: the larger half is at the end. Equal for all sides that are multiples of 32."""
         if options.Padding() == tflite.Padding.VALID:
             return [0, 0, 0, 0]
         sides = [int(side) for side in self._shape(source)[1:3]]
@@ -161,7 +161,7 @@ class Converter:
         return shape
 
     def _constant(self, index: int) -> NDArray[Any]:
-        """A tensor's stored values, or those it was dequantized to."""
+        """A tensor's stored or dequantized values."""
         if index not in self.constants:
             tensor = self.graph.Tensors(index)
             data = self.model.Buffers(tensor.Buffer()).DataAsNumpy()
@@ -177,7 +177,7 @@ class Converter:
 
 
 def _options(operator: Any, kind: Any) -> Any:
-    """The operator's options, read as that table of the schema."""
+    """The operator's options as a table of the schema."""
     table = operator.BuiltinOptions()
     options = kind()
     options.Init(table.Bytes, table.Pos)
