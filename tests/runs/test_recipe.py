@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mien.emotions import FER2013
 from mien.errors import RecipeError
 from mien.runs.recipe import Key, Recipe, from_dict, keys, load_recipe, parse_changes, recipe_names, to_toml
+from mien.runs.recipe_sections import OptimizerRecipe, ScheduleRecipe
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -142,6 +143,37 @@ def test_a_change_that_cannot_be_meant_is_refused(change: str, message: str) -> 
     with pytest.raises(RecipeError) as error:
         load_recipe("report", parse_changes([change]))
     assert message in str(error.value)
+
+
+def test_a_part_of_a_list_outside_its_limits_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"augment\.scale must lie in 0\.1 to 10, not 20"):
+        from_dict({"augment": {"scale": [1, 20]}})
+
+
+def test_a_recipe_cannot_be_changed_and_is_checked_where_it_is_made() -> None:
+    recipe = Recipe(schedule=ScheduleRecipe(epochs=3))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.schedule.epochs = 4  # type: ignore[misc]
+    with pytest.raises(RecipeError, match="both set"):
+        dataclasses.replace(recipe, optimizer=OptimizerRecipe(clip_value=1.0, clip_norm=1.0))
+    with pytest.raises(ValueError, match="less than or equal to 100"):
+        OptimizerRecipe(lr=101.0)
+
+
+def test_changes_give_a_new_recipe() -> None:
+    recipe = Recipe()
+    changed = recipe.changed({"schedule.epochs": 3, "lr": 0.5, "name": "mine"})
+    assert (changed.schedule.epochs, changed.optimizer.lr, changed.name) == (3, 0.5, "mine")
+    assert recipe == Recipe()
+    with pytest.raises(RecipeError, match="Did you mean 'epochs'"):
+        recipe.changed({"epohcs": 3})
+
+
+def test_a_resolved_recipe_without_the_newest_keys_still_loads() -> None:
+    """A run of an earlier version is resumed and exported by a later one."""
+    raw = Recipe().to_dict()
+    del raw["distil"]["input"], raw["data"]["face_size"]
+    assert from_dict(raw) == Recipe()
 
 
 def test_a_section_that_is_no_table_is_refused() -> None:

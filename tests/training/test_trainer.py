@@ -370,15 +370,16 @@ def test_killed_while_it_writes_a_file_it_goes_on_to_the_bit(
     recipe = tiny(loop={"save_every_s": 0.0})
     times = 0
 
-    def torn(path: Path, content: bytes) -> None:
+    def torn(path: Path, content: bytes | str) -> None:
         nonlocal times
         times += path.name == victim
         if times == (1 if victim == BEST else 2):
-            path.with_name(f".{path.name}.1.tmp").write_bytes(content[: len(content) // 2])
+            raw = content.encode() if isinstance(content, str) else content
+            path.with_name(f".{path.stem}.1.tmp{path.suffix}").write_bytes(raw[: len(raw) // 2])
             raise Killed
         write_atomically(path, content)
 
-    for module in ("checkpoint", "run"):
+    for module in ("checkpoint", "run_folder"):
         monkeypatch.setattr(f"mien.training.{module}.write_atomically", torn)
     with pytest.raises(Killed):
         train(recipe, tmp_path / "cut")

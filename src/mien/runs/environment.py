@@ -40,7 +40,7 @@ def describe(
             "processes": processes,
             "system": platform.platform(terse=True),
         },
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -64,7 +64,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of mien's source tree, ``+changes`` where it has uncommitted ones; None outside a tree."""
     source = Path(mien.__file__).parent
     try:

@@ -50,7 +50,7 @@ class RunFolder:
 
         Returns the versions that changed, in words; results may then differ in the last bits.
         """
-        for torn in self.path.glob(".*.tmp"):  # of a process that was killed while it wrote
+        for torn in self.path.glob(".*.tmp*"):  # of a process that was killed while it wrote
             torn.unlink()
         self._cut_steps(step)
         if history:
