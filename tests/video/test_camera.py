@@ -66,7 +66,7 @@ def test_a_camera_that_gives_no_more_pictures_was_unplugged(tmp_path: Path) -> N
         video.source = "camera 0"
         assert len(list(until_frozen(video.frames(), video))) == 25
     said = video.status.describe() or ""
-    assert said.startswith("ended at 0.96 s: camera 0 gives no more pictures; it was unplugged")
+    assert said.startswith("ended at 0.96 s: camera 0 gives no more frames; it was unplugged")
     assert "Plug it in again" in said
 
 
@@ -164,6 +164,6 @@ def test_live_items_that_nobody_takes_give_way_to_newer_ones() -> None:
 def test_a_source_that_falls_silent_is_said() -> None:
     silent = threading.Event()
     items = prefetch((silent.wait() for _ in itertools.count()), patience_s=0.05)
-    with pytest.raises(ImageError, match=r"no picture came for 0\.05 s"):
+    with pytest.raises(ImageError, match=r"no frame came for 0\.05 s"):
         next(items)
     silent.set()

@@ -182,7 +182,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
         frame.sample_rate = 8000
         out.mux(stream.encode(frame))
-    with pytest.raises(ImageError, match="no moving pictures"):
+    with pytest.raises(ImageError, match="no moving images"):
         open_video(path)
 
 

@@ -6,9 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import cache
-from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from mien.errors import ImageError, UsageError
@@ -92,9 +90,7 @@ class VideoAnalysis(Iterator[FrameResult]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __next__(self) -> FrameResult:
@@ -124,7 +120,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         try:
             if self._done:
                 for record in self._done.records(whole=False):
-                    yield from self._pipeline.replay(record)
+                    yield from self._pipeline.smoother.feed(self._pipeline.tracker.replay(record))
         except BaseException:
             self.video.close()
             raise
@@ -141,15 +137,23 @@ class VideoAnalysis(Iterator[FrameResult]):
         dropped, patience_s = (self.dropped, FROZEN_S) if live else (None, None)
         frames = prefetch(self._frames(), room=2 if live else 8, dropped=dropped, patience_s=patience_s)
         tracked = prefetch(self._track(frames), room=1 if live else 8)
+        stages = self._pipeline
         try:
-            for it in chain(tracked, (None,)):
-                if (batch := self._pipeline.classify(it)) and log:
+            for batch in self._batches(tracked):
+                if log:
                     log.append([classified.record for classified in batch])
-                yield from self._pipeline.smooth(batch)
-            yield from self._pipeline.finish()
+                for classified in batch:
+                    yield from stages.smoother.feed(classified)
+            yield from stages.smoother.finish(stages.tracker.finish())
         finally:
             tracked.close()
             frames.close()
+
+    def _batches(self, tracked: Iterator[TrackedFrame]) -> Iterator[list[TrackedFrame]]:
+        classifier = self._pipeline.classifier
+        yield from filter(None, map(classifier.feed, tracked))
+        if rest := classifier.finish():
+            yield rest
 
     def _frames(self) -> Iterator[VideoFrame]:
         # A resumed run reads its last frame again, to see whether the next one begins a new scene.
@@ -165,7 +169,7 @@ class VideoAnalysis(Iterator[FrameResult]):
             frame, (_, last) = next(frames, None), self._done.last
             if frame is None or frame.position != last.position:
                 raise ImageError(f"{self.video.source} has changed since its log was written.")
-            self._pipeline.resume(frame, last)
+            self._pipeline.detector.resume(frame, last.detections)
         for frame in frames:
             yield from self._pipeline.track(frame)
         yield from self._pipeline.finish_tracking()

@@ -1,4 +1,4 @@
-"""A camera opened for its pictures; one that is absent, busy or frozen is recognised and said."""
+"""Opens cameras, and recognizes one that is absent, busy or frozen."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mien.video.frame import VideoFrame
 from mien.video.opening import as_video
 from mien.video.reader import Video
 
-# A camera whose picture does not change by a single grey level for so long is frozen: even of a wall,
-# noise makes every picture differ.
+# A camera whose frames do not change by a single gray level for so long is frozen: even frames of a wall
+# differ by their noise.
 FROZEN_S = 3.0
 
 
 def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) -> Video:
-    """A camera, by its number or its device's path, asked for pictures of about this size.
+    """Opens a camera by its number or its device's path, and requests frames of about this size.
 
     Raises:
         MissingExtra: PyAV is not installed.
-        ImageError: there is no such camera, or it cannot be had; the message says what to do.
+        ImageError: there is no such camera, or it cannot be used; the message has the remedy.
     """
     try:
         import av
@@ -46,7 +46,7 @@ def open_camera(camera: str | int = 0, *, size: tuple[int, int] = (640, 480)) ->
 def until_frozen(
     frames: Iterator[VideoFrame], video: Video, *, limit_s: float = FROZEN_S
 ) -> Iterator[VideoFrame]:
-    """Yields a camera's pictures until the same one has come for so long; `video.status` then says so."""
+    """Yields a camera's frames until the same one has come for `limit_s`; `video.status` has the reason."""
     before, since_s = b"", 0.0
     for frame in frames:
         now = _fingerprint(frame)
@@ -54,7 +54,7 @@ def until_frozen(
             before, since_s = now, frame.time_s
         elif frame.time_s - since_s >= limit_s:
             video.status.reason = (
-                f"{video.source} has given the same picture for {limit_s:g} s; it is frozen or covered. "
+                f"{video.source} has given the same frame for {limit_s:g} s; it is frozen or covered. "
                 "Unplug it and plug it in again, or close the program that holds it"
             )
             return
@@ -62,7 +62,7 @@ def until_frozen(
 
 
 def _fingerprint(frame: VideoFrame) -> bytes:
-    """The first plane's pixels as they are: equal only for pictures that are the same to the bit."""
+    """The first plane's pixels as they are: equal only for frames that are the same to the bit."""
     plane: Any = frame.native.planes[0]
     return np.frombuffer(plane, np.uint8).tobytes()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,28 +20,6 @@ class FramePosition:
     index: int
     time_s: float
     pts: int | None
-
-
-class Frame(Protocol):
-    """What the stages need of a frame: `VideoFrame` and `ImageFrame` have it."""
-
-    @property
-    def position(self) -> FramePosition:
-        """Where the frame lies in its clip."""
-        ...
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, upright."""
-        ...
-
-    def rgb(self, most: int | None = None) -> NDArray[np.uint8]:
-        """RGB (H, W, 3); with `most`, reduced until no side is longer than that."""
-        ...
-
-    def gray(self) -> NDArray[np.uint8]:
-        """Luma (H, W), 0 black to 255 white."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +100,9 @@ class ImageFrame:
     def gray(self) -> NDArray[np.uint8]:
         """The frame's luma (H, W) with the weights of BT.601, as photos get."""
         return np.asarray(Image.fromarray(self.pixels).convert("L"))
+
+
+Frame: TypeAlias = VideoFrame | ImageFrame
 
 
 def quarter_turns(rotation_degrees: float) -> int:

@@ -70,7 +70,8 @@ class LivePipeline:
         (analyzed,) = [
             result
             for tracked in pipeline.track(frame)
-            for result in pipeline.smooth(pipeline.classify(tracked))
+            for classified in pipeline.classifier.feed(tracked)
+            for result in pipeline.smoother.feed(classified)
         ]
         faces = tuple(sorted(analyzed.result.faces, key=lambda face: face.id))
         return LiveResult(*frame.size, faces, analyzed.others)
@@ -78,18 +79,12 @@ class LivePipeline:
 
 def _plain(face: TrackedFace) -> dict[str, Any]:
     """As `TrackedFace.to_dict` without key points, and with four digits, which is what a screen needs."""
-    values = face.face.to_dict()
-    return {
-        "face_id": face.id,
-        "box": values["box"],
-        "confidence": round(values["confidence"], 4),
-        "top": values["top"],
-        "uncertain": values["uncertain"],
-        "emotions": _rounded(values["emotions"]),
-        "abstentions": _rounded(values["abstentions"]),
-        "raw": {"emotions": _rounded(face.raw.emotions), "abstentions": _rounded(face.raw.abstentions)},
-    }
+    values = face.to_dict()
+    del values["keypoints"], values["detected"]
+    return {name: _rounded(value) for name, value in values.items()}
 
 
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    return round(value, 4) if isinstance(value, float) else value

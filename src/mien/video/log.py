@@ -12,13 +12,13 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import mien
 from mien.errors import UsageError
 from mien.geometry import Detection
 from mien.models.card import Head
@@ -40,7 +40,7 @@ class LogWriter:
 
     Args:
         path: the log, which is replaced.
-        header: says what the records are of.
+        header: source, model, options, versions.
         size: resume: keep so many bytes of the log, and append behind them.
 
     Raises:
@@ -183,7 +183,7 @@ def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any])
     file = _file_facts(Path(source))
     return {
         "format": FORMAT,
-        "mien": version("mien"),
+        "mien": mien.__version__,
         "source": source,
         "file": file,
         "model": model,

@@ -1,4 +1,4 @@
-"""A clip or a stream opened for its pictures."""
+"""Opens clips and streams."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.errors import ImageError, UsageError
-from mien.video.container import open_container
-from mien.video.reader import Video
+from mien.video.reader import Video, open_container
 from mien.video.sources import is_address, is_camera, without_password
 
 if TYPE_CHECKING:
@@ -15,41 +14,39 @@ if TYPE_CHECKING:
 
 
 def open_video(source: str | Path, *, stream: bool = False) -> Video:
-    """A clip's file opened; with `stream` also an address (``rtsp://``, ``http://``, ...).
+    """Opens a clip's file; with `stream` also an address (``rtsp://``, ``http://``, ...).
 
     Raises:
         MissingExtra: PyAV is not installed.
-        ImageError: it cannot be opened, or has no moving pictures.
+        ImageError: it cannot be opened, or has no moving images.
         UsageError: an address without `stream`, or a camera, which `open_camera` opens.
     """
     name = str(source)
     shown = without_password(name)
     if is_address(name):
         if not stream:
-            raise UsageError(
-                f"{shown} is an address. Mien connects nowhere unasked: add --stream to read it."
-            )
+            raise UsageError(f"{shown} is an address. Add --stream to allow mien to connect to it.")
         container = open_container(name)
         return as_video(shown, container, live=container.duration is None)
     if is_camera(name):
         raise UsageError(f"{name} is a camera; open it with mien.video.camera.open_camera.")
     if not Path(source).is_file():
-        raise ImageError(f"{name} is no file.")
+        raise ImageError(f"{name} is not a file.")
     return as_video(name, open_container(name))
 
 
 def as_video(name: str, container: InputContainer, *, live: bool = False) -> Video:
-    """The moving pictures of an opened container; `live` where they come at their own pace.
+    """The moving images of an opened container; `live` if they come at their own pace.
 
     Raises:
-        ImageError: it holds sound alone, or pictures in no coding that is known.
+        ImageError: it has only sound, or its codec is unknown.
     """
     from av.stream import Disposition
 
     tracks = [track for track in container.streams.video if Disposition.attached_pic not in track.disposition]
     if not tracks or tracks[0].codec_context is None:
         container.close()
-        raise ImageError(f"{name} holds no moving pictures that can be decoded.")
-    # Threads over frames hold pictures back until those behind them are in: no good for live ones.
+        raise ImageError(f"{name} has no moving images that can be decoded.")
+    # Threads over frames hold frames back until those behind them are in: no good for live ones.
     tracks[0].thread_type = "SLICE" if live else "AUTO"
     return Video(name, container, tracks[0], live)

@@ -1,4 +1,4 @@
-"""The pictures of an opened clip, in order, with their true times and what went wrong on the way."""
+"""Reads the frames of an opened clip in order, with their true times, and records what goes wrong."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from mien.errors import UsageError
-from mien.video.container import open_container
+from mien.errors import ImageError, MissingExtra, UsageError
 from mien.video.frame import FramePosition, VideoFrame, quarter_turns
+from mien.video.sources import is_address, without_password
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# A clip ended early if this many seconds are missing: of its picture track's own length, and of the
+# A clip ended early if this many seconds are missing: of its video track's own length, and of the
 # container's, which may be that of a longer sound track.
 _MISSING_OF_TRACK_S = 0.5
 _MISSING_OF_CONTAINER_S = 2.0
 # Frames whose times are this close to a tick of the sampling interval are on it: the difference is rounding.
 _TICK_TOLERANCE_S = 1e-4
 _REORDERED_S = 2.0
+# For a stream to answer, and to send its next bytes.
+_TIMEOUTS_S = (10.0, 10.0)
 
 
 @dataclass
 class ReadStatus:
-    """How reading a clip went; true once its pictures have been read.
+    """How reading a clip went; valid once its frames have been read.
 
     Attributes:
-        time_s: when the last picture that was read is shown; None where none was.
+        time_s: when the last frame that was read is shown; None where none was.
         broken: how many could not be decoded; they are left out. A decoder of several threads may lose the
-            picture beside a broken one with it.
-        first_broken_s: time of the last picture before the first of them; None where there was none.
+            frame beside a broken one with it.
+        first_broken_s: time of the last frame before the first of them; None where there was none.
         expected_s: the length that the clip announces; None for streams and cameras.
         reason: why it ended before its end; None where all of it was read.
     """
@@ -69,11 +70,11 @@ class Video:
 
     Attributes:
         source: its path, address or number, without password.
-        size: width and height of the pictures; upright once the first has been read.
-        rate: pictures a second on average, as announced; None where unknown.
+        size: width and height of the frames; upright once the first has been read.
+        rate: frames per second on average, as announced; None where unknown.
         duration_s: its length as announced; None for streams and cameras.
-        live: whether pictures come at their own pace, so that late ones are better dropped.
-        endless: whether it has no end of its own, as a camera: if its pictures end, something happened to it.
+        live: whether frames come at their own pace, so that late ones are better dropped.
+        endless: whether it has no end of its own, as a camera; if its frames end, that is an error.
         status: how reading went.
     """
 
@@ -95,9 +96,7 @@ class Video:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -112,16 +111,16 @@ class Video:
         interval_s: float | None = None,
         after: FramePosition | None = None,
     ) -> Iterator[VideoFrame]:
-        """Yields the pictures in order of time.
+        """Yields the frames in order of time.
 
         Args:
             start_s: leave out what is shown before.
             end_s: leave out what is shown from then on.
-            interval_s: of each such span of time only the first picture; all for None.
-            after: go on behind this picture, as if it and all before it had been yielded.
+            interval_s: yield only the first frame of each interval; None yields all.
+            after: continue after this frame, as if it and all before it had been yielded.
 
-        Broken pictures are left out and counted in `status`; where the file is cut or a stream breaks off,
-        the pictures end and `status` says why.
+        Broken frames are left out and counted in `status`; where the file is cut or a stream breaks off,
+        the frames end and `status` has the reason.
 
         Raises:
             UsageError: times that make no sense, or a start behind the clip's end.
@@ -151,7 +150,7 @@ class Video:
             )
 
     def _decode(self, start_s: float, after: FramePosition | None) -> Iterator[VideoFrame]:
-        """Every picture shown from the start, or behind `after`, on."""
+        """Every frame shown from the start, or behind `after`, on."""
         natives, whole = self._read_from(start_s if after is None else after.time_s)
         last = _BEFORE_ALL if whole or after is None else after
         counted = whole or after is not None
@@ -160,7 +159,7 @@ class Video:
             # Decoding began at a key frame before what is wanted.
             if not whole and stamp_s is not None and not _is_wanted(stamp_s, start_s, after):
                 continue
-            index = last.index + 1 if counted else self._pictures_before(native.pts)
+            index = last.index + 1 if counted else self._frames_before(native.pts)
             counted = True
             last = FramePosition(index, self._time(stamp_s, last), native.pts)
             if _is_wanted(last.time_s, start_s, after):
@@ -175,7 +174,7 @@ class Video:
         self.size = (native.height, native.width) if turned else (native.width, native.height)
 
     def _read_from(self, time_s: float) -> tuple[Iterator[av.VideoFrame], bool]:
-        """What can be decoded from a picture before a time on, and whether that is the whole clip."""
+        """What can be decoded from a frame before a time on, and whether that is the whole clip."""
         import av
 
         if time_s <= 0:
@@ -221,7 +220,7 @@ class Video:
             self.status.first_broken_s = self.status.time_s
 
     def _stamp_s(self, native: av.VideoFrame) -> float | None:
-        """When the container says that a picture is shown, or None."""
+        """When a frame is shown according to the container, or None."""
         if native.pts is None or native.time_base is None:
             return None
         stamp_s = float(native.pts * native.time_base)
@@ -230,14 +229,14 @@ class Video:
         return stamp_s - self._origin_s
 
     def _time(self, stamp_s: float | None, last: FramePosition) -> float:
-        """When a picture is shown. Never before the last: a clock that jumps back goes on from there."""
+        """When a frame is shown. Never before the last: a clock that jumps back goes on from there."""
         if stamp_s is not None and stamp_s > last.time_s:
             return stamp_s
-        step = 1 / self.rate if self.rate else 0.04  # 25 a second where the container says nothing at all
+        step = 1 / self.rate if self.rate else 0.04  # 25 per second where the container has no rate
         return 0.0 if last.index < 0 else last.time_s + step
 
-    def _pictures_before(self, pts: int | None) -> int:
-        """How many pictures of the clip are shown before a time stamp, counted without decoding them."""
+    def _frames_before(self, pts: int | None) -> int:
+        """How many frames of the clip are shown before a time stamp, counted without decoding them."""
         if pts is None:
             return 0
         count = 0
@@ -246,7 +245,7 @@ class Video:
                 if packet.pts is None or packet.is_discard:
                     continue
                 count += packet.pts < pts
-                # Pictures are stored in another order than shown, but never so far ahead.
+                # Frames are stored in another order than shown, but never so far ahead.
                 if packet.dts is not None and (packet.dts - pts) * packet.time_base > _REORDERED_S:
                     break
         return count
@@ -257,7 +256,7 @@ class Video:
         if self.endless:
             why = f" ({self.status.reason})" if self.status.reason else ""
             self.status.reason = (
-                f"{self.source} gives no more pictures{why}; it was unplugged, or another program took it. "
+                f"{self.source} gives no more frames{why}; it was unplugged, or another program took it. "
                 "Plug it in again, or close that program"
             )
         if self.duration_s is None or self.status.reason is not None:
@@ -268,8 +267,31 @@ class Video:
             self.status.reason = "the file is cut short"
 
 
+def open_container(name: str) -> InputContainer:
+    """PyAV's container of a file or an address.
+
+    Raises:
+        MissingExtra: PyAV is not installed.
+        ImageError: it cannot be opened.
+    """
+    try:
+        import av
+    except ImportError:
+        raise MissingExtra("reading videos", "video") from None
+    address = is_address(name)
+    # Over UDP, lost packets would become broken frames.
+    options = {"rtsp_transport": "tcp"} if name.lower().startswith("rtsp") else {}
+    try:
+        return av.open(name, "r", options=options, timeout=_TIMEOUTS_S if address else None)
+    except (av.FFmpegError, OSError) as error:
+        why = f"{error.strerror or error}."
+        if isinstance(error, av.error.InvalidDataError):
+            why += " It is not a video, or it was cut off before its index was written."
+        raise ImageError(f"{without_password(name)} cannot be opened: {why}") from error
+
+
 def _announced_length(container: InputContainer, stream: VideoStream) -> tuple[float | None, bool]:
-    """The length in seconds, and whether it is that of the picture track itself."""
+    """The length in seconds, and whether it is that of the video track itself."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base), True
     if match := stream.metadata.get("DURATION"):  # Matroska's tag, such as 00:01:02.500000000

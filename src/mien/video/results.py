@@ -16,7 +16,7 @@ class TrackedFace:
     """A face in one frame of a clip, of a person who keeps their number while they are tracked.
 
     Attributes:
-        id: the person's number, from 1; it says who is the same, not who it is.
+        id: the person's number, from 1; it links the frames of a clip and identifies nobody.
         face: box and apparent expression, smoothed over time: what should be shown.
         raw: the same from this frame alone.
         detected: whether the detector ran on this frame; otherwise the box is interpolated.
@@ -95,7 +95,7 @@ class AnalyzedFrame:
 
     Attributes:
         result: what users get.
-        frame: the frame itself, where it was asked for.
+        frame: the frame itself, where `keep_frames` keeps it.
         others: boxes of all other faces, confirmed or not, and of those that vanished a moment ago.
         thumbnails: face number to a small JPEG of it, now and then.
     """

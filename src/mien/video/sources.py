@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.errors import ImageError
 
-# Containers that FFmpeg opens and that are not pictures; an animated GIF is read as a photo.
+# Containers that FFmpeg opens and that are not images; an animated GIF is read as a photo.
 SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
     | {".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}

@@ -14,10 +14,10 @@ from mien.video.results import FrameResult
 if TYPE_CHECKING:
     import pandas
 
-# A run of one expression goes on over so long without the face, or over one missed picture.
+# A run of one expression goes on over so long without the face, or over one missed frame.
 _GAP_S = 0.5
 
-# A face in one picture: its person's number, its most probable emotion, whether that is uncertain.
+# A face in one frame: its person's number, its most probable emotion, whether that is uncertain.
 Seen = tuple[int, str, bool]
 
 
@@ -63,9 +63,9 @@ class Person:
 
 
 class ClipSummary:
-    """Counts along a clip, a picture at a time; memory grows with the number of people alone.
+    """Counts along a clip, a frame at a time; memory grows with the number of people alone.
 
-    A picture counts for the time until the next one, the last for as long as the one before.
+    A frame counts for the time until the next one, the last for as long as the one before.
     """
 
     def __init__(self, source: str) -> None:
@@ -79,7 +79,7 @@ class ClipSummary:
         self.add(result.time_s, [(face.id, face.top[0], face.face.uncertain) for face in result.faces])
 
     def add(self, time_s: float, seen: list[Seen]) -> None:
-        """Count a picture."""
+        """Count a frame."""
         before_s = None
         if self._last is not None:
             before_s = self._last[0]
@@ -108,7 +108,7 @@ class ClipSummary:
         person.last_s = time_s
 
     def _credit(self, seconds: float) -> None:
-        """Give the last picture's faces the time for which it was shown."""
+        """Give the last frame's faces the time for which it was shown."""
         for face_id, emotion, uncertain in self._last[1] if self._last else ():
             person = self._people[face_id]
             person.seconds += seconds
@@ -154,9 +154,9 @@ def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
     )
     rows: Iterator[tuple[Any, ...]] = values
     for _, faces in groupby(rows, key=lambda row: row[0]):
-        of_picture = list(faces)
-        seen = [(int(face), str(top), bool(unsure)) for *_, there, face, top, unsure in of_picture if there]
-        tally.add(float(of_picture[0][1]), seen)
+        of_frame = list(faces)
+        seen = [(int(face), str(top), bool(unsure)) for *_, there, face, top, unsure in of_frame if there]
+        tally.add(float(of_frame[0][1]), seen)
     return tally.people()
 
 

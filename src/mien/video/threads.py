@@ -65,7 +65,7 @@ class _Shelf(Generic[T]):
         while True:
             with self._turn:
                 if not self._turn.wait_for(lambda: self._items or self._done, patience_s):
-                    raise ImageError(f"no picture came for {patience_s:g} s. Check its plug or its sender.")
+                    raise ImageError(f"no frame came for {patience_s:g} s. Check its plug or its sender.")
                 if not self._items:
                     break
                 item = self._items.popleft()
@@ -86,7 +86,7 @@ def prefetch(
     """Yields what `source` yields, made ahead in another thread, at most `room` items.
 
     With `dropped`, an item that finds no room takes the place of the oldest, which is counted there: for
-    live pictures, of which the newest matters. An error of `source` is raised here, behind its last item.
+    live frames, of which the newest matters. An error of `source` is raised here, behind its last item.
     Closing the generator ends the thread, after the item that it is at.
 
     Raises:

@@ -26,7 +26,7 @@ _APPEARANCE_SIDE = 8
 _SAME_AFTER_LOSS = 0.6
 _SAME_AFTER_CUT = 0.7
 # How far a face may be from where it was expected, in widths of a face: at once, and more for each second
-# unseen. A face that crosses a 720p picture in a second moves about 0.3 widths from frame to frame.
+# unseen. A face that crosses a 720p frame in a second moves about 0.3 widths from frame to frame.
 _REACH, _REACH_PER_S, _REACH_MOST = 0.6, 2.0, 1.5
 _REACH_AFTER_CUT = 0.35
 _GROWTH = math.log(1.6)  # and by how much larger or smaller it may be
@@ -55,8 +55,8 @@ class Track:
         appearance: 64 grey values of mean 0 and length 1; None where no crop was given.
         born_s, seen_s: when it was first and last seen.
         born_box: where it was seen first.
-        hits: in how many pictures it was seen.
-        after_cut: whether the picture was cut since it was seen.
+        hits: in how many frames it was seen.
+        after_cut: whether the frame was cut since it was seen.
     """
 
     number: int
@@ -80,7 +80,7 @@ class Track:
 
 @dataclass
 class Tracker:
-    """Follows faces from picture to picture.
+    """Tracks faces from frame to frame.
 
     Attributes:
         confirm_s: a face is confirmed, and numbered, when it has been seen for so long.
@@ -103,7 +103,7 @@ class Tracker:
         *,
         cut: bool = False,
     ) -> list[Track]:
-        """The track of each box of the next picture, in the boxes' order.
+        """The track of each box of the next frame, in the boxes' order.
 
         `appearances` are those of `appearance_of`, one per box. `cut`: this frame begins a new scene.
         """
@@ -130,13 +130,13 @@ class Tracker:
         return found
 
     def finish(self) -> None:
-        """Confirm what a clip of one or two pictures left no time to confirm, and who was still in doubt."""
+        """Confirm what a clip of one or two frames left no time to confirm, and who was still in doubt."""
         for track in self.tracks:
             if self._updates <= 2 or track.seen_s - track.born_s >= self.confirm_s:
                 self._number(track)
 
     def unseen(self, time_s: float, within_s: float) -> dict[int, Box]:
-        """Where the persons should be whom this picture does not show, but one a moment ago did."""
+        """Where the persons should be whom this frame does not show, but one a moment ago did."""
         return {
             track.face_id: track.expected(time_s)
             for track in self.tracks
@@ -178,7 +178,7 @@ class Tracker:
 
     def _confirm(self, time_s: float, found: list[Track]) -> None:
         """Number the new faces that were seen long enough, the larger first."""
-        # Where pictures are further apart than that, a face is rarely seen twice before it is believed.
+        # Where frames are further apart than that, a face is rarely seen twice before it is believed.
         sparse = self._last_s is not None and time_s - self._last_s > self.confirm_s
         candidates = self.tracks if sparse else found
         ready = [track for track in candidates if sparse or time_s - track.born_s >= self.confirm_s]

@@ -1,4 +1,4 @@
-"""Pictures to a video file in parts, and the parts with the clip's own sound to the file that is kept."""
+"""Frames to a video file in parts, and the parts with the clip's own sound to the file that is kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COPIED_SOUND = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})
 
 
 class VideoSegment:
-    """A stretch of video being written, without sound. Time stamps count from its first picture."""
+    """A stretch of video being written, without sound. Time stamps count from its first frame."""
 
     def __init__(self, path: Path, size: tuple[int, int], rate: float | None) -> None:
         import av
@@ -37,7 +37,7 @@ class VideoSegment:
         stream.codec_context.time_base = Fraction(1, self._ticks)
         stream.width, stream.height = (side + side % 2 for side in size)  # 4:2:0 has even sides
         stream.pix_fmt = "yuv420p"
-        # Without pictures that lie between others, parts can be joined at any place.
+        # Without frames that lie between others, parts can be joined at any place.
         stream.codec_context.max_b_frames = 0
         if self._codec == "libx264":
             stream.options = _X264
@@ -49,7 +49,7 @@ class VideoSegment:
         self._first_s: float | None = None
 
     def write(self, image_rgb: NDArray[np.uint8], time_s: float) -> None:
-        """Take the next picture, uint8 (H, W, 3), shown at a time; of another size, it is scaled."""
+        """Take the next frame, uint8 (H, W, 3), shown at a time; of another size, it is scaled."""
         import av
 
         if self._first_s is None:
@@ -94,13 +94,13 @@ def join(parts: Sequence[tuple[Path, float]], out: Path, sound: tuple[str, float
 def _mux(
     parts: Sequence[tuple[Path, float]], to: OutputContainer, sound: tuple[str, float, float] | None
 ) -> None:
-    """Pictures and sound in turns, as they belong together in time."""
+    """Frames and sound in turns, as they belong together in time."""
     import av
 
     with av.open(str(parts[0][0])) as first:
         video = to.add_stream_from_template(first.streams.video[0])
     origin_s = parts[0][1] if sound is None else sound[1]
-    tracks = [_pictures(parts, video, origin_s)]
+    tracks = [_frames(parts, video, origin_s)]
     source = None
     try:
         if sound is not None:
@@ -119,9 +119,7 @@ def _mux(
             source.close()
 
 
-def _pictures(
-    parts: Sequence[tuple[Path, float]], video: Any, origin_s: float
-) -> Iterator[tuple[float, Any]]:
+def _frames(parts: Sequence[tuple[Path, float]], video: Any, origin_s: float) -> Iterator[tuple[float, Any]]:
     import av
 
     last: int | None = None

@@ -78,7 +78,7 @@ class Timeline:
             self._drop_one(result.time_s)
 
     def draw(self, path: Path, title: str) -> bool:
-        """Writes the figure, a panel a person, as the path's suffix says; False where nobody was seen.
+        """Writes a figure with one panel per person, in the suffix's format; False if nobody was seen.
 
         The people who were seen longest are shown, at most eight.
 

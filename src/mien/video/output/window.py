@@ -44,9 +44,9 @@ class Window:
             ) from error
         self._tk = tkinter
         self._painter = ClipPainter(blur_others=blur_others)
-        self._place = tkinter.Label(self._root, borderwidth=0)
-        self._place.pack()
-        self._picture: Any = None  # Tk keeps none of its own
+        self._label = tkinter.Label(self._root, borderwidth=0)
+        self._label.pack()
+        self._shown: Any = None  # Tk keeps none of its own
         self._open = True
         self._root.title("mien")
         self._root.protocol("WM_DELETE_WINDOW", self._leave)
@@ -59,8 +59,8 @@ class Window:
             result = analyzed.result
             pixels = self._painter.paint(analyzed.frame.rgb(), result.faces, analyzed.others)
             screen = (self._root.winfo_screenwidth(), self._root.winfo_screenheight())
-            self._picture = self._tk.PhotoImage(data=as_ppm(pixels, screen), format="ppm")
-            self._place.configure(image=self._picture)
+            self._shown = self._tk.PhotoImage(data=as_ppm(pixels, screen), format="ppm")
+            self._label.configure(image=self._shown)
         if self._open:
             self._root.update()
         return self._open
@@ -75,7 +75,7 @@ class Window:
 
 
 def as_ppm(image_rgb: NDArray[np.uint8], screen: tuple[int, int]) -> bytes:
-    """A picture uint8 (H, W, 3) as a PPM file, which Tk reads; reduced where a screen is too small for it."""
+    """An image, uint8 (H, W, 3) as a PPM file, which Tk reads; reduced where a screen is too small for it."""
     height, width = image_rgb.shape[:2]
     scale = min(1.0, _SHARE_OF_SCREEN * screen[0] / width, _SHARE_OF_SCREEN * screen[1] / height)
     if scale < 1:

@@ -45,7 +45,7 @@ class AnnotatedClip:
     Args:
         video: the clip whose results are written.
         out: the file to write, an MP4.
-        start_s, end_s, interval_s: as the results were asked for.
+        start_s, end_s, interval_s: as those of the analysis.
         blur_others: make faces unrecognisable that are not among the results.
         resume: keep the segments that an interrupted run finished; the results come from the beginning.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mien.models.classifier import Classifier
 from mien.video.stages.track import TrackedFrame
 
 # The model gets so many faces at once, or more: a face in a batch of 8 costs a fifth less than alone.
@@ -16,26 +15,18 @@ _BATCH = 8
 _LONGEST_WAIT_S = 0.5
 
 
-class Predictor(Protocol):
-    """What the stage needs of a classifier."""
-
-    def predict(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities (N, C) of gray faces (N, S, S)."""
-        ...
-
-
 class ClassifyStage:
     """Runs the model on tracked faces in batches.
 
     A batch ends with a frame behind which a run can resume, so that a resumed run has the same batches.
 
     Args:
-        predictor: gray faces to probabilities.
+        classifier: gray faces (N, S, S) to probabilities (N, C).
         live: give each frame back at once.
     """
 
-    def __init__(self, predictor: Predictor, *, live: bool = False) -> None:
-        self._predictor, self._live = predictor, live
+    def __init__(self, classifier: Classifier, *, live: bool = False) -> None:
+        self._classifier, self._live = classifier, live
         self._waiting: list[TrackedFrame] = []
 
     def feed(self, tracked: TrackedFrame) -> list[TrackedFrame]:
@@ -52,7 +43,7 @@ class ClassifyStage:
         if not batch:
             return []
         crops = [crop for tracked in batch for crop in tracked.crops]
-        rows = self._predictor.predict(np.stack(crops)) if crops else np.zeros((0, 0), np.float32)
+        rows = self._classifier.predict(np.stack(crops)) if crops else np.zeros((0, 0), np.float32)
         ends = np.cumsum([len(tracked.crops) for tracked in batch])[:-1]
         return [
             replace(tracked, record=replace(tracked.record, probabilities=own), crops=())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from mien.images.crop import FER2013_FRAMING
 from mien.inference.analyzer import Analyzer
 from mien.video.frame import Frame
-from mien.video.results import AnalyzedFrame
 from mien.video.smoothing import Smoothing
 from mien.video.stages.classify import ClassifyStage
 from mien.video.stages.detect import DetectStage
 from mien.video.stages.select import FaceSelection, FaceSelector
 from mien.video.stages.smooth import SmoothStage
-from mien.video.stages.track import FrameRecord, TrackedFrame, TrackStage
+from mien.video.stages.track import TrackedFrame, TrackStage
 
 # The longest side of the detector's input, in pixels.
 DETECTOR_SIZE = 640
@@ -22,7 +21,8 @@ DETECT_INTERVAL_S = 0.1
 class Pipeline:
     """DetectStage -> TrackStage -> ClassifyStage -> SmoothStage with its FaceSelector.
 
-    The first two (`track`) and the last two (`classify`, `smooth`) may run in two threads.
+    The stages are attributes: `detector` and `tracker` may run in one thread, `classifier` and `smoother` in
+    another.
 
     Args:
         source: the clip's name, for the results.
@@ -52,10 +52,10 @@ class Pipeline:
         self._source, self._live = source, live
         self._smoothing, self._selector = smoothing, FaceSelector(faces)
         card = analyzer.classifier.card
-        self._detect = DetectStage(
+        self.detector = DetectStage(
             analyzer.detector, interval_s=0.0 if live else detect_interval_s, detector_size=detector_size
         )
-        self._track = TrackStage(
+        self.tracker = TrackStage(
             card.framing or FER2013_FRAMING,
             card.input_size,
             align=analyzer.align,
@@ -67,35 +67,15 @@ class Pipeline:
     def use(self, analyzer: Analyzer) -> None:
         """Classify with another head from now on; persons keep their numbers, smoothing starts anew."""
         classifier = analyzer.classifier
-        self._classify = ClassifyStage(classifier, live=self._live)
-        self._smooth = SmoothStage(
+        self.classifier = ClassifyStage(classifier, live=self._live)
+        self.smoother = SmoothStage(
             self._source, classifier.head, self._smoothing, live=self._live, selector=self._selector
         )
 
-    def replay(self, record: FrameRecord) -> list[AnalyzedFrame]:
-        """Take a frame that an earlier run recorded; returns the results that are complete by now."""
-        return self._smooth.feed(self._track.replay(record))
-
-    def resume(self, frame: Frame, last: FrameRecord) -> None:
-        """Go on with new frames behind the last one that was replayed, which is `frame`."""
-        self._detect.resume(frame, last.detections)
-
     def track(self, frame: Frame) -> list[TrackedFrame]:
         """Take the next frame; returns those whose faces are tracked by now."""
-        return [self._track.feed(found) for found in self._detect.feed(frame)]
+        return [self.tracker.feed(found) for found in self.detector.feed(frame)]
 
     def finish_tracking(self) -> list[TrackedFrame]:
         """The frames that were still waiting for their faces when the clip ended."""
-        return [self._track.feed(found) for found in self._detect.finish()]
-
-    def classify(self, tracked: TrackedFrame | None) -> list[TrackedFrame]:
-        """Take the next tracked frame, None at the end of the clip; returns a classified batch or nothing."""
-        return self._classify.finish() if tracked is None else self._classify.feed(tracked)
-
-    def smooth(self, batch: list[TrackedFrame]) -> list[AnalyzedFrame]:
-        """Take classified frames; returns the results that are complete by now, in order."""
-        return [analyzed for tracked in batch for analyzed in self._smooth.feed(tracked)]
-
-    def finish(self) -> list[AnalyzedFrame]:
-        """The results that were still waiting when the clip ended."""
-        return self._smooth.finish(self._track.finish())
+        return [self.tracker.feed(found) for found in self.detector.finish()]

@@ -16,7 +16,7 @@ _BIGGER, _FOR_S, _GONE_S = 1.3, 0.5, 1.0
 
 
 class FaceSelector:
-    """Chooses the faces to report, one picture after another.
+    """Selects the faces to report, one frame after another.
 
     Raises:
         UsageError: `which` is neither ``"all"`` nor ``"biggest"``.
@@ -36,7 +36,7 @@ class FaceSelector:
         return self._person
 
     def choose(self, time_s: float, faces: Sequence[TrackedFace]) -> list[TrackedFace]:
-        """Those of a picture's faces, the largest first, that are reported."""
+        """Those of a frame's faces, the largest first, that are reported."""
         if self._all:
             return list(faces)
         if faces:

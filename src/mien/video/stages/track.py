@@ -88,7 +88,7 @@ class TrackStage:
         self._tracker = Tracker()
         self._framing, self._size, self._align = framing, size, align
         self._keep_frames, self._thumbnails = keep_frames, thumbnails
-        self._pictured_s: dict[int, float] = {}
+        self._thumbnail_s: dict[int, float] = {}
 
     def feed(self, found: DetectedFrame) -> TrackedFrame:
         """Track the faces of the next frame."""
@@ -108,7 +108,7 @@ class TrackStage:
     def replay(self, record: FrameRecord) -> TrackedFrame:
         """Track the faces of a frame that an earlier run recorded."""
         tracked = track_record(self._tracker, record)
-        self._pictured_s |= {tracked.numbers[face]: record.position.time_s for face in record.thumbnails}
+        self._thumbnail_s |= {tracked.numbers[face]: record.position.time_s for face in record.thumbnails}
         return tracked
 
     def finish(self) -> dict[int, int]:
@@ -119,15 +119,15 @@ class TrackStage:
         """Small images of the faces that have had none for a while."""
         time_s = frame.position.time_s
         alive = {track.number for track in self._tracker.tracks}
-        self._pictured_s = {number: s for number, s in self._pictured_s.items() if number in alive}
+        self._thumbnail_s = {number: s for number, s in self._thumbnail_s.items() if number in alive}
         due = [
             face
             for face, number in enumerate(tracked.numbers)
-            if time_s - self._pictured_s.get(number, -1e9) >= _THUMBNAIL_S
+            if time_s - self._thumbnail_s.get(number, -1e9) >= _THUMBNAIL_S
         ]
         if not due:
             return {}
-        self._pictured_s |= {tracked.numbers[face]: time_s for face in due}
+        self._thumbnail_s |= {tracked.numbers[face]: time_s for face in due}
         pixels = frame.rgb()
         return {face: _thumbnail(pixels, tracked.record.detections[face].box) for face in due}
 
