@@ -211,5 +211,5 @@ def test_a_stream_that_lasts_remembers_no_more_than_it_follows(model: Path) -> N
         walk.calls = 3 * (i % 2)  # it jumps to and fro, further than anybody can: somebody else each time
         reader.read(image, 3.0 * i, analyzer)
     assert reader._pipeline is not None
-    assert len(reader._pipeline._smooth._causal) <= 2
-    assert len(reader._pipeline._track._tracker.tracks) <= 2
+    assert len(reader._pipeline.smoother._causal) <= 2
+    assert len(reader._pipeline.tracker._tracker.tracks) <= 2
