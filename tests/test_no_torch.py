@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
 HEAVY = (
     "torch", "torchvision", "timm", "cv2", "pandas", "matplotlib", "pyarrow", "sklearn", "scipy", "skimage",
-    "onnx", "kagglehub", "requests", "pydantic", "tomli_w", "jinja2",
+    "onnx", "kagglehub", "requests", "tomli_w", "jinja2",
 )  # fmt: skip
 
 # Python imports a module of this name by itself when it starts.
