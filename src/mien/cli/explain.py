@@ -1,14 +1,15 @@
-"""`mien explain`: what part of a face a model's answer rests on."""
+"""`mien explain`: the parts of a face that a prediction depends on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 import typer
 
+from mien.cli import options
 from mien.errors import MissingExtra, UsageError
 from mien.loading import is_run, question_of, recipe_of
 
@@ -17,42 +18,71 @@ if TYPE_CHECKING:
     from mien.reports.document import Chapter, Section
     from mien.training.explainer import Explainer
 
-# The faces that are painted over to see whether the maps tell the truth; each is asked about four times.
-_TRIED = 300
-# What is explained of a face in a photo: its likeliest answers.
-_ANSWERS = 2
+# Faces in the test of whether the maps are faithful; the model predicts each of them four times.
+_TESTED = 300
+# The most probable emotions of a face in a photo that are explained.
+_EXPLAINED = 2
+
+
+Model: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="The folder of a training run, a shipped model, or an ONNX file of mien export.",
+    ),
+]
+Photos: TypeAlias = Annotated[
+    list[Path] | None, typer.Argument(metavar="[PHOTO]...", help="Photos, or folders of photos.")
+]
+Faces: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--faces",
+        metavar="N",
+        min=2,
+        help="Limit to this many faces of the split, drawn at random.",
+        rich_help_panel=options.DATA,
+    ),
+]
+Head: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--head",
+        metavar="HEAD",
+        help="The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the binary task of the "
+        "run.",
+        rich_help_panel=options.MODEL,
+    ),
+]
+Layer: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        metavar="NAME",
+        help="The layer of the maps. Default: the deepest with maps of 6 x 6 cells or more.",
+        rich_help_panel=options.MODEL,
+    ),
+]
 
 
 def explain(
-    model: str = typer.Argument(
-        help="A training run's folder, a shipped model, or an ONNX file of mien export."
-    ),
-    photos: list[Path] | None = typer.Argument(None, help="Photos or folders of them.", metavar="[PHOTO]..."),
-    data: str | None = typer.Option(
-        None,
-        help="Labelled faces to explain too: FER2013 in any layout, a folder, or 'synthetic'.",
-        metavar="PATH",
-    ),
-    split: str = typer.Option("PublicTest", help="The split of the data."),
-    faces: int = typer.Option(1000, min=2, help="At most so many of its faces, drawn at random."),
-    out: Path = typer.Option(
-        Path("explain"), help="The folder to write to; made if it is not there.", metavar="DIR"
-    ),
-    head: str | None = typer.Option(
-        None, help="Whose answers: fer2013 (labels) or votes (FER+). Default: fer2013, or the run's question."
-    ),
-    layer: str | None = typer.Option(
-        None, help="The layer to look at. Default: the deepest whose maps have 6 x 6 cells or more."
-    ),
-    threads: int | None = typer.Option(None, min=1, help="CPU threads. Default: torch's choice."),
+    model: Model,
+    photos: Photos = None,
+    data: options.OptionalData = None,
+    split: options.Split = "PublicTest",
+    faces: Faces = 1000,
+    head: Head = None,
+    layer: Layer = None,
+    out: options.OutFolder = Path("explain"),
+    threads: options.Threads = None,
 ) -> None:
-    """Show what part of a face a model's answers rest on (Grad-CAM), for photos and for labelled faces.
+    """Show which parts of a face a prediction depends on (Grad-CAM), for photos and for labelled faces.
 
-    Writes explain.html with every figure as PNG and SVG, and explain.json. For labelled faces: the mean map
-    of each emotion, examples, mistakes, and a test of whether the maps tell the truth.
+    Writes explain.html, each figure as PNG and SVG, and explain.json. For labelled faces: the mean map of
+    each emotion, examples, mistakes, and a test of whether the maps are faithful to the model.
     """
     if not photos and data is None:
-        raise UsageError("say what to explain: photos, or --data PATH (or --data synthetic).")
+        raise UsageError("nothing to explain: give photos, or --data PATH (or --data synthetic).")
     head = head or question_of(model) or "fer2013"
     try:
         from mien.training.explainer import Explainer
@@ -61,87 +91,81 @@ def explain(
     from mien.reports.document import Document
     from mien.reports.writer import write
 
-    asked = Explainer(model, head=head, layer=layer, threads=threads)
+    explainer = Explainer(model, head=head, layer=layer, threads=threads)
     name = Path(model).resolve().name if Path(model).is_dir() else Path(model).stem
     chapters: list[Chapter] = []
     if photos:
-        chapters.append(_photos(asked, model, photos))
+        chapters.append(_photos(explainer, model, photos))
     if data is not None:
-        chapters.append(_split(asked, name, head, data, split, faces))
+        chapters.append(_split(explainer, name, head, data, split, faces))
     document = Document(
         name="explain",
-        title=f"What {name} looks at",
-        lead="Grad-CAM: the brighter a place, the more it speaks for the answer. It says what the network "
-        "used, not why a person looks as they do.",
+        title=f"Which parts of a face {name} uses",
+        lead="Grad-CAM: the brighter an area, the more it contributed to the prediction. The maps show what the "
+        "network used, not why a person looks as they do.",
         chapters=chapters,
-        about={"model": name, "head": head, "layer": asked.layer, "cells": asked.cells, "data": data},
+        about={"model": name, "head": head, "layer": explainer.layer, "cells": explainer.cells, "data": data},
     )
     typer.echo(str(write(document, out)))
 
 
-def _split(asked: Explainer, name: str, head: str, data: str, split: str, most: int) -> Chapter:
-    from rich.console import Console
-    from rich.progress import Progress
-
+def _split(explainer: Explainer, name: str, head: str, data: str, split: str, most: int) -> Chapter:
+    from mien.cli.progress import progress_bar
     from mien.data import load
     from mien.evaluation.attribution import deletion_test, explain_faces, take_first
     from mien.reports.attribution import sections
     from mien.reports.document import Chapter
 
     faces = load(data).split(split)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{name} on {split}", total=min(most, len(faces)))
-        explained = explain_faces(
-            asked, faces, name=name, head=head, most=most, progress=lambda n: bar.advance(task, n)
-        )
-    few = take_first(explained, _TRIED)
-    tried = deletion_test(few, asked.predict) if len(few.crops) > 1 else None
+    with progress_bar() as bar:
+        advance = bar.stage(f"{name} on {split}", min(most, len(faces)))
+        explained = explain_faces(explainer, faces, name=name, head=head, most=most, progress=advance)
+    few = take_first(explained, _TESTED)
+    tested = deletion_test(few, explainer.predict) if len(few.crops) > 1 else None
     right = float((explained.predicted == explained.truth).mean())
-    text = f"{len(explained.crops):,} faces of {split}, {right:.1%} of them named right."
-    return Chapter("faces", f"Faces of {split}", text, sections(explained, tried))
+    text = f"{len(explained.crops):,} faces of {split}, {right:.1%} of them predicted correctly."
+    return Chapter("faces", f"Faces of {split}", text, sections(explained, tested))
 
 
-def _photos(asked: Explainer, model: str, photos: list[Path]) -> Chapter:
+def _photos(explainer: Explainer, model: str, photos: list[Path]) -> Chapter:
     from mien.images.decode import find_images
     from mien.reports.document import Chapter
 
-    found = find_images(photos)
-    if not found:
-        raise UsageError(f"there is no photo in {', '.join(map(str, photos))}.")
-    parts = (section for n, photo in enumerate(found, 1) for section in _photo(asked, model, photo, n))
-    text = "Each face as the model gets it, and what speaks for its two likeliest answers."
+    paths = find_images(photos)
+    parts = (section for n, photo in enumerate(paths, 1) for section in _photo(explainer, model, photo, n))
+    text = "Each face as the model's input, and the evidence for its two most probable emotions."
     return Chapter("photos", "Photos", text, parts)
 
 
-def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Section]:
+def _photo(explainer: Explainer, model: str, path: Path, number: int) -> Iterator[Section]:
     from mien.detection.blazeface import BlazeFace
     from mien.images.crop import crop_box, crop_face
     from mien.images.decode import read_image
     from mien.reports.document import Section
     from mien.reports.figures import attribution as drawing
 
-    picture = read_image(path)
-    size, framing = _takes(model)
-    detections = sorted(BlazeFace().detect(picture.pixels), key=lambda each: -each.box[2] * each.box[3])
+    image = read_image(path)
+    size, framing = _input_of(model)
+    detections = sorted(BlazeFace().detect(image.pixels), key=lambda each: -each.box[2] * each.box[3])
     if not detections:
         typer.echo(f"{path}: no face was found.", err=True)
         return
-    crops = np.stack([crop_face(picture.pixels, each, framing, size=size) for each in detections])
+    crops = np.stack([crop_face(image.pixels, each, framing, size=size) for each in detections])
     squares = [crop_box(each, framing) for each in detections]
-    reasons = asked.explain(crops, most=_ANSWERS)
+    reasons = explainer.explain(crops, most=_EXPLAINED)
     named = [
         [f"{reasons.classes[i]} {row[i]:.0%}" for i in ranked]
         for row, ranked in zip(reasons.probabilities, reasons.ranked, strict=True)
     ]
-    height, width = picture.pixels.shape[:2]
+    height, width = image.pixels.shape[:2]
     scale = 8 / max(height, width)
     yield Section(
         f"photo_{number}",
         path.name,
-        "What speaks for the likeliest answer, laid over each face.",
+        "The evidence for the most probable emotion, laid over each face.",
         (width * scale, height * scale),
         lambda axes: drawing.draw_photo(
-            axes, picture.pixels, squares, list(reasons.maps[:, 0]), [each[0] for each in named]
+            axes, image.pixels, squares, list(reasons.maps[:, 0]), [each[0] for each in named]
         ),
         [
             {"box": [round(x, 1) for x in each.box], **dict(zip(reasons.classes, row.tolist(), strict=True))}
@@ -151,15 +175,15 @@ def _photo(asked: Explainer, model: str, path: Path, number: int) -> Iterator[Se
     yield Section(
         f"photo_{number}_faces",
         f"The faces of {path.name}",
-        "Left what the model gets, then what speaks for its likeliest answer and for the second.",
-        (2.3 * (1 + _ANSWERS), 2.55 * len(crops)),
+        "Left the model's input, then the evidence for its most probable emotion and for the second.",
+        (2.3 * (1 + _EXPLAINED), 2.55 * len(crops)),
         lambda axes: drawing.draw_crops(axes, crops, list(reasons.maps), named),
         named,
     )
 
 
-def _takes(model: str) -> tuple[int, Framing]:
-    """The side of a face that the model takes, and how faces lie in it."""
+def _input_of(model: str) -> tuple[int, Framing]:
+    """The side of the model's input in pixels, and the framing of faces in it."""
     from mien.images.crop import FER2013_FRAMING
 
     if is_run(model):
