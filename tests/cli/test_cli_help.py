@@ -1,16 +1,22 @@
-"""`--help` of every command at 80 columns."""
+"""`--help` of every command at 80 columns, and the length of the functions behind the commands."""
 
 from __future__ import annotations
 
+import ast
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import typer.main
 from typer.testing import CliRunner
 
+import mien.cli
 from mien.cli.app import app
-from mien.cli.help import metavar, paragraphs
+from mien.cli.help import metavar, panel_of, paragraphs
+
+_LONGEST_FUNCTION = 60
+_OPTIONS_PER_PANEL = 10
 
 
 def _commands(command=None, path=()):
@@ -81,3 +87,18 @@ def test_paragraphs_of_help_are_not_broken_within_a_sentence(path):
 def test_every_value_of_an_option_has_a_short_name(path):
     for parameter in _parameters(path):
         assert len(metavar(parameter)) <= 16, parameter.name
+
+
+@PATHS
+def test_long_lists_of_options_stand_in_named_panels(path):
+    titles = [panel_of(each) for each in _parameters(path) if each.param_type_name == "option"]
+    assert all(titles.count(title) <= _OPTIONS_PER_PANEL for title in titles)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(Path(mien.cli.__file__).parent.rglob("*.py")), ids=lambda file: file.name
+)
+def test_no_function_of_the_command_line_is_longer_than_60_lines(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno + 1 <= _LONGEST_FUNCTION, node.name

@@ -49,8 +49,8 @@ Head: TypeAlias = Annotated[
     typer.Option(
         "--head",
         metavar="HEAD",
-        help="The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the binary task of the "
-        "run.",
+        help="The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the binary task of "
+        "the run.",
         rich_help_panel=options.MODEL,
     ),
 ]
@@ -101,8 +101,8 @@ def explain(
     document = Document(
         name="explain",
         title=f"Which parts of a face {name} uses",
-        lead="Grad-CAM: the brighter an area, the more it contributed to the prediction. The maps show what the "
-        "network used, not why a person looks as they do.",
+        lead="Grad-CAM: the brighter an area, the more it contributed to the prediction. The maps show what "
+        "the network used, not why a person looks as they do.",
         chapters=chapters,
         about={"model": name, "head": head, "layer": explainer.layer, "cells": explainer.cells, "data": data},
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from mien.cli import options
 from mien.errors import MissingExtra, UsageError
 from mien.models.registry import DEFAULT
+
+if TYPE_CHECKING:
+    from mien.evaluation.result import Evaluation
 
 _EXTRA = "Further measurements"
 
@@ -206,19 +209,24 @@ def evaluate(
         write_predictions(evaluation.predictions, predictions)
     print_evaluation(evaluation, split_chosen=split is None)
     if out is not None:
-        from mien.reports.evaluation import write_evaluation
+        _write_page(evaluation, out, bootstrap)
 
-        with progress_bar("drawing") as bar:
-            page = write_evaluation(
-                evaluation,
-                evaluation.predictions,
-                out,
-                depth=evaluation.extended,
-                applied_temperature=evaluation.applied_temperature,
-                resamples=bootstrap,
-                done=lambda part: bar.describe(f"drawing: {part}"),
-            )
-        typer.echo(f"{page}: figures as PNG and SVG, and evaluate.json, beside it")
+
+def _write_page(evaluation: Evaluation, out: Path, bootstrap: int) -> None:
+    from mien.cli.progress import progress_bar
+    from mien.reports.evaluation import write_evaluation
+
+    with progress_bar("drawing") as bar:
+        page = write_evaluation(
+            evaluation,
+            evaluation.predictions,
+            out,
+            depth=evaluation.extended,
+            applied_temperature=evaluation.applied_temperature,
+            resamples=bootstrap,
+            done=lambda part: bar.describe(f"drawing: {part}"),
+        )
+    typer.echo(f"{page}: figures as PNG and SVG, and evaluate.json, beside it")
 
 
 def _check_outputs(json: Path | None, predictions: Path | None, out: Path | None) -> None:
