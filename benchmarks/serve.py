@@ -1,11 +1,11 @@
-"""Pictures a second over HTTP, beside a plain handler and beside the same pipeline without HTTP; and how long
-a frame of a stream takes to its answer.
+"""Images per second over HTTP, compared with a plain handler and with the same pipeline without HTTP; and the
+latency of a stream.
 
     python benchmarks/serve.py
 
-Every picture is a 640x480 JPEG with one face, each another. The ways take turns, so that a machine that is
-busy with something else is so for all of them; medians of the rounds. Servers run in processes of their own;
-the client shares the machine with them.
+Each image is a different 640x480 JPEG with one face. The methods take turns, so that other load on the
+machine affects all of them; medians of the rounds. Each server runs in its own process, on the client's
+machine.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ PHOTO = HERE.parent / "examples" / "astronaut.jpg"
 _CAMERA_RATE = 30.0
 
 
-def pictures(count: int) -> list[bytes]:
-    """JPEGs of 640x480 with one face in different places."""
+def images(count: int) -> list[bytes]:
+    """JPEGs of 640x480 with one face at different positions."""
     with Image.open(PHOTO) as image:
         views = pan(np.asarray(image.convert("RGB")), (640, 480), frames=count)
     coded = []
@@ -65,7 +65,7 @@ def pictures(count: int) -> list[bytes]:
 
 @contextmanager
 def server(command: list[str]) -> Iterator[int]:
-    """A server process that is ready, as its port; ``{port}`` in the command is replaced."""
+    """The port of a server process that is ready; it replaces ``{port}`` in the command."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
@@ -74,8 +74,8 @@ def server(command: list[str]) -> Iterator[int]:
     try:
         for _ in range(600):
             try:
-                with urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
-                    json.load(answer)
+                with urlopen(f"http://127.0.0.1:{port}/readyz") as response:
+                    json.load(response)
                     break
             except OSError:
                 time.sleep(0.1)
@@ -85,8 +85,8 @@ def server(command: list[str]) -> Iterator[int]:
         process.wait()
 
 
-async def ask_http(port: int, bodies: list[bytes], total: int, at_once: int) -> float:
-    """Pictures a second over so many kept connections. A bare client: whatever it costs, the server lacks."""
+async def rate_over_http(port: int, bodies: list[bytes], total: int, at_once: int) -> float:
+    """Images per second over this many open connections; a minimal client, since it shares the cores."""
     head = (
         b"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
         b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
@@ -98,11 +98,11 @@ async def ask_http(port: int, bodies: list[bytes], total: int, at_once: int) -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for number in left:
             writer.write(requests[number % len(requests)])
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = int(answer.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            response = await reader.readuntil(b"\r\n\r\n")
+            length = int(response.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             body = await reader.readexactly(length)
-            if not answer.startswith(b"HTTP/1.1 200") or b'"box"' not in body:
-                raise SystemExit(f"not an answer with a face: {answer!r} {body[:200]!r}")
+            if not response.startswith(b"HTTP/1.1 200") or b'"box"' not in body:
+                raise SystemExit(f"not a response with a face: {response!r} {body[:200]!r}")
         writer.close()
 
     start = time.perf_counter()
@@ -110,15 +110,15 @@ async def ask_http(port: int, bodies: list[bytes], total: int, at_once: int) -> 
     return total / (time.perf_counter() - start)
 
 
-async def ask_in_process(
-    readers: WorkerPool, labels: str, bodies: list[bytes], total: int, at_once: int
+async def rate_in_process(
+    workers: WorkerPool, labels: str, bodies: list[bytes], total: int, at_once: int
 ) -> float:
-    """Pictures a second of the same readers, without HTTP."""
+    """Images per second of the same workers, without HTTP."""
     left = iter(range(total))
 
     async def client() -> None:
         for number in left:
-            await readers.read([UploadedImage(bodies[number % len(bodies)], "picture")], labels)
+            await workers.analyze([UploadedImage(bodies[number % len(bodies)], "image")], labels)
 
     start = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(at_once)))
@@ -126,21 +126,21 @@ async def ask_in_process(
 
 
 def cores_gain(bodies: list[bytes], runs: int = 100) -> float:
-    """How many times as many pictures all cores search for faces as one does: no service can gain more.
+    """How many times faster all cores detect faces than one: no service can gain more.
 
-    Cores that are two threads of one, as most rented ones are, are not twice as fast.
+    Two threads of one physical core, as on most rented machines, are not twice as fast.
     """
     detector, threads = BlazeFace(threads=1), os.cpu_count() or 1
     pixels = [read_image(body).pixels for body in bodies]
 
-    def search() -> None:
+    def detect() -> None:
         for i in range(runs):
             detector.detect(pixels[i % len(pixels)])
 
     def rate(count: int) -> float:
         start = time.perf_counter()
         with ThreadPoolExecutor(count) as pool:
-            for future in [pool.submit(search) for _ in range(count)]:
+            for future in [pool.submit(detect) for _ in range(count)]:
                 future.result()
         return count * runs / (time.perf_counter() - start)
 
@@ -150,15 +150,15 @@ def cores_gain(bodies: list[bytes], runs: int = 100) -> float:
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from a frame sent to its answer received."""
+    """Milliseconds from sending a frame to receiving its results."""
 
     median: float
     p95: float
-    answered: int
+    frames: int
 
 
 def stream_latency(port: int, bodies: list[bytes], frames: int, rate: float) -> Latency:
-    """Frames sent one by one at a camera's pace, each behind the answer to the last."""
+    """The latency of frames at a camera's rate, each sent after the results of the last one."""
     times = []
     with connect(f"ws://127.0.0.1:{port}/v1/stream", compression=None) as stream:
         stream.recv()
@@ -167,21 +167,21 @@ def stream_latency(port: int, bodies: list[bytes], frames: int, rate: float) -> 
             time.sleep(max(0.0, begin + i / rate - time.perf_counter()))
             start = time.perf_counter()
             stream.send(struct.pack(">Id", i, i / rate) + bodies[i % len(bodies)])
-            answer = json.loads(stream.recv())
+            response = json.loads(stream.recv())
             times.append(1000 * (time.perf_counter() - start))
-            if answer["type"] != "faces":
-                raise SystemExit(f"not an answer: {answer}")
-    ordered = sorted(times[len(times) // 10 :])  # without the first, which warm up
+            if response["type"] != "faces":
+                raise SystemExit(f"not a result: {response}")
+    ordered = sorted(times[len(times) // 10 :])  # without the first ones, which warm up
     return Latency(statistics.median(ordered), ordered[int(0.95 * len(ordered))], len(times))
 
 
 def machine() -> str:
-    """The processor and the versions that the figures belong to."""
+    """The processor, its load, and the versions."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
     name = names[0] if names else platform.processor() or platform.machine()
-    load = f", load {os.getloadavg()[0]:.1f} when it began" if hasattr(os, "getloadavg") else ""
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return (
         f"{name}, {os.cpu_count()} cores{load}; Python {platform.python_version()}, "
         f"ONNX Runtime {onnxruntime.__version__}, mien {mien.__version__}"
@@ -189,40 +189,42 @@ def machine() -> str:
 
 
 def measure(model: str, bodies: list[bytes], total: int, rounds: int, at_once: int) -> dict[str, list[float]]:
-    """Way to pictures a second in each round."""
+    """Method to images per second in each round."""
     plain = [sys.executable, str(HERE / "peers" / "plain_service.py"), "{port}", model]
     ours = [sys.executable, "-m", "mien.cli.app", "serve", "--port", "{port}", "--model", model]
     labels = "fer2013"
-    readers = WorkerPool(
+    workers = WorkerPool(
         Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels),
-        workers=Settings().readers,
+        workers=Settings().threads,
         max_waiting=1000,
         max_pixels=10**8,
     )
-    readers.start()
-    found: dict[str, list[float]] = {}
+    workers.start()
+    rates: dict[str, list[float]] = {}
     with (
         server([*plain, "async"]) as one_by_one,
         server([*plain, "threads"]) as threads,
         server([*ours, "--labels", labels]) as served,
     ):
-        ways: dict[str, Callable[[int], float]] = {
-            "plain handler, one at a time": lambda n: asyncio.run(ask_http(one_by_one, bodies, n, at_once)),
-            "plain handler in FastAPI's threads": lambda n: asyncio.run(
-                ask_http(threads, bodies, n, at_once)
+        methods: dict[str, Callable[[int], float]] = {
+            "plain FastAPI handler, one at a time": lambda n: asyncio.run(
+                rate_over_http(one_by_one, bodies, n, at_once)
             ),
-            "mien serve": lambda n: asyncio.run(ask_http(served, bodies, n, at_once)),
+            "the same in FastAPI's threads": lambda n: asyncio.run(
+                rate_over_http(threads, bodies, n, at_once)
+            ),
+            "mien serve": lambda n: asyncio.run(rate_over_http(served, bodies, n, at_once)),
             "the same pipeline, no HTTP": lambda n: asyncio.run(
-                ask_in_process(readers, labels, bodies, n, at_once)
+                rate_in_process(workers, labels, bodies, n, at_once)
             ),
         }
-        for way in ways.values():
-            way(3 * at_once)  # warms up, and does not count
+        for method in methods.values():
+            method(3 * at_once)  # warms up, and does not count
         for _ in range(rounds):
-            for name, way in ways.items():
-                found.setdefault(name, []).append(way(total))
-    readers.stop()
-    return found
+            for name, method in methods.items():
+                rates.setdefault(name, []).append(method(total))
+    workers.stop()
+    return rates
 
 
 def main() -> None:
@@ -230,37 +232,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--pictures", type=int, default=300, help="in a round")
+    parser.add_argument("--images", type=int, default=300, help="per round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--at-once", type=int, default=16, help="requests open at the same time")
+    parser.add_argument("--at-once", type=int, default=16, help="open requests")
     parser.add_argument("--frames", type=int, default=200, help="of the stream")
     arguments = parser.parse_args()
     console = Console(width=110, file=sys.stdout, highlight=False)
     console.print(machine())
-    bodies = pictures(40)
-    found = measure(arguments.model, bodies, arguments.pictures, arguments.rounds, arguments.at_once)
-    base = found["plain handler, one at a time"]
-    table = Table(title=f"Single-face 640x480 JPEGs, {arguments.at_once} requests at a time")
-    for column in ("way", "pictures/s", "lowest to highest", "x plain", "of no HTTP"):
-        table.add_column(column, justify="left" if column == "way" else "right")
-    bare = found["the same pipeline, no HTTP"]
-    for name, rates in found.items():
-        # Round by round: what slowed one way down slowed the others of its round down too.
+    bodies = images(40)
+    measured = measure(arguments.model, bodies, arguments.images, arguments.rounds, arguments.at_once)
+    base = measured["plain FastAPI handler, one at a time"]
+    table = Table(title=f"Single-face 640x480 JPEGs, {arguments.at_once} open requests")
+    for column in ("method", "images/s", "range", "relative to plain", "relative to no HTTP"):
+        table.add_column(column, justify="left" if column == "method" else "right")
+    bare = measured["the same pipeline, no HTTP"]
+    for name, rates in measured.items():
+        # Per round: other load affects all methods of a round.
         times = statistics.median(rate / other for rate, other in zip(rates, base, strict=True))
         share = statistics.median(rate / other for rate, other in zip(rates, bare, strict=True))
         spread = f"{min(rates):.0f} to {max(rates):.0f}"
         table.add_row(name, f"{statistics.median(rates):.1f}", spread, f"{times:.2f}", f"{share:.0%}")
     console.print(table)
-    console.print(
-        f"Searching for faces alone, {os.cpu_count()} threads do {cores_gain(bodies):.2f} times what one "
-        "does."
-    )
+    console.print(f"{os.cpu_count()} threads detect faces {cores_gain(bodies):.2f} times as fast as one.")
     command = [sys.executable, "-m", "mien.cli.app", "serve", "--port", "{port}", "--model", arguments.model]
     with server(command) as port:
         latency = stream_latency(port, bodies, arguments.frames, _CAMERA_RATE)
         console.print(
-            f"Stream at {_CAMERA_RATE:g} frames/s, frame sent to answer received: median "
-            f"{latency.median:.1f} ms, 95 % within {latency.p95:.1f} ms ({latency.answered} frames)"
+            f"Stream at {_CAMERA_RATE:g} frames/s, from frame to results: median "
+            f"{latency.median:.1f} ms, 95 % within {latency.p95:.1f} ms ({latency.frames} frames)"
         )
 
 

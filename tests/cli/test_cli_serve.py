@@ -1,4 +1,4 @@
-"""`mien serve` and `mien live`: what they pass on, what they refuse, and that they start and stop."""
+"""`mien serve` and `mien live`: their settings, their errors, start and stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "a-key-of-24-characters-x"
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, dict[str, Any]]]:
-    """What would have been started, instead of starting it; each is told an address."""
+    """The servers that would have been started; each one gets an address."""
     calls: list[tuple[Settings, dict[str, Any]]] = []
 
     def run(settings: Settings, **options: Any) -> None:
@@ -55,7 +55,7 @@ def test_by_default_only_this_machine_can_reach_it(started: list[Any]) -> None:
     assert result.stdout == ""
 
 
-def test_beyond_this_machine_it_wants_a_key(started: list[Any]) -> None:
+def test_beyond_this_machine_a_key_is_required(started: list[Any]) -> None:
     with pytest.raises(UsageError, match=r"MIEN_API_KEY.*--without-key"):
         run("serve", "--host", "0.0.0.0")
     assert started == []
@@ -76,9 +76,7 @@ def test_the_key_comes_from_a_file_or_the_environment_and_is_not_printed(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe\x00"])
-def test_a_key_file_that_cannot_be_used_is_named(
-    started: list[Any], tmp_path: Path, content: bytes | None
-) -> None:
+def test_an_unusable_key_file_is_named(started: list[Any], tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)
@@ -111,9 +109,7 @@ def test_live_opens_the_page(started: list[Any], monkeypatch: pytest.MonkeyPatch
     assert "http://127.0.0.1:4242" in result.stderr
 
 
-def test_live_says_what_to_do_where_there_is_no_browser(
-    started: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_browser_live_shows_the_remedy(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module.webbrowser, "open", lambda _: False)
     assert "Open this address" in run("live").stderr
 
@@ -125,19 +121,19 @@ def test_without_the_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         run("serve")
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="--port"):
         server.listen("127.0.0.1", taken.getsockname()[1])
 
 
-def test_answers_do_not_wait_for_acknowledgements() -> None:
+def test_responses_do_not_wait_for_acknowledgements() -> None:
     """asyncio turns Nagle's algorithm off for sockets that name TCP as their protocol. That of
-    `socket.create_server` does not: each answer took 40 ms longer, four clients got half as many."""
+    `socket.create_server` does not: each response took 40 ms longer, four clients got half as many."""
     with server.listen("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
-def test_an_address_of_another_machine_is_said() -> None:
+def test_an_address_of_another_machine_is_reported() -> None:
     with pytest.raises(UsageError, match="--host"):
         server.listen("192.0.2.1", 0)  # of the block for documentation, RFC 5737
 
@@ -161,7 +157,7 @@ def test_a_certificate_without_its_key_is_refused(given: dict[str, str], tmp_pat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a console's Ctrl-C cannot be sent to one process there")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_starts_answers_and_stops(tmp_path: Path, how: signal.Signals) -> None:
+def test_it_starts_responds_and_stops(tmp_path: Path, how: signal.Signals) -> None:
     model = write_band_model(tmp_path)
     command = [sys.executable, "-m", "mien.cli.app", "live", "--no-browser", "--model", str(model)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -177,8 +173,8 @@ def test_it_starts_answers_and_stops(tmp_path: Path, how: signal.Signals) -> Non
                 request = Request(
                     f"{found[0]}/v1/analyze", PHOTO.read_bytes(), {"Content-Type": "image/jpeg"}
                 )
-                with urlopen(request, timeout=60) as answer:
-                    assert len(json.load(answer)["results"][0]["faces"]) == 1
+                with urlopen(request, timeout=60) as response:
+                    assert len(json.load(response)["results"][0]["faces"]) == 1
         finally:
             server.send_signal(how)
         rest = server.stderr.read()

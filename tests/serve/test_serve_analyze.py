@@ -1,4 +1,4 @@
-"""`POST /v1/analyze`: the faces that the analyzer finds, and what is refused."""
+"""`POST /v1/analyze`: the faces of the analyzer, and refused requests."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ EMPTY = png(np.full((48, 64, 3), 120, np.uint8))
 
 
 @pytest.mark.parametrize(("labels", "names"), [(None, FER2013), ("fer2013", FER2013), ("ferplus", FERPLUS)])
-def test_the_answer_is_the_analyzers(
+def test_the_response_equals_the_analyzers_faces(
     client: TestClient, model: Path, photo: bytes, labels: str | None, names: tuple[str, ...]
 ) -> None:
     address = "/v1/analyze" + (f"?labels={labels}" if labels else "")
-    answer = client.post(address, content=photo, headers=JPEG)
-    assert answer.status_code == 200
-    (result,) = answer.json()["results"]
+    response = client.post(address, content=photo, headers=JPEG)
+    assert response.status_code == 200
+    (result,) = response.json()["results"]
     expected = Analyzer(model, BlazeFace(threads=1), threads=1, labels=labels).analyze(photo)
     assert result["faces"] == [json.loads(json.dumps(face.to_dict())) for face in expected]
     assert tuple(result["faces"][0]["emotions"]) == names
     assert (result["source"], result["width"], result["height"]) == ("image-1", 512, 512)
 
 
-def test_several_pictures_keep_their_names_and_order(client: TestClient, photo: bytes) -> None:
+def test_several_images_keep_their_names_and_order(client: TestClient, photo: bytes) -> None:
     files = [
         ("images", ("b.png", EMPTY, "image/png")),
         ("images", ("a.jpg", photo, "image/jpeg")),
@@ -60,15 +60,15 @@ def test_several_pictures_keep_their_names_and_order(client: TestClient, photo: 
     assert body["model"] == "bands"
 
 
-def test_of_several_one_that_cannot_be_read_is_told(client: TestClient, photo: bytes) -> None:
+def test_an_unreadable_image_among_several_is_reported(client: TestClient, photo: bytes) -> None:
     files = [
         ("p", ("cut.jpg", photo[:5000])),
         ("p", ("good.jpg", photo)),
         ("p", ("notes.txt", b"hello there")),
     ]
-    answer = client.post("/v1/analyze", files=files)
-    assert answer.status_code == 200
-    body = answer.json()
+    response = client.post("/v1/analyze", files=files)
+    assert response.status_code == 200
+    body = response.json()
     assert [result["source"] for result in body["results"]] == ["good.jpg"]
     assert [error["source"] for error in body["errors"]] == ["cut.jpg", "notes.txt"]
     assert "cut short" in body["errors"][0]["error"]
@@ -77,7 +77,7 @@ def test_of_several_one_that_cannot_be_read_is_told(client: TestClient, photo: b
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
     [
-        (b"no picture at all", "image/jpeg", 422, "unreadable"),
+        (b"not an image", "image/jpeg", 422, "unreadable"),
         (b"", "image/png", 422, "unreadable"),
         (b"https://example.org/face.jpg", "text/plain", 415, "unsupported_content_type"),
         (b'{"url": "https://example.org/face.jpg"}', "application/json", 415, "unsupported_content_type"),
@@ -88,31 +88,31 @@ def test_of_several_one_that_cannot_be_read_is_told(client: TestClient, photo: b
         (b"x", "", 415, "unsupported_content_type"),
     ],
 )
-def test_what_cannot_be_read_is_refused(
+def test_unreadable_content_is_refused(
     client: TestClient, content: bytes, kind: str, status: int, code: str
 ) -> None:
-    answer = client.post("/v1/analyze", content=content, headers={"Content-Type": kind})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
-    assert answer.json()["message"]
+    response = client.post("/v1/analyze", content=content, headers={"Content-Type": kind})
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.json()["message"]
 
 
-def test_a_path_or_an_address_is_never_followed(client: TestClient, tmp_path: Path, photo: bytes) -> None:
+def test_paths_and_urls_are_never_opened(client: TestClient, tmp_path: Path, photo: bytes) -> None:
     path = tmp_path / "secret.jpg"
     path.write_bytes(photo)
     for text in (str(path), path.as_uri(), "https://example.org/face.jpg"):
-        answer = client.post("/v1/analyze", files=[("images", (text, text.encode()))])
-        assert (answer.status_code, answer.json()["code"]) == (422, "unreadable")
-        answer = client.post("/v1/analyze", data={"images": text}, files=[("x", ("a.png", EMPTY))])
-        assert [result["source"] for result in answer.json()["results"]] == ["a.png"]
+        response = client.post("/v1/analyze", files=[("images", (text, text.encode()))])
+        assert (response.status_code, response.json()["code"]) == (422, "unreadable")
+        response = client.post("/v1/analyze", data={"images": text}, files=[("x", ("a.png", EMPTY))])
+        assert [result["source"] for result in response.json()["results"]] == ["a.png"]
 
 
-def test_an_unknown_label_set_names_those_there_are(client: TestClient, photo: bytes) -> None:
-    answer = client.post("/v1/analyze?labels=affectnet", content=photo, headers=JPEG)
-    assert answer.status_code == 422
-    assert "fer2013, ferplus" in answer.json()["message"]
+def test_the_error_for_an_unknown_label_set_names_the_known_ones(client: TestClient, photo: bytes) -> None:
+    response = client.post("/v1/analyze?labels=affectnet", content=photo, headers=JPEG)
+    assert response.status_code == 422
+    assert "fer2013, ferplus" in response.json()["message"]
 
 
-def test_pictures_are_not_written_to_disk(
+def test_images_are_not_written_to_disk(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starlette's forms move files beyond one megabyte to temporary files on disk."""
@@ -130,14 +130,14 @@ def test_pictures_are_not_written_to_disk(
 
 
 class TestLimits:
-    def test_a_body_that_announces_too_much_is_refused_unread(
+    def test_a_body_with_a_too_large_content_length_is_refused_unread(
         self, make_client: Callable[..., TestClient]
     ) -> None:
         client = make_client(body_bytes=10_000)
-        answer = client.post("/v1/analyze", content=b"x" * 10_001, headers=JPEG)
-        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        response = client.post("/v1/analyze", content=b"x" * 10_001, headers=JPEG)
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
-    def test_a_body_that_announces_nothing_is_cut_off(
+    def test_a_too_large_body_without_content_length_is_cut_off(
         self, make_client: Callable[..., TestClient], photo: bytes
     ) -> None:
         client = make_client(body_bytes=70_000)
@@ -149,17 +149,17 @@ class TestLimits:
                 yield photo[start : start + 5000].ljust(5000, b"\0")
 
         assert client.post("/v1/analyze", content=chunks(70_000), headers=JPEG).status_code == 200
-        answer = client.post("/v1/analyze", content=chunks(100_000), headers=JPEG)
-        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        response = client.post("/v1/analyze", content=chunks(100_000), headers=JPEG)
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
-    def test_too_many_pictures_are_refused(self, make_client: Callable[..., TestClient]) -> None:
+    def test_too_many_images_are_refused(self, make_client: Callable[..., TestClient]) -> None:
         client = make_client(images=2)
         files = [("p", (f"{i}.png", EMPTY)) for i in range(3)]
         assert client.post("/v1/analyze", files=files[:2]).status_code == 200
-        answer = client.post("/v1/analyze", files=files)
-        assert (answer.status_code, answer.json()["code"]) == (413, "too_many_files")
+        response = client.post("/v1/analyze", files=files)
+        assert (response.status_code, response.json()["code"]) == (413, "too_many_files")
 
-    def test_a_picture_of_too_many_pixels_is_refused_from_its_header(
+    def test_an_image_with_too_many_pixels_is_refused_by_its_header(
         self, make_client: Callable[..., TestClient], photo: bytes
     ) -> None:
         client = make_client(pixels=512 * 512)
@@ -167,13 +167,13 @@ class TestLimits:
             b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + (60000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
         )
         bomb += __import__("zlib").crc32(bomb[12:29]).to_bytes(4, "big")
-        answer = client.post(
+        response = client.post(
             "/v1/analyze", content=bomb + b"\0\0\0\0IDAT", headers={"Content-Type": "image/png"}
         )
-        assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
+        assert (response.status_code, response.json()["code"]) == (413, "image_too_large")
         assert client.post("/v1/analyze", content=photo, headers=JPEG).status_code == 200
 
-    def test_a_client_with_too_much_open_is_told_to_wait(
+    def test_a_client_with_too_many_open_requests_gets_429(
         self, make_client: Callable[..., TestClient], photo: bytes
     ) -> None:
         client = make_client(per_client=2)
@@ -197,25 +197,25 @@ class TestLimits:
                 threading.Event().wait(0.01)
             refused = post()
             hold.set()
-            assert [answer.result().status_code for answer in first] == [200, 200]
+            assert [response.result().status_code for response in first] == [200, 200]
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
         assert int(refused.headers["retry-after"]) >= 1
         assert post().status_code == 200
 
-    def test_more_than_may_wait_is_refused(self, make_client: Callable[..., TestClient]) -> None:
+    def test_more_images_than_may_wait_are_refused(self, make_client: Callable[..., TestClient]) -> None:
         client = make_client(waiting=2)
-        answer = client.post("/v1/analyze", files=[("p", (f"{i}.png", EMPTY)) for i in range(3)])
-        assert (answer.status_code, answer.json()["code"]) == (503, "busy")
-        assert int(answer.headers["retry-after"]) >= 1
+        response = client.post("/v1/analyze", files=[("p", (f"{i}.png", EMPTY)) for i in range(3)])
+        assert (response.status_code, response.json()["code"]) == (503, "busy")
+        assert int(response.headers["retry-after"]) >= 1
 
-    def test_what_is_not_read_in_time_is_given_up(
+    def test_a_request_that_takes_too_long_is_cancelled(
         self, make_client: Callable[..., TestClient], photo: bytes
     ) -> None:
         client = make_client(request_s=0.2)
         hold = threading.Event()
         service = client.app.state.service  # type: ignore[attr-defined]
         service.analyzers["fer2013"].analyze_label_sets = lambda _: hold.wait(30) and [{"fer2013": []}]
-        answer = client.post("/v1/analyze", content=photo, headers=JPEG)
+        response = client.post("/v1/analyze", content=photo, headers=JPEG)
         hold.set()
-        assert (answer.status_code, answer.json()["code"]) == (503, "processing_timeout")
-        assert "retry-after" in answer.headers
+        assert (response.status_code, response.json()["code"]) == (503, "processing_timeout")
+        assert "retry-after" in response.headers

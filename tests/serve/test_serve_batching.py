@@ -144,12 +144,12 @@ def test_frames_go_before_images() -> None:
         with pool(analyzer) as made:
             first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
             await entered(analyzer)
-            picture = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
+            image = asyncio.create_task(made.analyze(uploads(2), "labels-0"))
             await until(lambda: made.waiting == 1)
             frame = asyncio.create_task(made.run(lambda: order.append(len(analyzer.batches))))
             await asyncio.sleep(0)  # let it get in line
             analyzer.gate.set()
-            await asyncio.gather(first, picture, frame)
+            await asyncio.gather(first, image, frame)
         assert order == [1]  # one share had begun, the second not
 
     asyncio.run(main())
@@ -198,7 +198,7 @@ def test_too_many_images_are_refused_at_once_with_the_time_to_try_again() -> Non
 def test_an_unreadable_image_does_not_affect_the_others() -> None:
     async def main() -> None:
         with pool(Levels()) as made:
-            mixed = [*uploads(1), UploadedImage(b"no picture", "notes.txt"), *uploads(2)]
+            mixed = [*uploads(1), UploadedImage(b"not an image", "notes.txt"), *uploads(2)]
             mixed.append(UploadedImage(gray_png(3, (100, 100)), "large.png"))
             outcomes = await made.analyze(mixed, "labels-0")
         assert [type(outcome.result) for outcome in outcomes] == [

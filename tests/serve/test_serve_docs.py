@@ -1,4 +1,4 @@
-"""What docs/serve.md and the Containerfile say is so."""
+"""docs/serve.md and the Containerfile agree with the code."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_every_path_of_the_api_is_on_the_page(client: TestClient) -> None:
 
 def test_every_status_is_on_the_page() -> None:
     table = PAGE[PAGE.index("| status | when |") :]
-    told = {
+    documented = {
         int(status)
         for row in re.findall(r"^\| (4[0-9, ]+|5[0-9, ]+)", table, re.M)
         for status in row.split(",")
     }
-    assert set(errors._MEANINGS) - {404, 409} <= told
+    assert set(errors._MEANINGS) - {404, 409} <= documented
 
 
-def test_the_options_that_are_named_are_there() -> None:
+def test_the_options_on_the_page_exist() -> None:
     named = set(re.findall(r"`(--[a-z-]+)", PAGE)) | set(re.findall(r"mien serve.* (--[a-z-]+)", PAGE))
     assert len(named) > 10
     assert named <= OPTIONS
@@ -60,10 +60,15 @@ def test_the_websocket_example_runs(
         code = block.replace("127.0.0.1:8000", address.removeprefix("http://"))
         code = code.replace('open(path, "rb").read()', '__import__("pathlib").Path(path).read_bytes()')
         exec(compile(code, "docs/serve.md", "exec"), {})
-    assert capsys.readouterr().out.splitlines() == ["bands", "[]", "[]"]  # too soon to be sure of a face
+    # A face is reported from the third frame on.
+    assert capsys.readouterr().out.splitlines() == [
+        "bands",
+        "[]",
+        "[]",
+    ]
 
 
-def test_the_container_copies_what_is_there_and_starts_what_exists() -> None:
+def test_the_container_copies_existing_files_and_starts_an_existing_command() -> None:
     for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINER, re.M):
         for source in line.split()[:-1]:
             assert (ROOT / source).exists()

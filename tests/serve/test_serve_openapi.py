@@ -1,5 +1,5 @@
-"""The server does what its OpenAPI document says: schemathesis asks in every way that the document allows,
-and in some that it does not."""
+"""The server behaves as in its OpenAPI document: schemathesis sends the requests that the document allows,
+and some that it does not allow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPERATIONS = {
     "GET /readyz",
     "GET /metrics",
 }
-# Wrong arguments only where there are any.
+# Invalid arguments only for operations with arguments.
 CASES = [(label, GenerationMode.POSITIVE) for label in sorted(OPERATIONS)] + [
     (label, GenerationMode.NEGATIVE) for label in sorted(OPERATIONS) if "video" in label or "analyze" in label
 ]
@@ -46,12 +46,10 @@ def test_every_operation_is_in_the_document(operations: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("label", "mode"), CASES, ids=lambda value: getattr(value, "value", value))
-def test_answers_are_as_the_document_says(
-    operations: dict[str, Any], label: str, mode: GenerationMode
-) -> None:
+def test_responses_match_the_document(operations: dict[str, Any], label: str, mode: GenerationMode) -> None:
     """Status, content type and body as documented, and no failure of the server.
 
-    That bytes are a string in the document does not make them a picture: those may be refused.
+    Bytes are a string in the document, but few strings are images: they may be refused.
     """
     operation = operations[label]
 
@@ -64,7 +62,7 @@ def test_answers_are_as_the_document_says(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: Any) -> None:
+    def send(case: Any) -> None:
         case.call_and_validate(excluded_checks=[positive_data_acceptance])
 
-    ask()
+    send()

@@ -72,12 +72,12 @@ def playwright() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def launch(playwright: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
-    """A maker of browsers whose camera sees these pictures (none: there is no camera); kept for all tests."""
+    """Makes browsers whose camera shows these images (None: no camera); they are kept for all tests."""
     folder, browsers = tmp_path_factory.mktemp("cameras"), {}
 
-    def make(name: str, pictures: list[np.ndarray] | None) -> Any:
+    def make(name: str, images: list[np.ndarray] | None) -> Any:
         if name not in browsers:
-            camera = None if pictures is None else write_y4m(folder / f"{name}.y4m", pictures, rate=RATE)
+            camera = None if images is None else write_y4m(folder / f"{name}.y4m", images, rate=RATE)
             browsers[name] = playwright.chromium.launch(
                 executable_path=CHROMIUM, args=chromium_flags(camera), timeout=PATIENCE_MS
             )
@@ -225,8 +225,8 @@ class TestLive:
         if real_model == weights.DEFAULT:
             assert expected == {"happy"}
         live.wait("document.querySelector('.bar.first, .face.uncertain')")
-        said = live.text(".face-top")
-        assert any(name in said for name in expected)
+        shown = live.text(".face-top")
+        assert any(name in shown for name in expected)
         values = [int(text.split()[0]) for text in live.page.locator(".bar-value").all_inner_texts()]
         assert sum(values) == pytest.approx(100, abs=4)
         assert set(live.page.locator(".bar-name").all_inner_texts()) == set(FER2013)
@@ -296,10 +296,10 @@ class TestLive:
     def test_pause_keeps_everything_and_the_sign_shows_that_the_camera_is_on(self, live: Visit) -> None:
         live.page.click("#pause")
         assert live.text("#sign") == "Camera on, paused"
-        rows, picture = live.text("#rows"), live.canvas()
+        rows, image = live.text("#rows"), live.canvas()
         live.page.wait_for_timeout(500)
         assert live.text("#rows") == rows
-        assert np.array_equal(live.canvas(), picture)
+        assert np.array_equal(live.canvas(), image)
         live.page.click("#pause")
         live.wait(f"Number(document.getElementById('rows').textContent) > {rows}")
         assert live.text("#sign") == "Camera on"
@@ -338,15 +338,15 @@ def test_stopping_turns_the_camera_off_and_keeps_the_rows(launch: Callable[..., 
         assert {row["source"] for row in visit.rows()} == {"camera", "camera 2"}
 
 
-def blocks(picture: np.ndarray, half: int) -> int:
+def blocks(image: np.ndarray, half: int) -> int:
     """How many colours the middle of a half's upper part has: few where it is hidden."""
-    part = picture[60:180, 320 * half + 110 : 320 * half + 210]
+    part = image[60:180, 320 * half + 110 : 320 * half + 210]
     return len(np.unique(part.reshape(-1, 3), axis=0))
 
 
 def test_all_faces_except_ones_own_are_blurred(launch: Callable[..., Any], site: str) -> None:
-    pictures = [np.roll(two_people(), shift, axis=1) for shift in (0, 1)]
-    with visiting(launch("two", pictures), site) as visit:
+    images = [np.roll(two_people(), shift, axis=1) for shift in (0, 1)]
+    with visiting(launch("two", images), site) as visit:
         begun(visit).start()
         visit.page.uncheck("#mirror")
         visit.wait("document.querySelectorAll('.face').length === 2")
@@ -358,9 +358,9 @@ def test_all_faces_except_ones_own_are_blurred(launch: Callable[..., Any], site:
             visit.page.wait_for_timeout(300)
             row = next(row for row in reversed(visit.rows()) if row["face_id"] == str(mine))
             own = int(float(row["x"]) > 320)
-            picture = visit.canvas()
-            assert blocks(picture, 1 - own) < 60
-            assert blocks(picture, own) > 1000
+            image = visit.canvas()
+            assert blocks(image, 1 - own) < 60
+            assert blocks(image, own) > 1000
 
 
 FAILS = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', '%s'); };"
@@ -435,9 +435,9 @@ def test_a_camera_that_is_allowed_too_late_stays_off(launch: Callable[..., Any],
 
 
 def test_a_frozen_camera_is_reported(launch: Callable[..., Any], site: str) -> None:
-    """And the fake camera itself: what the page sees is the picture, within a few grey levels."""
-    picture = seen_by_camera()[0]
-    with visiting(launch("still", [picture] * 2), site) as visit:
+    """Also tests the fake camera: the page gets the image within a few gray levels."""
+    image = seen_by_camera()[0]
+    with visiting(launch("still", [image] * 2), site) as visit:
         begun(visit).start()
         visit.page.wait_for_selector("#alert-text:not(:empty)")
         assert "same image for 3 seconds" in visit.text("#alert-text")
@@ -446,7 +446,7 @@ def test_a_frozen_camera_is_reported(launch: Callable[..., Any], site: str) -> N
         visit.page.wait_for_timeout(300)
         shown = visit.canvas()
     below = slice(SIZE[1] * 3 // 4, None)  # below the face nothing is drawn
-    assert np.abs(shown[below].astype(int) - picture[below]).mean() < 3
+    assert np.abs(shown[below].astype(int) - image[below]).mean() < 3
 
 
 def drop(visit: Visit, *files: tuple[str, str, bytes]) -> None:
@@ -479,7 +479,7 @@ def test_photos_can_be_dropped_without_a_camera(
             visit,
             ("astronaut.jpg", "image/jpeg", PHOTO.read_bytes()),
             ("=wall.png", "image/png", empty.getvalue()),
-            ("notes.txt", "text/plain", b"no picture"),
+            ("notes.txt", "text/plain", b"not an image"),
         )
         visit.page.wait_for_selector("#alert-text:not(:empty)")
         assert "notes.txt" in visit.text("#alert-text")
@@ -504,7 +504,7 @@ def test_a_clip_can_be_dropped_and_is_tracked(launch: Callable[..., Any], site: 
     pytest.importorskip("av", reason="the clip is written with PyAV")
     from mien.testing.clips import write_clip
 
-    small = [np.asarray(Image.fromarray(picture).resize((320, 240))) for picture in seen_by_camera()[:20]]
+    small = [np.asarray(Image.fromarray(image).resize((320, 240))) for image in seen_by_camera()[:20]]
     clip = write_clip(tmp_path / "clip.webm", small, rate=10, codec="libvpx")
     with visiting(launch("none", None), site) as visit:
         begun(visit)
@@ -632,17 +632,17 @@ class TestModules:
         assert rows[3] == ["'@e", *[""] * (len(rows[0]) - 1)]
 
     def test_announcements_do_not_interrupt_each_other(self, blank: Visit) -> None:
-        told = blank.page.evaluate(
+        spoken = blank.page.evaluate(
             """async () => {
                 const { Announcer } = await import("/js/announcer.js");
-                const node = document.createElement("p"), told = [];
+                const node = document.createElement("p"), spoken = [];
                 const announcer = new Announcer(node);
                 const faces = (top) => [{ id: 1, top, uncertain: false, emotions: { [top]: 0.8 } }];
                 for (const top of ["happy", "sad", "happy", "sad"]) {
                     announcer.update(faces(top));
-                    told.push(node.textContent);
+                    spoken.push(node.textContent);
                 }
-                return told;
+                return spoken;
             }"""
         )
-        assert told == ["One face: face 1 happy, 80 %."] * 4
+        assert spoken == ["One face: face 1 happy, 80 %."] * 4

@@ -1,4 +1,4 @@
-"""What a server is told before it starts."""
+"""The settings of a server are checked before it starts."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def test_listening_beyond_this_machine_without_a_key_is_refused(host: str) -> No
         Settings(host=host)
 
 
-def test_it_is_allowed_with_a_key_or_by_name() -> None:
+def test_it_is_allowed_with_a_key_or_with_the_option() -> None:
     assert not Settings(host="0.0.0.0", api_key=KEY).local
     assert not Settings(host="0.0.0.0", without_key=True).local
 
 
-def test_a_key_that_can_be_guessed_is_refused_without_being_shown() -> None:
+def test_a_short_key_is_refused_without_being_shown() -> None:
     with pytest.raises(UsageError) as caught:
         Settings(api_key="hunter2")
     assert "hunter2" not in str(caught.value)
     assert "7 characters" in str(caught.value)
 
 
-def test_a_key_is_not_in_what_is_printed_of_the_settings() -> None:
+def test_the_key_is_not_in_the_repr_of_the_settings() -> None:
     assert KEY not in repr(Settings(api_key=KEY))
 
 

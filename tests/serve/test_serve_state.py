@@ -1,4 +1,4 @@
-"""Health, counters, the documentation and the page's files."""
+"""Health, metrics, the documentation page and the page's files."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ PAGE = Path(__file__).parents[2] / "src" / "mien" / "serve" / "page"
 
 def test_it_is_alive_before_it_is_ready(model: Path) -> None:
     app = create_app(Settings(model=model))
-    client = TestClient(app, base_url="http://127.0.0.1:8000")  # not started: nothing has warmed up
+    client = TestClient(app, base_url="http://127.0.0.1:8000")  # not started: the models are cold
     assert client.get("/healthz").json() == {"status": "alive"}
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["code"]) == (503, "warming_up")
-    assert "retry-after" in answer.headers
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["code"]) == (503, "warming_up")
+    assert "retry-after" in response.headers
 
 
-def test_it_is_not_ready_while_no_more_may_wait(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_not_ready_while_no_more_images_may_wait(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
-    readers = client.app.state.service.workers  # type: ignore[attr-defined]
-    monkeypatch.setattr(type(readers), "waiting", property(lambda self: 10**6))
+    workers = client.app.state.service.workers  # type: ignore[attr-defined]
+    monkeypatch.setattr(type(workers), "waiting", property(lambda self: 10**6))
     assert client.get("/readyz").json()["code"] == "busy"
 
 
@@ -41,7 +43,7 @@ def values(client: TestClient) -> dict[str, float]:
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[:1] != "#"}
 
 
-def test_metrics_count_requests_pictures_and_faces(
+def test_metrics_count_requests_images_and_faces(
     make_client: Callable[..., TestClient], photo: bytes
 ) -> None:
     client = make_client()
@@ -62,13 +64,13 @@ def test_metrics_count_requests_pictures_and_faces(
     assert not [name for name in after if "secret" in name or "BREW" in name or "jpg" in name]
 
 
-def test_every_error_has_the_one_form(client: TestClient) -> None:
-    for answer in (client.get("/nothing"), client.put("/v1/analyze"), client.get("/v1/analyze")):
-        assert set(answer.json()) == {"code", "message"}
+def test_every_error_has_the_same_form(client: TestClient) -> None:
+    for response in (client.get("/nothing"), client.put("/v1/analyze"), client.get("/v1/analyze")):
+        assert set(response.json()) == {"code", "message"}
     assert client.get("/v1/analyze").status_code == 405
 
 
-def test_an_error_of_its_own_is_not_told_to_clients(client: TestClient, photo: bytes) -> None:
+def test_details_of_internal_errors_are_not_sent_to_clients(client: TestClient, photo: bytes) -> None:
     service = client.app.state.service  # type: ignore[attr-defined]
     analyzer = service.analyzers["fer2013"]
 
@@ -79,11 +81,11 @@ def test_an_error_of_its_own_is_not_told_to_clients(client: TestClient, photo: b
     try:
         quiet = TestClient(client.app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
         quiet.portal = client.portal
-        answer = quiet.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
+        response = quiet.post("/v1/analyze", content=photo, headers={"Content-Type": "image/jpeg"})
     finally:
         del analyzer.analyze_label_sets
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    assert "secret" not in answer.text
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "secret" not in response.text
 
 
 class Links(HTMLParser):
@@ -106,7 +108,7 @@ class Links(HTMLParser):
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
-def test_pages_link_to_what_is_there_and_to_no_other_host(client: TestClient, path: str) -> None:
+def test_links_of_the_pages_exist_and_lead_to_no_other_host(client: TestClient, path: str) -> None:
     links = Links()
     links.feed(client.get(path).text)
     assert links.inline == []  # the policy would not run it
@@ -128,7 +130,7 @@ def test_the_documentation_has_every_operation(client: TestClient) -> None:
         assert f"<code>{path}</code>" in text
 
 
-def test_a_key_is_told_of_in_the_document(make_client: Callable[..., TestClient]) -> None:
+def test_the_document_contains_the_key(make_client: Callable[..., TestClient]) -> None:
     document = make_client(api_key="a-key-of-24-characters-x").get("/openapi.json").json()
     assert document["paths"]["/v1/analyze"]["post"]["security"] == [{"HTTPBearer": []}]
 
@@ -137,19 +139,19 @@ def test_the_pages_files_have_types_that_browsers_run(client: TestClient) -> Non
     files = page_files()
     assert {"", "style.css", "icon.svg", "js/main.js", "js/api.js"} <= set(files)
     for path, file in files.items():
-        answer = client.get(f"/{path}")
-        assert (answer.status_code, answer.content) == (200, file.body)
-        assert answer.headers["content-type"].startswith({"js": "text/javascript"}.get(path[-2:], ""))
-        again = client.get(f"/{path}", headers={"If-None-Match": answer.headers["etag"]})
+        response = client.get(f"/{path}")
+        assert (response.status_code, response.content) == (200, file.body)
+        assert response.headers["content-type"].startswith({"js": "text/javascript"}.get(path[-2:], ""))
+        again = client.get(f"/{path}", headers={"If-None-Match": response.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["/../app.py", "/js/../../app.py", "/%2e%2e/app.py", "/index.html/", "/js/"])
-def test_nothing_beside_the_page_is_handed_out(client: TestClient, path: str) -> None:
+def test_only_files_of_the_page_are_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_no_file_of_the_page_names_another_host() -> None:
+def test_no_file_of_the_page_contains_another_host() -> None:
     for path, file in page_files().items():
         addresses = re.findall(r"https?://[^\s\"'`)<]+", file.body.decode())
         assert set(addresses) <= {"http://www.w3.org/2000/svg", "http://127.0.0.1"}, path
@@ -175,7 +177,7 @@ def palettes() -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_and_colours_stand_out_from_their_ground(theme: str) -> None:
+def test_text_and_colours_have_enough_contrast(theme: str) -> None:
     """4.5:1 for text, 3:1 for bars and signs. Source: WCAG 2.2, 1.4.3 and 1.4.11."""
     palette = palettes()[theme]
     for ground in ("ground", "surface"):
@@ -188,7 +190,7 @@ def test_text_and_colours_stand_out_from_their_ground(theme: str) -> None:
         assert contrast(palette[emotion], palette["surface"]) >= 3, emotion
 
 
-def test_the_page_has_the_colours_of_annotated_pictures() -> None:
+def test_the_page_has_the_colours_of_annotated_images() -> None:
     script = (PAGE / "js" / "emotions.js").read_text()
     assert dict(re.findall(r'(\w+): "(#[0-9A-F]{6})"', script)) == EMOTION_COLOURS
     assert {name: palettes()["dark"][name].upper() for name in EMOTION_COLOURS} == EMOTION_COLOURS

@@ -1,4 +1,4 @@
-"""`/v1/stream`: followed faces, newest frames, and errors that do not end it."""
+"""`/v1/stream`: tracked faces, newest frames, and errors that do not end it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from mien.video.live import LivePipeline
 STREAM = "ws://127.0.0.1:8000/v1/stream"
 
 
-def frame(number: int, time_s: float, picture: bytes) -> bytes:
-    return struct.pack(">Id", number, time_s) + picture
+def frame(number: int, time_s: float, image: bytes) -> bytes:
+    return struct.pack(">Id", number, time_s) + image
 
 
 def shifted(photo: bytes, dx: int) -> bytes:
@@ -36,63 +36,61 @@ def shifted(photo: bytes, dx: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_it_begins_with_what_can_be_asked(client: TestClient) -> None:
+def test_it_starts_with_the_label_sets(client: TestClient) -> None:
     with client.websocket_connect(STREAM) as stream:
         ready = stream.receive_json()
     assert ready["type"] == "ready"
     assert ready["label_sets"] == {"fer2013": list(FER2013), "ferplus": list(FERPLUS)}
 
 
-def test_a_face_that_moves_keeps_its_number(client: TestClient, photo: bytes) -> None:
+def test_a_moving_face_keeps_its_number(client: TestClient, photo: bytes) -> None:
     ids, lefts = [], []
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         for i in range(6):
             stream.send_bytes(frame(i, 0.1 * i, shifted(photo, 8 * i)))
-            answer = stream.receive_json()
-            assert (answer["type"], answer["frame"], answer["time_s"]) == ("faces", i, 0.1 * i)
-            assert (answer["width"], answer["height"]) == (512, 512)
-            ids += [face["face_id"] for face in answer["faces"]]
-            lefts += [face["box"][0] for face in answer["faces"]]
-    assert len(ids) >= 4  # the first pictures only confirm it
+            response = stream.receive_json()
+            assert (response["type"], response["frame"], response["time_s"]) == ("faces", i, 0.1 * i)
+            assert (response["width"], response["height"]) == (512, 512)
+            ids += [face["face_id"] for face in response["faces"]]
+            lefts += [face["box"][0] for face in response["faces"]]
+    assert len(ids) >= 4  # the first frames only confirm it
     assert set(ids) == {1}
     assert lefts == sorted(lefts)
 
 
-def test_a_face_just_found_is_to_be_hidden_with_the_others(client: TestClient, photo: bytes) -> None:
+def test_a_new_face_is_unconfirmed(client: TestClient, photo: bytes) -> None:
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         stream.send_bytes(frame(0, 0.0, photo))
-        answer = stream.receive_json()
-    assert (answer["faces"], len(answer["unconfirmed"])) == ([], 1)
+        response = stream.receive_json()
+    assert (response["faces"], len(response["unconfirmed"])) == ([], 1)
 
 
-def test_the_expression_is_the_analyzers_and_smoothed(client: TestClient, model: Path, photo: bytes) -> None:
+def test_the_expression_is_the_analyzers_smoothed(client: TestClient, model: Path, photo: bytes) -> None:
     (expected,) = Analyzer(model, threads=1).analyze(photo)
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         for i in range(3):
             stream.send_bytes(frame(i, 0.2 * i, photo))
-            answer = stream.receive_json()
-    (face,) = answer["faces"]
+            response = stream.receive_json()
+    (face,) = response["faces"]
     assert face["raw"]["emotions"] == pytest.approx(expected.emotions, abs=1e-3)
-    assert face["emotions"] == pytest.approx(
-        expected.emotions, abs=1e-3
-    )  # a still picture: nothing to smooth
+    assert face["emotions"] == pytest.approx(expected.emotions, abs=1e-3)  # a still image: nothing to smooth
     assert (face["top"], face["uncertain"]) == (expected.top[0], expected.uncertain)
 
 
-def test_labels_can_be_changed_on_the_way(client: TestClient, photo: bytes) -> None:
+def test_labels_can_be_changed_during_the_stream(client: TestClient, photo: bytes) -> None:
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         stream.send_json({"labels": "ferplus"})
         assert stream.receive_json() == {"type": "settings", "labels": "ferplus"}
         for i in range(3):
             stream.send_bytes(frame(i, 0.2 * i, photo))
-            answer = stream.receive_json()
-    assert answer["labels"] == "ferplus"
-    assert tuple(answer["faces"][0]["emotions"]) == FERPLUS
-    assert set(answer["faces"][0]["abstentions"]) == {"unknown", "not a face"}
+            response = stream.receive_json()
+    assert response["labels"] == "ferplus"
+    assert tuple(response["faces"][0]["emotions"]) == FERPLUS
+    assert set(response["faces"][0]["abstentions"]) == {"unknown", "not a face"}
 
 
 @pytest.mark.parametrize(
@@ -100,13 +98,13 @@ def test_labels_can_be_changed_on_the_way(client: TestClient, photo: bytes) -> N
     [
         (b"short", "invalid_argument"),
         (struct.pack(">Id", 7, float("nan")) + b"x", "invalid_argument"),
-        (struct.pack(">Id", 7, 1.0) + b"no picture", "unreadable"),
+        (struct.pack(">Id", 7, 1.0) + b"not an image", "unreadable"),
         ("labels", "invalid_argument"),
         ('{"labels": "affectnet"}', "invalid_argument"),
         ("[]", "invalid_argument"),
     ],
 )
-def test_what_cannot_be_read_is_told_and_the_stream_goes_on(
+def test_errors_are_reported_and_the_stream_continues(
     client: TestClient, photo: bytes, message: bytes | str, code: str
 ) -> None:
     with client.websocket_connect(STREAM) as stream:
@@ -122,7 +120,7 @@ def test_what_cannot_be_read_is_told_and_the_stream_goes_on(
         assert stream.receive_json()["frame"] == 8
 
 
-def test_of_frames_that_come_too_fast_the_newest_is_read(
+def test_of_frames_that_arrive_too_fast_the_newest_is_analyzed(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, gate = threading.Event(), threading.Event()
@@ -140,14 +138,14 @@ def test_of_frames_that_come_too_fast_the_newest_is_read(
         assert begun.wait(30)
         for i in range(1, 8):
             stream.send_bytes(frame(i, 0.1 * i, photo))
-        stream.send_json({"labels": "fer2013"})  # answered behind all of them have arrived
+        stream.send_json({"labels": "fer2013"})  # its response shows that all of them have arrived
         assert stream.receive_json()["type"] == "settings"
         gate.set()
-        answers = [stream.receive_json() for _ in range(2)]
-    assert [(answer["frame"], answer["dropped_frames"]) for answer in answers] == [(0, 0), (7, 6)]
+        results = [stream.receive_json() for _ in range(2)]
+    assert [(response["frame"], response["dropped_frames"]) for response in results] == [(0, 0), (7, 6)]
 
 
-def test_one_stream_too_many_is_told_to_come_later(make_client: Callable[..., TestClient]) -> None:
+def test_one_stream_too_many_is_closed_with_try_again_later(make_client: Callable[..., TestClient]) -> None:
     client = make_client(streams=1)
     with client.websocket_connect(STREAM) as first:
         first.receive_json()
@@ -158,7 +156,7 @@ def test_one_stream_too_many_is_told_to_come_later(make_client: Callable[..., Te
         assert third.receive_json()["type"] == "ready"
 
 
-def test_a_failure_of_the_model_ends_the_stream_with_a_reason(
+def test_an_internal_error_ends_the_stream_with_a_reason(
     client: TestClient, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(self: LivePipeline, *args: Any) -> Any:
@@ -174,7 +172,7 @@ def test_a_failure_of_the_model_ends_the_stream_with_a_reason(
 
 
 class Walk:
-    """A detector whose face moves 20 pixels a picture, and is away in some."""
+    """A detector whose face moves 20 pixels per frame, and is absent in some."""
 
     def __init__(self, away: set[int] = frozenset()) -> None:  # type: ignore[assignment]
         self.calls, self.away = -1, away
@@ -184,31 +182,31 @@ class Walk:
         return [] if self.calls in self.away else [Detection((20.0 * self.calls, 40, 60, 60), 0.9)]
 
 
-def answers(model: Path, times_s: list[float], away: set[int]) -> list[Any]:
+def results(model: Path, times_s: list[float], away: set[int]) -> list[Any]:
     reader, analyzer = LivePipeline(), Analyzer(model, Walk(away))
     image = np.full((200, 640, 3), 90, np.uint8)
     return [reader.read(image, time_s, analyzer) for time_s in times_s]
 
 
-def test_a_face_that_is_missed_for_a_moment_keeps_its_number_and_is_hidden_meanwhile(model: Path) -> None:
-    read = answers(model, [i / 15 for i in range(10)], away={5})
-    assert {face.id for answer in read for face in answer.faces} == {1}
+def test_a_face_missed_for_a_moment_keeps_its_number_and_is_unconfirmed_meanwhile(model: Path) -> None:
+    read = results(model, [i / 15 for i in range(10)], away={5})
+    assert {face.id for response in read for face in response.faces} == {1}
     assert (read[5].faces, len(read[5].unconfirmed)) == ((), 1)
-    expected = 100.0  # 20 pixels further than in picture 4
+    expected = 100.0  # 20 pixels further than in frame 4
     assert read[5].unconfirmed[0][0] == pytest.approx(expected, abs=15)
 
 
-def test_time_that_runs_backward_begins_a_new_scene(model: Path) -> None:
-    read = answers(model, [0.0, 0.2, 0.4, 0.0], away=set())
-    assert [len(answer.faces) for answer in read] == [0, 1, 1, 0]
+def test_time_that_runs_backward_starts_a_new_scene(model: Path) -> None:
+    read = results(model, [0.0, 0.2, 0.4, 0.0], away=set())
+    assert [len(response.faces) for response in read] == [0, 1, 1, 0]
 
 
-def test_a_stream_that_lasts_remembers_no_more_than_it_follows(model: Path) -> None:
+def test_a_long_stream_keeps_only_the_tracked_faces_in_memory(model: Path) -> None:
     reader, walk = LivePipeline(), Walk()
     analyzer = Analyzer(model, walk)
     image = np.zeros((200, 640, 3), np.uint8)
     for i in range(30):
-        walk.calls = 3 * (i % 2)  # it jumps to and fro, further than anybody can: somebody else each time
+        walk.calls = 3 * (i % 2)  # it jumps further than a person can move: another person each time
         reader.read(image, 3.0 * i, analyzer)
     assert reader._pipeline is not None
     assert len(reader._pipeline.smoother._causal) <= 2

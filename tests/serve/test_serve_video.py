@@ -1,4 +1,4 @@
-"""`/v1/video`: a clip becomes a job, the job a table; and what is refused."""
+"""`/v1/video`: a clip becomes a job, the job becomes a table; and refused requests."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ MP4 = {"Content-Type": "video/mp4"}
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of one face that moves."""
     with Image.open(PHOTO) as image:
-        pictures = list(pan(np.asarray(image.convert("RGB")), (320, 240), frames=10))
-    return write_clip(tmp_path_factory.mktemp("clips") / "face.mp4", pictures, rate=10)
+        frames = list(pan(np.asarray(image.convert("RGB")), (320, 240), frames=10))
+    return write_clip(tmp_path_factory.mktemp("clips") / "face.mp4", frames, rate=10)
 
 
 def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
@@ -46,14 +46,12 @@ def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def on_disk(client: TestClient) -> list[str]:
-    """What the server has on disk."""
+    """The server's files on disk."""
     folder = client.app.state.service.jobs._folder  # type: ignore[attr-defined]
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_clip_becomes_the_table_that_the_analyzer_gives(
-    client: TestClient, clip: Path, model: Path
-) -> None:
+def test_the_table_of_a_clip_equals_the_analyzers(client: TestClient, clip: Path, model: Path) -> None:
     begun = client.post("/v1/video?labels=fer2013", files=[("clip", ("face.mp4", clip.read_bytes()))])
     assert begun.status_code == 202
     job = begun.json()
@@ -67,9 +65,9 @@ def test_a_clip_becomes_the_table_that_the_analyzer_gives(
         None,
     )
     assert done["source"] == "face.mp4"
-    answer = client.get(done["result"])
-    assert answer.headers["content-type"].startswith("text/csv")
-    got = list(csv.DictReader(io.StringIO(answer.text)))
+    response = client.get(done["result"])
+    assert response.headers["content-type"].startswith("text/csv")
+    got = list(csv.DictReader(io.StringIO(response.text)))
     analyzer = Analyzer(model, threads=1, labels="fer2013")
     expected = [row for result in analyze_video(clip, analyzer=analyzer) for row in result.rows()]
     assert len(got) == len(expected) == 10
@@ -95,29 +93,27 @@ def test_a_clip_becomes_the_table_that_the_analyzer_gives(
         ("parquet", "application/vnd.apache.parquet"),
     ],
 )
-def test_the_table_comes_in_the_form_that_was_asked_for(
-    client: TestClient, clip: Path, form: str, kind: str
-) -> None:
+def test_the_table_has_the_requested_format(client: TestClient, clip: Path, form: str, kind: str) -> None:
     query = f"/v1/video?format={form}&interval=0.5&faces=biggest"
     job = client.post(query, content=clip.read_bytes(), headers=MP4).json()
-    answer = client.get(finished(client, job)["result"])
-    assert answer.headers["content-type"].startswith(kind)
+    response = client.get(finished(client, job)["result"])
+    assert response.headers["content-type"].startswith(kind)
     if form == "jsonl":
-        frames = [json.loads(line)["frame"] for line in answer.text.splitlines()]
+        frames = [json.loads(line)["frame"] for line in response.text.splitlines()]
     elif form == "json":
-        frames = [result["frame"] for result in answer.json()["results"]]
+        frames = [result["frame"] for result in response.json()["results"]]
     else:
         import pyarrow.parquet as pq
 
-        frames = pq.read_table(io.BytesIO(answer.content)).column("frame").to_pylist()
+        frames = pq.read_table(io.BytesIO(response.content)).column("frame").to_pylist()
     assert frames == [0, 5]  # every half second
     client.delete(f"/v1/video/{job['id']}")
 
 
-def test_a_clip_that_is_cut_short_gives_what_could_be_read(client: TestClient, tmp_path: Path) -> None:
+def test_a_truncated_clip_gives_the_frames_before_the_cut(client: TestClient, tmp_path: Path) -> None:
     with Image.open(PHOTO) as image:
-        pictures = list(pan(np.asarray(image.convert("RGB")), (320, 240), frames=40))
-    whole = write_clip(tmp_path / "whole.mkv", pictures, rate=10)
+        frames = list(pan(np.asarray(image.convert("RGB")), (320, 240), frames=40))
+    whole = write_clip(tmp_path / "whole.mkv", frames, rate=10)
     cut = whole.read_bytes()[: whole.stat().st_size // 2]
     done = finished(
         client, client.post("/v1/video", content=cut, headers={"Content-Type": "video/x-matroska"}).json()
@@ -142,62 +138,60 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n"
         (b"--x--\r\n", "multipart/form-data; boundary=x", 422, "no_file"),
     ],
 )
-def test_what_is_no_clip_is_refused(
+def test_content_that_is_not_a_clip_is_refused(
     client: TestClient, content: bytes, kind: str, status: int, code: str
 ) -> None:
-    answer = client.post("/v1/video", content=content, headers={"Content-Type": kind})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    response = client.post("/v1/video", content=content, headers={"Content-Type": kind})
+    assert (response.status_code, response.json()["code"]) == (status, code)
     assert on_disk(client) == []
 
 
 @pytest.mark.parametrize(
     "codec", [("mpeg4", ".mp4"), ("libvpx", ".webm"), ("mpeg4", ".avi"), ("mpeg2video", ".ts")]
 )
-def test_containers_are_known_by_how_they_begin(codec: tuple[str, str], tmp_path: Path) -> None:
-    pictures = [np.full((64, 64, 3), 100, np.uint8)] * 20
-    path = write_clip(tmp_path / f"clip{codec[1]}", pictures, codec=codec[0])
+def test_containers_are_recognized_by_their_first_bytes(codec: tuple[str, str], tmp_path: Path) -> None:
+    frames = [np.full((64, 64, 3), 100, np.uint8)] * 20
+    path = write_clip(tmp_path / f"clip{codec[1]}", frames, codec=codec[0])
     assert is_container(path.read_bytes()[:400])
     assert not is_container(PLAYLIST)
     assert not is_container(PHOTO.read_bytes()[:400])
 
 
-def test_a_file_that_only_begins_like_a_clip_fails_with_its_name_and_no_path(client: TestClient) -> None:
+def test_the_error_of_a_broken_clip_has_its_name_and_no_path(client: TestClient) -> None:
     files = [("clip", ("holiday.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 500))]
     done = finished(client, client.post("/v1/video", files=files).json())
     assert (done["state"], done["error"]["code"]) == ("failed", "unreadable")
     assert done["error"]["message"].startswith("holiday.mp4")
     assert "mien-" not in done["error"]["message"]
-    answer = client.get(f"/v1/video/{done['id']}/result")
-    assert (answer.status_code, answer.json()["code"]) == (409, "not_ready")
+    response = client.get(f"/v1/video/{done['id']}/result")
+    assert (response.status_code, response.json()["code"]) == (409, "not_ready")
     client.delete(f"/v1/video/{done['id']}")
 
 
 @pytest.mark.parametrize(
     "query", ["format=exe", "interval=0", "interval=nan", "interval=x", "faces=mine", "labels=x"]
 )
-def test_arguments_that_make_no_sense_are_named(client: TestClient, clip: Path, query: str) -> None:
-    answer = client.post(f"/v1/video?{query}", content=clip.read_bytes(), headers=MP4)
-    assert answer.status_code == 422
-    assert query.partition("=")[0] in answer.json()["message"]
+def test_invalid_arguments_are_named(client: TestClient, clip: Path, query: str) -> None:
+    response = client.post(f"/v1/video?{query}", content=clip.read_bytes(), headers=MP4)
+    assert response.status_code == 422
+    assert query.partition("=")[0] in response.json()["message"]
 
 
 @pytest.mark.parametrize("call", [("GET", ""), ("GET", "/result"), ("DELETE", "")])
-def test_a_job_that_is_not_there_is_said(client: TestClient, call: tuple[str, str]) -> None:
-    answer = client.request(call[0], f"/v1/video/nothing{call[1]}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+def test_a_missing_job_is_reported(client: TestClient, call: tuple[str, str]) -> None:
+    response = client.request(call[0], f"/v1/video/nothing{call[1]}")
+    assert (response.status_code, response.json()["code"]) == (404, "job_not_found")
 
 
 class TestLimits:
-    def test_a_clip_that_is_too_large_is_cut_off(
-        self, make_client: Callable[..., TestClient], clip: Path
-    ) -> None:
+    def test_a_too_large_clip_is_cut_off(self, make_client: Callable[..., TestClient], clip: Path) -> None:
         client = make_client(video_bytes=5000)
-        answer = client.post("/v1/video", content=clip.read_bytes(), headers=MP4)
-        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        response = client.post("/v1/video", content=clip.read_bytes(), headers=MP4)
+        assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
         assert on_disk(client) == []
 
     @pytest.mark.parametrize("limit", [{"video_s": 0.5}, {"pixels": 1000}])
-    def test_a_clip_that_is_too_long_or_has_too_large_pictures_fails(
+    def test_a_clip_that_is_too_long_or_has_too_large_frames_fails(
         self, make_client: Callable[..., TestClient], clip: Path, limit: dict[str, float]
     ) -> None:
         client = make_client(**limit)
@@ -205,7 +199,7 @@ class TestLimits:
         assert (done["state"], done["error"]["code"]) == ("failed", "image_too_large")
         assert "limit" in done["error"]["message"]
 
-    def test_one_clip_too_many_is_told_to_come_later_and_a_running_one_can_be_given_up(
+    def test_one_clip_too_many_gets_503_and_a_running_one_can_be_deleted(
         self, make_client: Callable[..., TestClient], clip: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun = threading.Event()
@@ -218,13 +212,13 @@ class TestLimits:
         client = make_client(jobs=1)
         first = client.post("/v1/video", content=clip.read_bytes(), headers=MP4).json()
         assert begun.wait(30)
-        answer = client.post("/v1/video", content=clip.read_bytes(), headers=MP4)
-        assert (answer.status_code, answer.json()["code"]) == (503, "busy")
-        assert "retry-after" in answer.headers
+        response = client.post("/v1/video", content=clip.read_bytes(), headers=MP4)
+        assert (response.status_code, response.json()["code"]) == (503, "busy")
+        assert "retry-after" in response.headers
         assert client.delete(f"/v1/video/{first['id']}").status_code == 204
         assert client.post("/v1/video", content=clip.read_bytes(), headers=MP4).status_code == 202
 
-    def test_results_are_thrown_away_after_a_while(
+    def test_results_are_deleted_after_the_limit(
         self, make_client: Callable[..., TestClient], clip: Path
     ) -> None:
         client = make_client(keep_s=60)
@@ -251,7 +245,7 @@ class TestLimits:
         assert not folder.exists()
 
 
-def test_the_server_goes_on_behind_a_clip_that_breaks_it(
+def test_the_server_continues_after_a_clip_that_fails_unexpectedly(
     make_client: Callable[..., TestClient], clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = queue.analyze_clip
@@ -268,8 +262,8 @@ def test_the_server_goes_on_behind_a_clip_that_breaks_it(
     assert done["state"] == "done"
 
 
-def test_jobs_that_are_given_up_while_the_server_stops_do_not_hold_it(model: Path, clip: Path) -> None:
-    """Stopping waits for the reader to notice, not for the clip's end."""
+def test_running_jobs_do_not_delay_the_stop_of_the_server(model: Path, clip: Path) -> None:
+    """Stopping waits for the current frame, not for the end of the clip."""
     from mien.serve.settings import Limits
     from mien.serve.video.job import JobOptions
     from mien.serve.video.queue import JobQueue
