@@ -34,7 +34,7 @@ _KEPT_ANALYZERS = 8
 class Analyzer:
     """Finds the faces in images and predicts the expression of each; made once, used often.
 
-    It can be pickled: its arguments are, and the models are loaded again.
+    It can be pickled if `model` is a name or a path: the models are loaded again from its arguments.
 
     Args:
         model: a shipped name, the path of an ONNX file with its card beside it, or an open `OnnxModel`.
