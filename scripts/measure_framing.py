@@ -4,7 +4,7 @@
 
 Each picture is enlarged and put in the middle of a gray canvas, since the detector expects some
 surroundings; the box it finds is noted in fractions of the picture's side. Prints the share of pictures
-with a face and the quartiles. The medians stand in src/mien/vision/framing.py.
+with a face and the quartiles. The medians stand in src/mien/images/crop.py.
 """
 
 from __future__ import annotations

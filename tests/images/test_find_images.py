@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mien.errors import ImageError
-from mien.images.decode import find_images
+from mien.images.find import find_images
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def _split(explainer: Explainer, name: str, head: str, data: str, split: str, mo
 
 
 def _photos(explainer: Explainer, model: str, photos: list[Path]) -> Chapter:
-    from mien.images.decode import find_images
+    from mien.images.find import find_images
     from mien.reports.document import Chapter
 
     paths = find_images(photos)

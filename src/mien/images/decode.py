@@ -12,14 +12,12 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import os
 import struct
 import sys
 import threading
 import warnings
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,12 +33,6 @@ from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
 
 MAX_PIXELS = 100_000_000
 STDIN = "-"
-# Those of HEIC are among them, so that such photos in a folder are reported and not passed over.
-SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".webp", ".tif", ".tiff",
-    ".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".heic", ".heif",
-))  # fmt: skip
-
 # What Pillow's readers raise for a file that is cut short or damaged.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 _ORIENTATION = 0x0112  # EXIF tag
@@ -178,47 +170,6 @@ def from_pil(image: Image.Image, source: str | None = None) -> DecodedImage:
         return _image(_rgb(_loaded(image, name, None)), name)
 
 
-def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """The images of files, folders and globs, each once, in the order of the sources.
-
-    A folder gives the files in it and below whose names end like an image's (`SUFFIXES`), sorted, without
-    hidden ones; so does a glob, where ``**`` goes down folders. A name without ``*``, ``?`` or ``[`` that is
-    not a folder is returned as it is, whatever its ending: `read_image` reports what is wrong with it.
-
-    Raises:
-        ImageError: a folder or a glob contains no image.
-    """
-    images: dict[Path, None] = {}
-    for source in sources:
-        path = Path(source).expanduser()
-        if path.is_dir():
-            paths = _in_folder(path)
-        elif glob.has_magic(str(path)) and not path.exists():
-            matches = (Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207
-            paths = sorted(match for match in matches if _is_image(match) and match.is_file())
-        else:
-            paths = [path]
-        if not paths:
-            raise ImageError(
-                f"{source} contains no images: no name in it ends in {', '.join(sorted(SUFFIXES))}."
-            )
-        images.update(dict.fromkeys(paths))
-    return list(images)
-
-
-def _in_folder(folder: Path) -> list[Path]:
-    """The images in a folder and below, sorted, without hidden files and folders."""
-    images = []
-    for here, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images += [Path(here, name) for name in files if _is_image(Path(name))]
-    return sorted(images)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
 def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]:
     """A name for messages, and a seekable file to be used in a with block."""
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -246,7 +197,7 @@ def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
     try:
         path = Path(source).expanduser()
         if path.is_dir():
-            raise ImageError(f"{source} is a folder. Name the images in it, or use find_images.")
+            raise ImageError(f"{source} is a folder. Name the images in it, or use mien.images.find.")
         return path.open("rb")
     except FileNotFoundError:
         hint = " It looks like an address; save the image to a file first." if "://" in str(source) else ""

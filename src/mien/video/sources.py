@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mien.errors import ImageError
+from mien.images.find import find_files
 
 # Containers that FFmpeg opens and that are not images; an animated GIF is read as a photo.
 SUFFIXES = frozenset(
@@ -43,10 +44,10 @@ def find_clips(sources: Iterable[str]) -> list[Path]:
     Raises:
         ImageError: a source names nothing, or a folder or glob without a clip.
     """
-    found: dict[Path, None] = {}
-    for source in sources:
-        found.update(dict.fromkeys(_clips_of(source)))
-    return list(found)
+    clips = find_files(sources, SUFFIXES, kind="clips")
+    if absent := [clip for clip in clips if not clip.exists()]:
+        raise ImageError(f"{absent[0]} does not exist.")
+    return clips
 
 
 def find_sources(sources: list[str]) -> list[str]:
@@ -77,21 +78,3 @@ def file_names(clips: list[str]) -> dict[str, str]:
             name = f"{stem}-{number}"
         names[clip] = name
     return names
-
-
-def _clips_of(source: str) -> list[Path]:
-    path = Path(source)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        inside = (file for file in path.rglob("*") if not file.name.startswith("."))
-        clips = sorted(file for file in inside if is_clip(file.name) and file.is_file())
-    elif any(mark in source for mark in "*?["):
-        anchor = Path(path.anchor)
-        matches = anchor.glob(str(path.relative_to(anchor)))
-        clips = sorted(match for match in matches if match.is_file() and is_clip(match.name))
-    else:
-        raise ImageError(f"{source} does not exist.")
-    if not clips:
-        raise ImageError(f"{source} holds no clip. Suffixes of clips: {' '.join(sorted(SUFFIXES))}.")
-    return clips

@@ -93,7 +93,7 @@ def _run(
 
 def _find(sources: list[str]) -> tuple[list[Path], list[ReadFailure]]:
     """The images of all sources, each once, and the sources without any."""
-    from mien.images.decode import find_images
+    from mien.images.find import find_images
     from mien.inference.sinks import ReadFailure
 
     paths: dict[Path, None] = {}

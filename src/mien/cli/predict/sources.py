@@ -65,7 +65,7 @@ def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, 
 
 
 def _is_moving(source: str) -> bool:
-    from mien.images.decode import SUFFIXES as IMAGES
+    from mien.images.find import SUFFIXES as IMAGES
     from mien.video.sources import SUFFIXES as CLIPS
 
     if is_camera(source) or is_address(source) or is_clip(source):
