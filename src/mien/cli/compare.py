@@ -10,6 +10,7 @@ import typer
 
 from mien.cli import options
 from mien.cli.evaluate.command import Truth
+from mien.cli.options import option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,40 +27,28 @@ Models: TypeAlias = Annotated[
 ]
 Data: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--data",
-        metavar="PATH",
-        help="The faces to compare on. Default: those the runs were trained on.",
-        rich_help_panel=options.DATA,
-    ),
+    option(options.DATA, "--data PATH", "The faces to compare on. Default: those the runs were trained on."),
 ]
 Split: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--split",
-        metavar="NAME",
-        help="Their split. Default: the one that chose the epoch of the runs, else PublicTest.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--split NAME",
+        "Their split. Default: the one that chose the epoch of the runs, else PublicTest.",
     ),
 ]
 Binary: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--binary",
-        metavar="NAME",
-        help="Compare on a binary task: an emotion against the rest, or 'negative'. Runs that were trained "
-        "on it predict it themselves, others by the sum of their probabilities.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--binary NAME",
+        "Compare on a binary task: an emotion against the rest, or 'negative'. Runs that were trained on"
+        " it predict it themselves, others by the sum of their probabilities.",
     ),
 ]
 Out: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="Write compare.html, its figures (PNG and SVG) and compare.json.",
-        rich_help_panel=options.OUTPUT,
-    ),
+    option(options.OUTPUT, "--out DIR", "Write compare.html, its figures (PNG and SVG) and compare.json."),
 ]
 
 

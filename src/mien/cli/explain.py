@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 from mien.errors import MissingExtra, UsageError
 from mien.loading import is_run, question_of, recipe_of
 
@@ -35,32 +36,23 @@ Photos: TypeAlias = Annotated[
     list[Path] | None, typer.Argument(metavar="[PHOTO]...", help="Photos, or folders of photos.")
 ]
 Faces: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--faces",
-        metavar="N",
-        min=2,
-        help="Limit to this many faces of the split, drawn at random.",
-        rich_help_panel=options.DATA,
-    ),
+    int, option(options.DATA, "--faces N", "Limit to this many faces of the split, drawn at random.", min=2)
 ]
 Head: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--head",
-        metavar="HEAD",
-        help="The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the binary task of "
+    option(
+        options.MODEL,
+        "--head HEAD",
+        "The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the binary task of "
         "the run.",
-        rich_help_panel=options.MODEL,
     ),
 ]
 Layer: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--layer",
-        metavar="NAME",
-        help="The layer of the maps. Default: the deepest with maps of 6 x 6 cells or more.",
-        rich_help_panel=options.MODEL,
+    option(
+        options.MODEL,
+        "--layer NAME",
+        "The layer of the maps. Default: the deepest with maps of 6 x 6 cells or more.",
     ),
 ]
 
@@ -74,7 +66,7 @@ def explain(
     head: Head = None,
     layer: Layer = None,
     out: options.OutFolder = Path("explain"),
-    threads: options.Threads = None,
+    threads: options.TorchThreads = None,
 ) -> None:
     """Show which parts of a face a prediction depends on (Grad-CAM), for photos and for labelled faces.
 

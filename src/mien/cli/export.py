@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,70 +20,49 @@ if TYPE_CHECKING:
 
 Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
 Out: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="The ONNX file to write. Default: NAME.onnx in RUN.",
-        rich_help_panel=options.OUTPUT,
-    ),
+    Path | None, option(options.OUTPUT, "--out FILE", "The ONNX file to write. Default: NAME.onnx in RUN.")
 ]
 Name: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        help="The model's name. Default: that of FILE, or mien-RECIPE.",
-        rich_help_panel=options.OUTPUT,
-    ),
+    option(options.OUTPUT, "--name NAME", "The model's name. Default: that of FILE, or mien-RECIPE."),
 ]
 Int8: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--int8", help="Also write NAME-int8.onnx, quantized to eight bits.", rich_help_panel=options.OUTPUT
-    ),
+    bool, option(options.OUTPUT, "--int8", "Also write NAME-int8.onnx, quantized to eight bits.")
 ]
 Data: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--data",
-        metavar="PATH",
-        help="The faces to prove and measure with. Default: those of the run.",
-        rich_help_panel=options.DATA,
-    ),
+    option(options.DATA, "--data PATH", "The faces to verify and measure with. Default: those of the run."),
 ]
 Votes: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--votes",
-        metavar="FILE",
-        help="FER+ votes (fer2013new.csv), for the head of votes. Default: those of the run.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--votes FILE",
+        "FER+ votes (fer2013new.csv), for the head of votes. Default: those of the run.",
     ),
 ]
 Split: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--split",
-        metavar="NAME",
-        help="The split to prove and measure on. Default: PublicTest, or the only split of the data.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--split NAME",
+        "The split to verify and measure on. Default: PublicTest, or the only split of the data.",
     ),
 ]
 Calibrate: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
+        options.SCORES,
         "--calibrate/--no-calibrate",
-        help="Fit temperatures and conformal thresholds on half of the split; put figures in the card.",
-        rich_help_panel=options.SCORES,
+        "Fit temperatures and conformal thresholds on half of the split; put figures in the card.",
     ),
 ]
 Tta: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
+        options.SCORES,
         "--tta/--no-tta",
-        help="Also put figures with test-time augmentation in the card: ten crops of each face.",
-        rich_help_panel=options.SCORES,
+        "Also put figures with test-time augmentation in the card: ten crops of each face.",
     ),
 ]
 
@@ -100,7 +80,8 @@ def export(
 ) -> None:
     """Write a run's best network as one ONNX file with its card beside it.
 
-    It is proved on every face of the split that PyTorch and ONNX Runtime agree; otherwise nothing is written.
+    Verifies on every face of the split that PyTorch and ONNX Runtime agree. If they differ, nothing is
+    written.
     """
     from rich.console import Console
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -16,6 +16,14 @@ MACHINE = "Machine"
 SCORES = "Scores"
 
 
+def option(panel: str, names: str, help: str, **checks: Any) -> Any:
+    """An option in a panel of the help; `names` reads as in the help: ``"--out,-o DIR"``, ``"--json"``."""
+    flags, _, value = names.partition(" ")
+    return typer.Option(
+        *flags.split(","), metavar=value or None, help=help, rich_help_panel=panel or None, **checks
+    )
+
+
 class LabelSet(StrEnum):
     """The sets of emotions that a model can predict."""
 
@@ -25,96 +33,54 @@ class LabelSet(StrEnum):
 
 _DATA_HELP = "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; or 'synthetic'."
 
-DataOption: TypeAlias = Annotated[
-    str, typer.Option("--data", metavar="PATH", help=f"Labelled faces: {_DATA_HELP}", rich_help_panel=DATA)
-]
-OptionalData: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--data", metavar="PATH", help=f"Labelled faces: {_DATA_HELP}", rich_help_panel=DATA),
-]
+DataOption: TypeAlias = Annotated[str, option(DATA, "--data PATH", f"Labelled faces: {_DATA_HELP}")]
+OptionalData: TypeAlias = Annotated[str | None, option(DATA, "--data PATH", f"Labelled faces: {_DATA_HELP}")]
 DataArgument: TypeAlias = Annotated[str, typer.Argument(metavar="PATH", help=_DATA_HELP)]
 Votes: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--votes",
-        metavar="FILE",
-        help="FER+ votes (fer2013new.csv), joined by row number.",
-        rich_help_panel=DATA,
-    ),
+    Path | None, option(DATA, "--votes FILE", "FER+ votes (fer2013new.csv), joined by row number.")
 ]
 LabelMapOption: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--label-map",
-        metavar="MAP",
-        help="What folders mean that are not named after emotions: raf-db, affectnet, ck+, or a CSV with "
-        "the columns folder,emotion.",
-        rich_help_panel=DATA,
+    option(
+        DATA,
+        "--label-map MAP",
+        "What folders mean that are not named after emotions: raf-db, affectnet, ck+, or a CSV with the "
+        "columns folder,emotion.",
     ),
 ]
-Split: TypeAlias = Annotated[
-    str, typer.Option("--split", metavar="NAME", help="The split to use.", rich_help_panel=DATA)
-]
+Split: TypeAlias = Annotated[str, option(DATA, "--split NAME", "The split to use.")]
 
 OnnxModel: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A shipped model (see: mien models), or an ONNX file.",
-        rich_help_panel=MODEL,
-    ),
+    str, option(MODEL, "--model MODEL", "A shipped model (see: mien models), or an ONNX file.")
 ]
 AnyModel: TypeAlias = Annotated[
     str,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A shipped model (see: mien models), an ONNX file, or the folder of a training run.",
-        rich_help_panel=MODEL,
+    option(
+        MODEL,
+        "--model MODEL",
+        "A shipped model (see: mien models), an ONNX file, or the folder of a training run.",
     ),
 ]
 Labels: TypeAlias = Annotated[
     LabelSet | None,
-    typer.Option(
-        "--labels",
-        metavar="SET",
-        help="fer2013: seven emotions; ferplus: eight, as ten people would vote. Default: the model's own.",
-        rich_help_panel=MODEL,
+    option(
+        MODEL,
+        "--labels SET",
+        "fer2013: seven emotions; ferplus: eight, as ten people would vote. Default: the model's own.",
     ),
 ]
 Device: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="Where the model runs: auto, cpu, cuda or coreml.",
-        rich_help_panel=MACHINE,
-    ),
+    str, option(MACHINE, "--device NAME", "Where the model runs: auto, cpu, cuda or coreml.")
 ]
 Threads: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", metavar="N", min=1, help="CPU threads. Default: one per core.", rich_help_panel=MACHINE
-    ),
+    int | None, option(MACHINE, "--threads N", "CPU threads. Default: one per core.", min=1)
+]
+TorchThreads: TypeAlias = Annotated[
+    int | None, option(MACHINE, "--threads N", "CPU threads. Default: PyTorch's.", min=1)
 ]
 
-OutFolder: TypeAlias = Annotated[
-    Path,
-    typer.Option(
-        "--out", metavar="DIR", help="Folder to write to; created if missing.", rich_help_panel=OUTPUT
-    ),
-]
-Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print JSON instead of tables.", rich_help_panel=OUTPUT)
-]
+OutFolder: TypeAlias = Annotated[Path, option(OUTPUT, "--out DIR", "Folder to write to; created if missing.")]
+Json: TypeAlias = Annotated[bool, option(OUTPUT, "--json", "Print JSON instead of tables.")]
 Bootstrap: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--bootstrap",
-        metavar="N",
-        min=1,
-        help="Bootstrap resamples for the confidence intervals.",
-        rich_help_panel=SCORES,
-    ),
+    int, option(SCORES, "--bootstrap N", "Bootstrap resamples for the confidence intervals.", min=1)
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from mien.cli.options import MACHINE, MODEL, Device, LabelSet, OnnxModel
+from mien.cli.options import MACHINE, MODEL, Device, LabelSet, OnnxModel, option
 from mien.errors import MissingExtra, UsageError
 from mien.models.registry import DEFAULT
 
@@ -65,19 +65,11 @@ _AllowOrigin: TypeAlias = Annotated[
     _access("A site whose pages may use the server, such as https://example.org.", metavar="ORIGIN"),
 ]
 Labels: TypeAlias = Annotated[
-    LabelSet | None,
-    typer.Option(
-        metavar="SET", help="The default label set. Default: the model's own.", rich_help_panel=MODEL
-    ),
+    LabelSet | None, option(MODEL, "--labels SET", "The default label set. Default: the model's own.")
 ]
 _Workers: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Images to analyze at the same time. Default: one per core.",
-        rich_help_panel=MACHINE,
-    ),
+    option(MACHINE, "--workers N", "Images to analyze at the same time. Default: one per core.", min=1),
 ]
 _MaxBodyMb: TypeAlias = Annotated[float, _limit("Maximum request size in MB.", 0.001)]
 _MaxImages: TypeAlias = Annotated[int, _limit("Maximum number of images per request.", 1)]

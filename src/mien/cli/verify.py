@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
 from mien.cli import options
+from mien.cli.options import option
 from mien.errors import CardError, UsageError, VerifyError
 
 if TYPE_CHECKING:
@@ -22,11 +21,10 @@ _SPLITS = ("PublicTest", "PrivateTest")
 
 Models: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A shipped model, or an ONNX file with its card. Repeatable. Default: all shipped models.",
-        rich_help_panel=options.MODEL,
+    option(
+        options.MODEL,
+        "--model MODEL",
+        "A shipped model, or an ONNX file with its card. Repeatable. Default: all shipped models.",
     ),
 ]
 

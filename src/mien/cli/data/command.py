@@ -11,6 +11,7 @@ import typer
 
 from mien.cli import options
 from mien.cli.help import HelpfulCommand, HelpfulGroup
+from mien.cli.options import option
 from mien.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,58 +32,43 @@ class Contempt(StrEnum):
 _READING = "Reading"
 
 Strict: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--strict", help="Stop at the first problem instead of listing it.", rich_help_panel=_READING
-    ),
+    bool, option(_READING, "--strict", "Stop at the first problem instead of listing it.")
 ]
 ContemptOption: TypeAlias = Annotated[
     Contempt,
-    typer.Option(
-        "--contempt",
-        metavar="drop|keep",
-        help="What to do with faces of contempt, which FER2013 does not have.",
-        rich_help_panel=_READING,
+    option(
+        _READING,
+        "--contempt drop|keep",
+        "What to do with faces of contempt, which FER2013 does not have.",
     ),
 ]
 Size: TypeAlias = Annotated[
     int,
-    typer.Option(
-        metavar="PIXELS",
-        help="Width and height to which images and faces in Parquet are resized.",
-        rich_help_panel=_READING,
-    ),
+    option(_READING, "--size PIXELS", "Width and height to which images and faces in Parquet are resized."),
 ]
 Cache: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--cache/--no-cache",
-        help="Keep the table in the cache, and read it from there next time.",
-        rich_help_panel=_READING,
-    ),
+    option(_READING, "--cache/--no-cache", "Keep the table in the cache, and read it from there next time."),
 ]
 Problems: TypeAlias = Annotated[
-    int,
-    typer.Option(metavar="N", min=0, help="Number of problems to list.", rich_help_panel=options.OUTPUT),
+    int, option(options.OUTPUT, "--problems N", "Number of problems to list.", min=0)
 ]
 ParquetFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="OUT.parquet", help="The Parquet file to write.")
 ]
 Decisions: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        metavar="CSV",
-        help="Decisions saved in the gallery of mien audit: faces to leave out and to relabel.",
-        rich_help_panel=_READING,
+    option(
+        _READING,
+        "--apply CSV",
+        "Decisions saved in the gallery of mien audit: faces to leave out and to relabel.",
     ),
 ]
-Replace: TypeAlias = Annotated[
-    bool, typer.Option("--force", help="Replace an existing file.", rich_help_panel=options.OUTPUT)
-]
+Replace: TypeAlias = Annotated[bool, option(options.OUTPUT, "--force", "Replace an existing file.")]
 FetchFolder: TypeAlias = Annotated[
-    Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to download to; created if missing.")
+    Path, option("", "--out,-o DIR", "Folder to download to; created if missing.")
 ]
-FetchAgain: TypeAlias = Annotated[bool, typer.Option("--force", help="Download even if the file exists.")]
+FetchAgain: TypeAlias = Annotated[bool, option("", "--force", "Download even if the file exists.")]
 
 
 @app.command(cls=HelpfulCommand)

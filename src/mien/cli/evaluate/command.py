@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 from mien.errors import MissingExtra, UsageError
 from mien.models.registry import DEFAULT
 
@@ -19,134 +20,91 @@ _EXTRA = "Further measurements"
 
 Split: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--split",
-        metavar="NAME",
-        help="The split to score. Default: PublicTest, or the only split of the data.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--split NAME",
+        "The split to score. Default: PublicTest, or the only split of the data.",
     ),
 ]
 Truth: TypeAlias = Annotated[
     options.LabelSet,
-    typer.Option(
-        "--labels",
-        metavar="SET",
-        help="The truth: fer2013, the labels of the data, or ferplus, the majority of its FER+ votes.",
-        rich_help_panel=options.DATA,
+    option(
+        options.DATA,
+        "--labels SET",
+        "The truth: fer2013, the labels of the data, or ferplus, the majority of its FER+ votes.",
     ),
 ]
 KnownOnly: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--known-only",
-        help="Leave out faces of classes that the model does not know.",
-        rich_help_panel=options.DATA,
-    ),
+    bool, option(options.DATA, "--known-only", "Leave out faces of classes that the model does not know.")
 ]
 Head: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--head",
-        metavar="NAME",
-        help="The head that predicts. Default: the one trained on these labels.",
-        rich_help_panel=options.MODEL,
-    ),
+    option(options.MODEL, "--head NAME", "The head that predicts. Default: the one trained on these labels."),
 ]
 Tta: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
+        options.MODEL,
         "--tta",
-        help="Average the probabilities over ten crops of each face: five, and the same mirrored.",
-        rich_help_panel=options.MODEL,
+        "Average the probabilities over ten crops of each face: five, and the same mirrored.",
     ),
 ]
 BatchSize: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--batch-size",
-        metavar="N",
-        min=1,
-        help="Faces in one call of the model.",
-        rich_help_panel=options.MACHINE,
-    ),
+    int, option(options.MACHINE, "--batch-size N", "Faces in one call of the model.", min=1)
 ]
 Binary: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--binary",
-        metavar="NAME",
-        help="A binary task to score from the same probabilities: an emotion against the rest, or 'negative' "
+    option(
+        _EXTRA,
+        "--binary NAME",
+        "A binary task to score from the same probabilities: an emotion against the rest, or 'negative' "
         "against positive. Repeatable.",
-        rich_help_panel=_EXTRA,
     ),
 ]
 VoteThreshold: TypeAlias = Annotated[
     float,
-    typer.Option(
-        "--vote-threshold",
-        metavar="SHARE",
-        help="Share of a face's votes, and probability, from which an emotion is one of its labels.",
-        rich_help_panel=_EXTRA,
+    option(
+        _EXTRA,
+        "--vote-threshold SHARE",
+        "Share of a face's votes, and probability, from which an emotion is one of its labels.",
     ),
 ]
 Groups: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--groups",
-        metavar="FILE",
-        help="A CSV with a column row or name and columns of groups: scores of each group, and the gaps.",
-        rich_help_panel=_EXTRA,
+    option(
+        _EXTRA,
+        "--groups FILE",
+        "A CSV with a column row or name and columns of groups: scores of each group, and the gaps.",
     ),
 ]
 MinimumN: TypeAlias = Annotated[
-    int,
-    typer.Option(
-        "--minimum-n",
-        metavar="N",
-        min=1,
-        help="Groups with fewer faces are not scored.",
-        rich_help_panel=_EXTRA,
-    ),
+    int, option(_EXTRA, "--minimum-n N", "Groups with fewer faces are not scored.", min=1)
 ]
 Robust: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
+        _EXTRA,
         "--robustness",
-        help="Measure accuracy on damaged images: evaluates each face under 45 corruptions.",
-        rich_help_panel=_EXTRA,
+        "Measure accuracy on damaged images: evaluates each face under 45 corruptions.",
     ),
 ]
 RobustFaces: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        "--robustness-faces",
-        metavar="N",
-        min=1,
-        help="The same, but limit to this many faces, drawn at random.",
-        rich_help_panel=_EXTRA,
-    ),
+    option(_EXTRA, "--robustness-faces N", "The same, but limit to this many faces, drawn at random.", min=1),
 ]
 Out: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="Write one HTML page, its figures (PNG and SVG) and its numbers (JSON).",
-        rich_help_panel=options.OUTPUT,
+    option(
+        options.OUTPUT,
+        "--out DIR",
+        "Write one HTML page, its figures (PNG and SVG) and its numbers (JSON).",
     ),
 ]
 JsonFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the scores as JSON.", rich_help_panel=options.OUTPUT),
+    Path | None, option(options.OUTPUT, "--json FILE", "Write the scores as JSON.")
 ]
 CsvFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--predictions",
-        metavar="FILE",
-        help="Write the probabilities of every face as CSV.",
-        rich_help_panel=options.OUTPUT,
-    ),
+    Path | None, option(options.OUTPUT, "--predictions FILE", "Write the probabilities of every face as CSV.")
 ]
 
 

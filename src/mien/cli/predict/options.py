@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from mien.cli.options import OUTPUT
+from mien.cli.options import OUTPUT, option
 from mien.cli.predict.sources import seconds
 
 _DETECTION = "Face detection"
@@ -31,145 +31,104 @@ Sources: TypeAlias = Annotated[
     ),
 ]
 
-Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Write one JSON document to stdout.", rich_help_panel=OUTPUT)
-]
+Json: TypeAlias = Annotated[bool, option(OUTPUT, "--json", "Write one JSON document to stdout.")]
 JsonLines: TypeAlias = Annotated[
     bool,
-    typer.Option(
+    option(
+        OUTPUT,
         "--jsonl",
-        help="Write one JSON object per line to stdout: one per photo, or one per face in a clip.",
-        rich_help_panel=OUTPUT,
+        "Write one JSON object per line to stdout: one per photo, or one per face in a clip.",
     ),
 ]
-Csv: TypeAlias = Annotated[
-    bool,
-    typer.Option("--csv", help="Write a CSV table to stdout, one row per face.", rich_help_panel=OUTPUT),
-]
+Csv: TypeAlias = Annotated[bool, option(OUTPUT, "--csv", "Write a CSV table to stdout, one row per face.")]
 Out: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
+    option(
+        OUTPUT,
+        "--out FILE",
+        "Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
         "for clips .parquet.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Save: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="Save annotated images or clips in this folder.", rich_help_panel=OUTPUT
-    ),
+    Path | None, option(OUTPUT, "--save DIR", "Save annotated images or clips in this folder.")
 ]
 Overwrite: TypeAlias = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Allow --out and --save to replace files.", rich_help_panel=OUTPUT),
+    bool, option(OUTPUT, "--overwrite", "Allow --out and --save to replace files.")
 ]
 
 DetectorThreshold: TypeAlias = Annotated[
     float | None,
-    typer.Option(
-        metavar="X",
+    option(
+        _DETECTION,
+        "--detector-threshold X",
+        "Minimum detection confidence, 0 to 1. Default: 0.5.",
         min=0.0,
         max=1.0,
-        help="Minimum detection confidence, 0 to 1. Default: 0.5.",
-        rich_help_panel=_DETECTION,
     ),
 ]
 Align: TypeAlias = Annotated[
-    bool,
-    typer.Option("--align", help="Rotate each face until its eyes are level.", rich_help_panel=_DETECTION),
+    bool, option(_DETECTION, "--align", "Rotate each face until its eyes are level.")
 ]
 Crops: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--crops", help="Treat each image as one cropped face, without detection.", rich_help_panel=_DETECTION
-    ),
+    bool, option(_DETECTION, "--crops", "Treat each image as one cropped face, without detection.")
 ]
 
 Interval: TypeAlias = Annotated[
     float | None,
-    typer.Option(
-        metavar="TIME",
+    option(
+        _CLIPS,
+        "--interval TIME",
+        "Analyze one frame per interval, e.g. 0.2s. Default: every frame.",
         parser=seconds,
-        help="Analyze one frame per interval, e.g. 0.2s. Default: every frame.",
-        rich_help_panel=_CLIPS,
     ),
 ]
 Start: TypeAlias = Annotated[
-    float,
-    typer.Option(
-        metavar="TIME", parser=seconds, help="Begin here, e.g. 90s or 1:30.", rich_help_panel=_CLIPS
-    ),
+    float, option(_CLIPS, "--start TIME", "Begin here, e.g. 90s or 1:30.", parser=seconds)
 ]
-End: TypeAlias = Annotated[
-    float | None,
-    typer.Option(metavar="TIME", parser=seconds, help="End here.", rich_help_panel=_CLIPS),
-]
+End: TypeAlias = Annotated[float | None, option(_CLIPS, "--end TIME", "End here.", parser=seconds)]
 Faces: TypeAlias = Annotated[
     FaceChoice,
-    typer.Option(
-        metavar="all|biggest",
-        help="Report all faces, or only the person whose face is the biggest.",
-        rich_help_panel=_CLIPS,
-    ),
+    option(_CLIPS, "--faces all|biggest", "Report all faces, or only the person whose face is the biggest."),
 ]
 Smooth: TypeAlias = Annotated[
     float,
-    typer.Option(
-        metavar="TIME",
+    option(
+        _CLIPS,
+        "--smooth TIME",
+        "Average expressions over about this time, in seconds. 0: no smoothing.",
         parser=seconds,
-        help="Average expressions over about this time, in seconds. 0: no smoothing.",
-        rich_help_panel=_CLIPS,
     ),
 ]
 DetectorSize: TypeAlias = Annotated[
     int,
-    typer.Option(
-        metavar="PIXELS",
+    option(
+        _CLIPS,
+        "--detector-size PIXELS",
+        "Longest side of the frame given to the face detector. A larger one finds smaller faces.",
         min=64,
-        help="Longest side of the frame given to the face detector. A larger one finds smaller faces.",
-        rich_help_panel=_CLIPS,
     ),
 ]
 Stream: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--stream",
-        help="Allow a source to be an address (rtsp://, http://, ...) and connect to it.",
-        rich_help_panel=_CLIPS,
-    ),
+    option(_CLIPS, "--stream", "Allow a source to be an address (rtsp://, http://, ...) and connect to it."),
 ]
 
 Timeline: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Save a figure of each person's expressions over time in this folder.",
-        rich_help_panel=_CLIP_OUTPUT,
+    option(
+        _CLIP_OUTPUT,
+        "--timeline DIR",
+        "Save a figure of each person's expressions over time in this folder.",
     ),
 ]
 BlurOthers: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--blur-others",
-        help="Blur all faces that are not reported, in what is saved or shown.",
-        rich_help_panel=_CLIP_OUTPUT,
-    ),
+    option(_CLIP_OUTPUT, "--blur-others", "Blur all faces that are not reported, in what is saved or shown."),
 ]
 Show: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--show",
-        help="Show each frame in a window. Q or Escape closes it.",
-        rich_help_panel=_CLIP_OUTPUT,
-    ),
+    bool, option(_CLIP_OUTPUT, "--show", "Show each frame in a window. Q or Escape closes it.")
 ]
 Resume: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--resume",
-        help="Continue the interrupted run that wrote the file of --out.",
-        rich_help_panel=_CLIP_OUTPUT,
-    ),
+    bool, option(_CLIP_OUTPUT, "--resume", "Continue the interrupted run that wrote the file of --out.")
 ]

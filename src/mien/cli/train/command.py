@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData
+from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData, option
 from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -16,87 +16,48 @@ if TYPE_CHECKING:
 _RECIPE, _FOLDS = "Recipe", "Folds"
 
 Votes: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="FER+ votes (fer2013new.csv), to train a second head.",
-        rich_help_panel=DATA,
-    ),
+    Path | None, option(DATA, "--votes FILE", "FER+ votes (fer2013new.csv), to train a second head.")
 ]
 RecipeName: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="A shipped recipe (see --list) or a TOML file. Default: quick.",
-        rich_help_panel=_RECIPE,
-    ),
+    option(_RECIPE, "--recipe NAME", "A shipped recipe (see --list) or a TOML file. Default: quick."),
 ]
 Changes: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a value of the recipe: epochs=5 or schedule.epochs=5. Repeatable.",
-        rich_help_panel=_RECIPE,
+    option(
+        _RECIPE,
+        "--set KEY=VALUE",
+        "Change a value of the recipe: epochs=5 or schedule.epochs=5. Repeatable.",
     ),
 ]
 Init: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        metavar="WEIGHTS",
-        help="Initial weights: the folder of a run, a shipped model (mien-lite0), a file, hub, package or "
-        "random.",
-        rich_help_panel=_RECIPE,
+    option(
+        _RECIPE,
+        "--init WEIGHTS",
+        "Initial weights: the folder of a run, a shipped model (mien-lite0), a file, hub, package or random.",
     ),
 ]
-List: TypeAlias = Annotated[
-    bool, typer.Option("--list", help="List the shipped recipes and exit.", rich_help_panel=_RECIPE)
-]
+List: TypeAlias = Annotated[bool, option(_RECIPE, "--list", "List the shipped recipes and exit.")]
 Folds: TypeAlias = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        min=2,
-        help="Cross-validate: train one run per fold; no person is in two folds.",
-        rich_help_panel=_FOLDS,
-    ),
+    option(_FOLDS, "--folds N", "Cross-validate: train one run per fold; no person is in two folds.", min=2),
 ]
 Fold: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        help="Train only this fold, counted from 1. Needs --folds.",
-        rich_help_panel=_FOLDS,
-    ),
+    int | None, option(_FOLDS, "--fold N", "Train only this fold, counted from 1. Needs --folds.", min=1)
 ]
 Out: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="The folder of the run. Default: runs/RECIPE-TIME.", rich_help_panel=OUTPUT
-    ),
+    Path | None, option(OUTPUT, "--out DIR", "The folder of the run. Default: runs/RECIPE-TIME.")
 ]
-Resume: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(metavar="RUN", help="Resume the run in this folder.", rich_help_panel=OUTPUT),
-]
+Resume: TypeAlias = Annotated[Path | None, option(OUTPUT, "--resume RUN", "Resume the run in this folder.")]
 PreviewFolder: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Draw the first augmented faces into this folder and exit.",
-        rich_help_panel=OUTPUT,
-    ),
+    Path | None, option(OUTPUT, "--preview DIR", "Draw the first augmented faces into this folder and exit.")
 ]
 Device: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps. Default: auto.", rich_help_panel=MACHINE
-    ),
+    str | None, option(MACHINE, "--device NAME", "auto, cpu, cuda, cuda:1 or mps. Default: auto.")
 ]
 Threads: TypeAlias = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, help="CPU threads. Default: PyTorch's.", rich_help_panel=MACHINE),
+    int | None, option(MACHINE, "--threads N", "CPU threads. Default: PyTorch's.", min=1)
 ]
 
 
