@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from mien.detection.blazeface import BlazeFace
 from mien.emotions import FER2013, FERPLUS
 from mien.inference.analyzer import Analyzer
+from mien.serve.schemas import FacePrediction, ImagePrediction
 
 JPEG = {"Content-Type": "image/jpeg"}
 
@@ -44,6 +45,13 @@ def test_the_response_equals_the_analyzers_faces(
     assert result["faces"] == [json.loads(json.dumps(face.to_dict())) for face in expected]
     assert tuple(result["faces"][0]["emotions"]) == names
     assert (result["source"], result["width"], result["height"]) == ("image-1", 512, 512)
+
+
+def test_the_schemas_have_the_keys_of_the_library(client: TestClient, photo: bytes) -> None:
+    (result,) = client.post("/v1/analyze", content=photo, headers=JPEG).json()["results"]
+    (face,) = result["faces"]
+    assert list(ImagePrediction.model_fields) == list(result)
+    assert list(FacePrediction.model_fields) == list(face)
 
 
 def test_several_images_keep_their_names_and_order(client: TestClient, photo: bytes) -> None:
