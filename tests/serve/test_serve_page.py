@@ -573,6 +573,7 @@ def test_the_key_is_sent_to_a_server_that_requires_it(
             visit.page.fill("#key", "wrong-key-of-some-length")
             visit.page.click("#key-form button")
             visit.page.wait_for_selector("#alert-text:not(:empty)")
+            assert "wrong" in visit.text("#alert-text")
             visit.page.fill("#key", KEY)
             visit.page.click("#key-form button")
             begun(visit).start()

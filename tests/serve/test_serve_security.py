@@ -126,6 +126,8 @@ class TestKey:
         response = keyed.get(path, headers=headers)
         assert (response.status_code, response.json()["code"]) == (401, "api_key_required")
         assert response.headers["www-authenticate"] == "Bearer"
+        sent = any("Bearer" in value or name == "X-API-Key" for name, value in headers.items())
+        assert response.json()["message"].startswith("The API key is wrong" if sent else "An API key is")
 
     @pytest.mark.parametrize("headers", [{"Authorization": f"bearer {KEY}"}, {"X-API-Key": KEY}])
     def test_requests_with_the_key_are_allowed(self, keyed: TestClient, headers: dict[str, str]) -> None:

@@ -121,11 +121,11 @@ class AccessControl:
         key = self._settings.api_key
         if key is None or not (path.startswith("/v1") or path == "/metrics"):
             return None
-        if any(hmac.compare_digest(sent, key.encode()) for sent in _sent_keys(headers)):
+        sent = _sent_keys(headers)
+        if any(hmac.compare_digest(one, key.encode()) for one in sent):
             return None
-        return ServiceError(
-            401, "api_key_required", "An API key is required. Send it as `Authorization: Bearer KEY`."
-        )
+        message = "The API key is wrong." if sent else "An API key is required."
+        return ServiceError(401, "api_key_required", f"{message} Send it as `Authorization: Bearer KEY`.")
 
 
 def host_name(host: str) -> str:

@@ -62,7 +62,8 @@ export class App {
     } catch (error) {
       const keyRequired = error.code === "api_key_required";
       this.#controls.showKeyForm(keyRequired);
-      if (!keyRequired || key) this.#controls.alert(error.message, () => this.connect(key));
+      if (!keyRequired) this.#controls.alert(error.message, () => this.connect(key));
+      else if (key) this.#controls.alert("This API key is wrong. Enter the key of the server.");
     }
   }
 
