@@ -14,7 +14,7 @@ from torchvision.transforms import functional as TF
 
 from mien.runs.recipe_sections import AugmentRecipe
 from mien.training.data.augment import (
-    Draw,
+    AugmentParameters,
     apply,
     augment,
     autocontrast,
@@ -40,10 +40,10 @@ def x(noise: Tensor) -> Tensor:
     return noise[:, None].float() / 255
 
 
-def still(n: int = N, crop: int = 0) -> Draw:
+def still(n: int = N, crop: int = 0) -> AugmentParameters:
     """Parameters that change nothing, for a recipe with this much crop padding."""
     zero = torch.zeros(n)
-    return Draw(
+    return AugmentParameters(
         crop=torch.full((n, 2), float(crop)),
         angle=zero,
         shift=torch.zeros(n, 2),
@@ -58,7 +58,7 @@ def still(n: int = N, crop: int = 0) -> Draw:
     )
 
 
-def drawn(spec: AugmentRecipe, seed: int = 0) -> Draw:
+def drawn(spec: AugmentRecipe, seed: int = 0) -> AugmentParameters:
     return draw(spec, N, S, torch.Generator().manual_seed(seed))
 
 
@@ -88,7 +88,7 @@ def test_flip_is_torchvisions_exactly(x: Tensor) -> None:
     assert torch.equal(ours, theirs)
 
 
-def affine(face: Tensor, d: Draw, i: int, interpolation: InterpolationMode) -> Tensor:
+def affine(face: Tensor, d: AugmentParameters, i: int, interpolation: InterpolationMode) -> Tensor:
     shift = d.shift[i].int().tolist()
     return TF.affine(
         face, d.angle[i].item(), shift, d.scale[i].item(), [0.0, 0.0], interpolation=interpolation

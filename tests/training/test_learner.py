@@ -125,8 +125,8 @@ def test_out_of_memory_halves_the_batch_says_so_and_changes_nothing_else(
     assert small.micro == 3
     assert seen == [12, 6, 3, 3, 3, 3, 3, 3, 3, 3]  # two refusals, then two steps in four parts
     assert notes == [
-        "Out of memory: going on with 6 faces at once, gradients accumulated.",
-        "Out of memory: going on with 3 faces at once, gradients accumulated.",
+        "Out of memory: continuing with 6 faces at once, with accumulated gradients.",
+        "Out of memory: continuing with 3 faces at once, with accumulated gradients.",
     ]
 
 

@@ -218,7 +218,7 @@ def test_out_of_memory_halves_until_it_fits_and_says_so(error: RuntimeError) -> 
     assert with_smaller_batches(work, 50, notes.append) == ("done", 13)
     assert tried == [50, 25, 13]
     assert [note.split(":")[0] for note in notes] == ["Out of memory"] * 2
-    assert "going on with 13 faces at once, gradients accumulated" in notes[-1]
+    assert "continuing with 13 faces at once, with accumulated gradients" in notes[-1]
 
 
 def test_out_of_memory_with_two_faces_is_the_end_with_advice() -> None:

@@ -52,9 +52,9 @@ def test_steps_come_out_once_in_order_with_what_they_measured() -> None:
     log.begin()
     for step in range(3):
         log.add(step, 0.1 * step, measured(2.0 - step, 3.0))
-    assert log.take() == []  # nothing is read from the device until it is asked for
+    assert log.drain() == []  # nothing is read from the device until it is asked for
     log.read()
-    rows = log.take()
+    rows = log.drain()
     assert [(row.step, row.lr, row.loss, row.gradient_norm) for row in rows] == [
         (0, 0.0, 2.0, 3.0),
         (1, 0.1, 1.0, 3.0),
@@ -62,7 +62,7 @@ def test_steps_come_out_once_in_order_with_what_they_measured() -> None:
     ]
     assert all(row.seconds >= 0 for row in rows)
     log.read()
-    assert log.take() == []
+    assert log.drain() == []
 
 
 @pytest.mark.parametrize("bad", [measured(float("nan")), measured(float("inf")), measured(1.0, float("nan"))])

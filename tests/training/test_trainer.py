@@ -447,7 +447,7 @@ def test_other_faces_are_refused_before_the_first_checkpoint_too(
 def test_a_cut_checkpoint_is_a_clear_error(train: Train, tiny: Make, finished: Path, keep: int) -> None:
     content = (finished / LAST).read_bytes()
     (finished / LAST).write_bytes(content[:keep])
-    with pytest.raises(ResumeError, match=r"last\.safetensors is cut short, or no checkpoint of mien"):
+    with pytest.raises(ResumeError, match=r"last\.safetensors is cut short, or is not a checkpoint of mien"):
         train(tiny(), finished, resume=True)
 
 

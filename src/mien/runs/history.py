@@ -1,4 +1,4 @@
-"""The epochs of a run, and what they say: which is the best, whether to stop, whether it learns by heart."""
+"""The epochs of a run: which is the best, whether to stop, and whether the run overfits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch measured: a row of metrics.csv. Accuracies are shares; losses are means over faces.
+    """The figures of one epoch, a row of metrics.csv. Accuracies are shares; losses are means over faces.
 
-    `train_*` are of the augmented, and perhaps mixed, faces as the network met them while its weights
-    moved. `train_loss` and `validation_loss` are the same thing, the cross-entropy of the labels;
-    `objective` is what was minimised: all heads, smoothed. `gap` is validation loss less train loss.
-    `images_per_s` is over the whole epoch, validation included; `seconds` is since the run began.
+    `train_*` are of the augmented, and perhaps mixed, faces while the weights changed. `train_loss` and
+    `validation_loss` are the cross-entropy of the labels; `objective` is what was minimised: all heads,
+    smoothed. `gap` is validation loss minus train loss. `images_per_s` includes the validation; `seconds`
+    is since the run began.
     """
 
     epoch: int
@@ -34,7 +34,7 @@ class Epoch:
 
 
 def best_of(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch that is kept: the last that was marked as best."""
+    """The best epoch, whose weights are kept: the last that is marked as best."""
     return next((row for row in reversed(history) if row.best), None)
 
 
@@ -48,13 +48,13 @@ def is_better(row: Epoch, best: Epoch | None, select: str) -> bool:
 
 
 def ran_out_of_patience(history: list[Epoch], patience: int) -> bool:
-    """Whether the last `patience` epochs brought no better one; 0 is endless patience."""
+    """Whether the last `patience` epochs brought no better one; never if it is 0."""
     best = best_of(history)
     return bool(patience and best and len(history) - best.epoch >= patience)
 
 
 def overfitting(history: list[Epoch], window: int = 3) -> str | None:
-    """A warning where validation loss rises over the last epochs and accuracy does not follow, else None.
+    """A warning if validation loss rises over the last epochs and accuracy does not, else None.
 
     It is given once for each stretch of rising loss.
 

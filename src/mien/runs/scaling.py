@@ -87,7 +87,7 @@ def multipliers(phi: float) -> tuple[float, float, float]:
 
 
 def cost(phi: float) -> float:
-    """How many times the multiply-accumulates of the base an exponent asks for, about 2**phi.
+    """The multiply-accumulates of an exponent, as a multiple of the base's, about 2**phi.
 
     Layers count once, channels and resolution twice: (ALPHA * BETA**2 * GAMMA**2)**phi.
     """

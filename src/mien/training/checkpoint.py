@@ -53,10 +53,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             facts = json.loads((file.metadata() or {})[_META])
             return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118
     except FileNotFoundError:
-        raise ResumeError(f"{path} is missing: there is nothing to go on from. Start a new run.") from None
+        raise ResumeError(f"{path} is missing: there is nothing to resume. Start a new run.") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise ResumeError(
-            f"{path} is cut short, or no checkpoint of mien ({error}). Start a new run."
+            f"{path} is cut short, or is not a checkpoint of mien ({error}). Start a new run."
         ) from error
 
 
@@ -73,7 +73,7 @@ def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[dict[s
 
 
 def unpack_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
-    """Give an optimiser the state that `pack_optimizer` took from its like."""
+    """Restore an optimizer from what `pack_optimizer` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split("/")

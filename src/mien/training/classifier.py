@@ -1,4 +1,4 @@
-"""A finished run at work: its best network out of its folder, and the model that evaluation scores."""
+"""The networks of runs and of exported models, and the models that evaluation scores."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def load_run(run: Path) -> LoadedRun:
 def load_network(model: str | Path) -> ExpressionNet:
     """The network of a run, of a model that ships, or of an ONNX file, in evaluation mode on the CPU.
 
-    From an ONNX file it answers as the file does, its normalisation folded away.
+    From an ONNX file it predicts as the file does, its normalisation folded into the convolutions.
 
     Raises:
         ModelError: there is no network that can be loaded.
@@ -87,7 +87,7 @@ def load_network(model: str | Path) -> ExpressionNet:
 def logits_of(
     network: ExpressionNet, crops: NDArray[np.uint8], *, batch_size: int = 256
 ) -> dict[str, NDArray[np.float32]]:
-    """What each head says of gray faces, uint8 (N, S, S): logits, float32 (N, C), by name of the head.
+    """By name of the head, the logits of gray faces, uint8 (N, S, S): float32 (N, C).
 
     No faces give no rows.
 
@@ -117,7 +117,7 @@ class TorchModel:
         batch_size: the most faces that go through the network at once.
 
     Raises:
-        ModelError: the folder holds no network that can be loaded.
+        ModelError: the folder has no network that can be loaded.
         UsageError: a batch size below 1.
     """
 

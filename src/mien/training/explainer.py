@@ -1,4 +1,4 @@
-"""A model asked why: its answers to faces, and for each the part of the face that speaks for it."""
+"""Predictions of a model, and for each the part of the face that supports it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mien.training.network.model import head_labels
 
 
 class Explainer:
-    """A model that says what it looks at.
+    """A model that explains its predictions by Grad-CAM.
 
     Args:
         model: a run's folder, the name of a model that ships, or an ONNX file that mien wrote.
-        head: whose answers are explained.
+        head: whose predictions are explained.
         layer: see `GradCam`.
         threads: torch's in this process from now on; as they are for None.
 
@@ -49,7 +49,7 @@ class Explainer:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the columns of its answers."""
+        """Names of the columns of `predict`."""
         return head_labels(self._head)
 
     @property

@@ -1,4 +1,4 @@
-"""Grad-CAM: which part of a face an answer rests on.
+"""Grad-CAM: which part of a face supports a prediction.
 
 Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", equations 1 and 2.
@@ -28,7 +28,7 @@ class GradCam:
 
     Args:
         network: in evaluation mode.
-        head: whose answers are explained.
+        head: whose predictions are explained.
         layer: the module of the backbone whose maps are weighed, such as ``"blocks.4"``; the deepest with
             maps of 6 x 6 or more for None.
         batch_size: the most faces that go through the network at once.
@@ -62,11 +62,11 @@ class GradCam:
         *,
         progress: Callable[[int], None] = lambda _: None,
     ) -> NDArray[np.float32]:
-        """What speaks for each face's target, float32 (N, S, S), up to 1 in each; all 0 where nothing does.
+        """What supports each face's target, float32 (N, S, S): at most 1, and all 0 where nothing does.
 
         Args:
             crops: gray faces, uint8 (N, S, S).
-            targets: (N,) the column of the head that is asked about, for each face.
+            targets: (N,) the column of the head that is explained, for each face.
             progress: called with the number of faces after every batch.
 
         Raises:

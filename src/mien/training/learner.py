@@ -1,4 +1,4 @@
-"""What learns: network, optimiser, learning rate and average, and how one batch changes them."""
+"""Network, optimizer, learning rate and averaged weights, and how one batch changes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mien.training.distributed import World
 from mien.training.network.bf16 import layers as kernels
 from mien.training.network.model import build_network
 from mien.training.network.onnx_weights import settle
-from mien.training.network.pretrained import is_folded
+from mien.training.network.pretrained import onnx_init
 from mien.training.optim import (
     Ema,
     build_optimizer,
@@ -27,24 +27,24 @@ from mien.training.optim import (
 )
 
 # What `Learner.update` measures, in the order of its result. Losses are sums over the faces.
-SUMS = ("objective", "right", "faces", "label_loss")
+SUMS = ("objective", "correct", "faces", "label_loss")
 
-# Faces on which the normalisation of an exported model is restored: at 2x2 pixels, 4,000 values a channel.
+# Faces on which the normalisation of an exported model is restored: 4,000 values per channel at 2x2 pixels.
 _SETTLE_ON = 1024
 
 
 class Learner:
-    """Everything that a step changes.
+    """The parts of a run that a step changes.
 
     Args:
         recipe: what to build, and how to step.
-        heads: of the network, that of the labels first.
+        heads: of the network, the labels' head first.
         steps: of an epoch, for the learning rate.
         batch: faces that this process has in a step, all put through at once while the memory allows.
         pretrained: whether to fill in the recipe's initial weights.
-        note: who is told that memory ran out.
-        sample: gives so many faces as the network gets them, float (n, 1, S, S): an exported model, whose
-            normalisation is folded away, begins with it restored on them.
+        note: is called with a text when memory runs out or bfloat16 cannot be used.
+        sample: returns n augmented faces, float (n, 1, S, S). The normalisation of an exported model, which
+            is folded into its convolutions, is restored on them.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Learner:
         self.recipe, self.device, self.world, self.note = recipe, device, world, note
         self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
         self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if sample and pretrained and is_folded(recipe.network):
+        if sample and pretrained and onnx_init(recipe.network):
             settle(self.network, sample(_SETTLE_ON))
         self.optimizer = build_optimizer(recipe.optimizer, self.network)
         self.scheduler = build_scheduler(recipe.schedule, self.optimizer, recipe.optimizer.lr, steps)
@@ -118,10 +118,10 @@ class Learner:
         return sums, norm
 
     def check_finite(self) -> None:
-        """Make sure that the weights are worth keeping.
+        """Check that all weights are finite.
 
         Raises:
-            Diverged: one is no longer a finite number, though the last loss still was.
+            Diverged: one is not, though the last loss still was.
         """
         for name, value in self.network.state_dict().items():
             if not torch.isfinite(value).all():
@@ -131,7 +131,7 @@ class Learner:
                 )
 
     def _prepare_precision(self) -> bool:
-        """Whether the network computes in bfloat16; on a CPU it is given the layers for it, if it can be."""
+        """Whether the network computes in bfloat16; on a CPU this installs the layers for it."""
         precision = self.recipe.loop.precision
         if precision == "auto":
             # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
@@ -147,18 +147,18 @@ class Learner:
         """Gradients of the batch's mean loss, a part at a time; its `SUMS`, (4,)."""
         sums = torch.zeros(len(SUMS), dtype=self.sums_type, device=self.device)
         for part in parts(len(pixels), micro):
-            answers = {name: target[part] for name, target in batch.targets.items()}
+            targets = {name: target[part] for name, target in batch.targets.items()}
             with self.autocast():
                 logits = self.network(pixels[part])
-            objective = objective_of(logits, answers, self.weights, self.recipe.loss.label_smoothing)
+            objective = objective_of(logits, targets, self.weights, self.recipe.loss.label_smoothing)
             (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 labels = batch.labels[part]
                 sums[0] += objective
-                answer = logits[self.label_head]
-                sums[1] += (answer.argmax(1) == labels.argmax(1)).sum()
+                predicted = logits[self.label_head]
+                sums[1] += (predicted.argmax(1) == labels.argmax(1)).sum()
                 sums[2] += len(labels)
-                sums[3] += cross_entropy(answer, labels)
+                sums[3] += cross_entropy(predicted, labels)
         return sums
 
     def _gradients(self) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""How gradients become better weights: the optimiser, the learning rate, clipping, SAM and EMA."""
+"""Optimizer, learning rate, clipping, SAM and averaged weights."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def build_scheduler(
 
 
 def clip(spec: OptimizerRecipe, parameters: list[nn.Parameter]) -> Tensor:
-    """Clip the gradients in place as the recipe says; gives their total norm before, a scalar."""
+    """Clip the gradients in place; returns their total norm before, a scalar."""
     if spec.clip_norm:
         return clip_grad_norm_(parameters, spec.clip_norm)
     norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -67,9 +67,9 @@ def clip(spec: OptimizerRecipe, parameters: list[nn.Parameter]) -> Tensor:
 
 @contextmanager
 def sharpness(rho: float, network: nn.Module) -> Iterator[None]:
-    """Inside, the weights stand where the loss is highest within `rho`, by the gradients that are there.
+    """Inside, the weights are moved to where the loss is highest within `rho`, by their present gradients.
 
-    Behind it they are back. The passes inside leave running statistics as they are.
+    Afterwards they are restored. The passes inside do not change running statistics.
 
     Source: Foret et al. 2021, "Sharpness-Aware Minimization", equation 2.
     """
@@ -95,7 +95,7 @@ def sharpness(rho: float, network: nn.Module) -> Iterator[None]:
 
 
 class Ema:
-    """A moving average of a network's weights and statistics, quick at first and slow later."""
+    """A moving average of a network's weights and statistics, fast at first and slow later."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -104,7 +104,8 @@ class Ema:
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's present values. `step` counts from 0."""
-        # The ramp lets a short run forget where it began. Source: TensorFlow's ExponentialMovingAverage.
+        # With the ramp, a short run does not depend on its initial weights.
+        # Source: TensorFlow's ExponentialMovingAverage.
         decay = min(self.decay, (1 + step) / (10 + step))
         averages: list[Tensor] = []
         values: list[Tensor] = []
@@ -127,7 +128,7 @@ class Ema:
             network.load_state_dict(present)
 
 
-# How torch says on each device that memory is short, where it raises no error of its own kind.
+# Messages of torch, by device, where it raises no error of its own kind for lack of memory.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "_STATUS_ALLOC_FAILED")
 
 
@@ -137,7 +138,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def with_smaller_batches(work: Callable[[int], T], micro: int, note: Callable[[str], None]) -> tuple[T, int]:
-    """The result of `work(micro)`, and the micro that the memory sufficed for: halved as often as it did not.
+    """The result of `work(micro)`, and the micro that fits into memory: halved until it does.
 
     Raises:
         TrainError: not even two faces fit.
@@ -156,7 +157,7 @@ def with_smaller_batches(work: Callable[[int], T], micro: int, note: Callable[[s
         micro = (micro + 1) // 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        note(f"Out of memory: going on with {micro} faces at once, gradients accumulated.")
+        note(f"Out of memory: continuing with {micro} faces at once, with accumulated gradients.")
 
 
 def parts(n: int, micro: int) -> list[slice]:

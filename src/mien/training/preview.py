@@ -1,4 +1,4 @@
-"""What the network will be given: faces of the first batches, before and after augmentation."""
+"""Faces of the first batches, before and after augmentation."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mien.training.data.loader import BatchLoader
 from mien.training.network.model import head_labels
 
 _COLUMNS = 10
-# A share below this is smoothing or a teacher's doubt, and would only fill the caption.
+# A smaller share is label smoothing or a teacher's doubt, and only makes the caption longer.
 _NAMED = 0.1
-# Lines that a caption has room for.
+# The most lines of a caption.
 _LINES = 3
 
 
 def preview_of(loader: BatchLoader, *, epochs: int = 2, columns: int = _COLUMNS) -> Preview:
-    """The first faces of the first batch of so many epochs, exactly as the run will see them."""
+    """The first faces of the first batch of some epochs, exactly as in the run."""
     before, after, captions = [], [], []
     for epoch in range(min(epochs, loader.recipe.schedule.epochs)):
         order = loader.order(epoch)
@@ -39,7 +39,7 @@ def _as_grays(pixels: Tensor) -> NDArray[np.uint8]:
 
 
 def _named(target: Tensor, labels: tuple[str, ...]) -> str:
-    """What a face is to be named: one name, or where faces were mixed, each with its share."""
+    """The target of a face: one name, or for mixed faces each name with its share."""
     shares = sorted(((float(share), name) for share, name in zip(target, labels, strict=True)), reverse=True)
     named = [(share, name) for share, name in shares if share >= _NAMED][:_LINES]
     if len(named) == 1:

@@ -14,9 +14,9 @@ import torch
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
-    """Afterwards torch's threads and generator, cuDNN's search and denormal numbers are as they were before.
+    """Afterwards torch's threads and generator, cuDNN's search and denormal numbers are restored.
 
-    For a program that trains and goes on. It is a decorator too.
+    For a program that goes on after a training. It is a decorator too.
     """
     threads = torch.get_num_threads()
     benchmark = torch.backends.cudnn.benchmark
@@ -38,7 +38,7 @@ def denormals_are_flushed() -> bool:
 class Interrupt:
     """Inside the ``with``, the first Ctrl-C or SIGTERM sets `wanted`; a second one acts as it always did.
 
-    Outside of the main thread, where Python lets nobody handle signals, it only ever says no.
+    Outside of the main thread, where Python cannot handle signals, `wanted` stays False.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(number, self._ask)  # type: ignore[assignment]
+                self._former[number] = signal.signal(number, self._request)  # type: ignore[assignment]
         return self
 
     def __exit__(
@@ -57,6 +57,6 @@ class Interrupt:
         for number, former in self._former.items():
             signal.signal(number, former)
 
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
+    def _request(self, number: int, _frame: FrameType | None) -> None:
         self.wanted = True
         signal.signal(number, self._former[number])

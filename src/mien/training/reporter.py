@@ -41,51 +41,51 @@ class Reporter(Protocol):
         """The run is finished; `summary` is one line."""
 
 
-class LogReporter:
-    """Writes epochs, notes and the summary to the log ``mien.training``, at the level INFO."""
+class Silent:
+    """A reporter that ignores everything."""
 
     def step(self, progress: Progress) -> None:
-        """Nothing: the log has one line per epoch."""
+        """Ignore it."""
+
+    def epoch(self, row: Epoch, epochs: int) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
+        """Ignore it."""
+
+    def done(self, summary: str) -> None:
+        """Ignore it."""
+
+
+class LogReporter(Silent):
+    """Writes epochs, notes and the summary to the log ``mien.training``, at the level INFO."""
 
     def epoch(self, row: Epoch, epochs: int) -> None:
         """Log the figures of an epoch."""
-        _LOG.info(
-            "epoch %d/%d: train loss %.3f, accuracy %.2f %%; validation loss %.3f, accuracy %.2f %%",
-            row.epoch,
-            epochs,
-            row.train_loss,
-            100 * row.train_accuracy,
-            row.validation_loss,
-            100 * row.validation_accuracy,
+        self.note(
+            f"epoch {row.epoch}/{epochs}: "
+            f"train loss {row.train_loss:.3f}, accuracy {row.train_accuracy:.2%}; "
+            f"validation loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.2%}"
         )
 
     def note(self, text: str) -> None:
-        """Log a note."""
+        """Log a text."""
         _LOG.info("%s", text)
 
     def done(self, summary: str) -> None:
         """Log the summary."""
-        _LOG.info("%s", summary)
+        self.note(summary)
 
 
-class OnlyNotes:
+class OnlyNotes(Silent):
     """For all processes but the first: passes on notes, with the number of the process."""
 
     def __init__(self, reporter: Reporter, rank: int) -> None:
         self._reporter, self._rank = reporter, rank
 
-    def step(self, progress: Progress) -> None:
-        """Nothing: the first process reports."""
-
-    def epoch(self, row: Epoch, epochs: int) -> None:
-        """Nothing: the first process reports."""
-
     def note(self, text: str) -> None:
         """Pass the note on."""
         self._reporter.note(f"process {self._rank}: {text}")
-
-    def done(self, summary: str) -> None:
-        """Nothing: the first process reports."""
 
 
 class Pace:

@@ -1,4 +1,4 @@
-"""Where a run stands, as a checkpoint and back: everything that it needs to go on to the bit."""
+"""The state of a run as a checkpoint and back: everything that it needs to be resumed to the bit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Position:
     """How far a run has come.
 
     Attributes:
-        epoch, step: finished epochs, and finished steps of the one that is under way.
-        sums: of the epoch under way, over all processes, (5,): objective, right answers, faces, gradient
+        epoch, step: finished epochs, and finished steps of the present one.
+        sums: of the present epoch, over all processes, (5,): objective, correct predictions, faces, gradient
             norms, label loss.
         seconds: spent so far.
         history: the finished epochs.
@@ -56,7 +56,7 @@ def pack(learner: Learner, position: Position) -> Checkpoint:
 
 
 def unpack(checkpoint: Checkpoint, learner: Learner) -> Position:
-    """Give a learner what `pack` took from its like, and say where the run stood.
+    """Restore a learner from what `pack` stored; returns the position of the run.
 
     Raises:
         ResumeError: the checkpoint is of another kind of run.

@@ -1,4 +1,4 @@
-"""What each step measured, read from the device rarely: every reading makes a GPU wait."""
+"""The figures of each step, read from the device rarely, because each reading makes a GPU wait."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Step:
 
 
 class StepLog:
-    """Gathers steps, and gives them out as rows.
+    """Collects the figures of steps as rows.
 
     `seconds` of a step is the mean over the steps that were read together: on a CPU, where reading
     costs nothing, they are read one by one.
@@ -40,15 +40,15 @@ class StepLog:
         self._since = time.monotonic()
 
     def begin(self) -> None:
-        """Steps begin, or go on, now."""
+        """Start the clock: steps begin now."""
         self._since = time.monotonic()
 
     def add(self, step: int, lr: float, measured: Tensor) -> None:
-        """A step is under way on the device. `measured` holds its mean loss and gradient norm, (2,)."""
+        """Add a step that the device is computing. `measured` is its mean loss and gradient norm, (2,)."""
         self._unread.append((step, lr, measured))
 
     def read(self) -> None:
-        """Wait for the steps under way, and look at what they measured.
+        """Wait for the pending steps, and read their figures.
 
         Raises:
             Diverged: the loss or the gradient of one is not a finite number.
@@ -69,7 +69,7 @@ class StepLog:
             self._rows.append(Step(step, lr, loss, norm, seconds))
         self._unread.clear()
 
-    def take(self) -> list[Step]:
-        """The rows that were read since this was last called."""
+    def drain(self) -> list[Step]:
+        """The rows that were read since the last call."""
         rows, self._rows = self._rows, []
         return rows

@@ -277,7 +277,7 @@ class Trainer:
         self.log.read()
         self.learner.check_finite()
         self.position.seconds = time.monotonic() - self._started
-        self.folder.record_steps(self.log.take())
+        self.folder.record_steps(self.log.drain())
         checkpoint = pack(self.learner, self.position)
         write_checkpoint(self.folder.path / LAST, checkpoint)
 

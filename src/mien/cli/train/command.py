@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -106,40 +108,30 @@ def train(
 
 
 def _list_recipes() -> None:
-    try:
+    with _needs_extra():
         from mien.runs.recipe import load_recipe, recipe_names
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
     for name in recipe_names():
         typer.echo(f"{name:10} {load_recipe(name).description}")
 
 
 def _train(recipe: str, texts: list[str], options: dict[str, Any]) -> None:
     """One run; or one per fold, if the recipe has folds and none of them is chosen."""
-    try:
+    with _needs_extra():
+        from mien.cli.train.progress import TerminalReporter
         from mien.runs.recipe import load_recipe, parse_changes
         from mien.training import api
         from mien.training.cross_validation import cross_validate
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    from mien.cli.train.progress import TerminalReporter
-
     changes = parse_changes(texts)
     plan = load_recipe(recipe, changes)
+    several = plan.data.folds and "data.fold" not in changes
     with TerminalReporter() as reporter:
-        if plan.data.folds and "data.fold" not in changes:
-            cross_validate(plan, **options, reporter=reporter)
-        else:
-            api.train(plan, **options, reporter=reporter)
+        (cross_validate if several else api.train)(plan, **options, reporter=reporter)
 
 
 def _resume(folder: Path, **options: Any) -> None:
-    try:
+    with _needs_extra():
+        from mien.cli.train.progress import TerminalReporter
         from mien.training import api, cross_validation
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    from mien.cli.train.progress import TerminalReporter
-
     with TerminalReporter() as reporter:
         if (folder / cross_validation.PLAN).exists():
             cross_validation.resume_cross_validation(folder, reporter=reporter)
@@ -148,13 +140,10 @@ def _resume(folder: Path, **options: Any) -> None:
 
 
 def _preview(folder: Path, recipe: str, texts: list[str], faces: dict[str, Any]) -> None:
-    try:
+    with _needs_extra():
+        from mien.cli.train.progress import TerminalReporter
         from mien.runs.recipe import parse_changes
         from mien.training import api
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
-    from mien.cli.train.progress import TerminalReporter
-
     with TerminalReporter() as reporter:
         _draw(api.preview(recipe, **faces, reporter=reporter, **parse_changes(texts)), folder)
 
@@ -181,5 +170,9 @@ def _refuse_with_resume(**options: object) -> None:
         )
 
 
-def _missing(error: ModuleNotFoundError) -> MissingExtra:
-    return MissingExtra(f"Training (package {error.name!r})", "train")
+@contextmanager
+def _needs_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"Training (package {error.name!r})", "train") from error

@@ -18,12 +18,12 @@ from mien.runs.recipe_sections import AugmentRecipe
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
-    """The parameters of one batch, each (N,) or as said.
+class AugmentParameters:
+    """The parameters of one batch, each (N,) unless another shape is given.
 
     Attributes:
-        crop: (N, 2) where the crop begins in the padded picture, x and y in whole pixels; the padding
-            itself leaves the picture as it is.
+        crop: (N, 2) where the crop begins in the padded image, x and y in whole pixels; the padding
+            itself leaves the image as it is.
         angle: degrees clockwise, as torchvision counts.
         shift: (N, 2) pixels to the right and down, whole.
         scale: enlargement.
@@ -47,10 +47,10 @@ class Draw:
     noise: Tensor
 
 
-def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> Draw:
+def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> AugmentParameters:
     """Random parameters for n faces of size x size pixels.
 
-    The same generator gives the same faces the same turn and flip whatever else the recipe asks for.
+    The same generator gives the same faces the same rotation and flip, whatever else the recipe sets.
     """
     device = generator.device
     crop = torch.randint(0, 2 * spec.crop_padding + 1, (n, 2), generator=generator, device=device)
@@ -58,7 +58,7 @@ def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> Draw:
     same, never = torch.ones(n, device=device), torch.zeros(n, 4, device=device)
     low, high = map(math.log, spec.scale)
     reach = 2 * spec.translate * size
-    return Draw(
+    return AugmentParameters(
         crop=crop.float(),
         angle=(u[:, 0] - 0.5) * (2 * spec.degrees),
         shift=((u[:, 1:3] - 0.5) * reach).round(),
@@ -100,7 +100,7 @@ def augment(pixels: Tensor, spec: AugmentRecipe, generator: Generator) -> Tensor
     return apply(pixels, draw(spec, len(pixels), pixels.shape[-1], generator), spec)
 
 
-def apply(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
+def apply(pixels: Tensor, d: AugmentParameters, spec: AugmentRecipe) -> Tensor:
     """What `augment` does, with the parameters given."""
     x = resample(pixels[:, None].float().div_(255), d, spec)
     if spec.autocontrast:
@@ -117,7 +117,7 @@ def apply(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
     return x
 
 
-def resample(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
+def resample(pixels: Tensor, d: AugmentParameters, spec: AugmentRecipe) -> Tensor:
     """Crop, affine and flip composed into one map and one resampling.
 
     Args:
@@ -140,7 +140,7 @@ def resample(pixels: Tensor, d: Draw, spec: AugmentRecipe) -> Tensor:
 
 
 def _only_the_crop(pixels: Tensor, crop: Tensor, padding: int) -> Tensor:
-    """The pictures padded by their mirror image, black outside of the crop."""
+    """The images padded by their mirror image, black outside of the crop."""
     padded = functional.pad(pixels, (padding,) * 4, mode="reflect")
     axis = torch.arange(padded.shape[-1], device=pixels.device)
     inside = (axis >= crop[..., None]) & (axis < crop[..., None] + pixels.shape[-1])  # (N, 2, P): x and y
@@ -148,7 +148,7 @@ def _only_the_crop(pixels: Tensor, crop: Tensor, padding: int) -> Tensor:
     return padded.mul_(inside[:, 0, None, None, :]).mul_(inside[:, 1, None, :, None])
 
 
-def _map(d: Draw, size: int, source_size: int, offset: Tensor) -> Tensor:
+def _map(d: AugmentParameters, size: int, source_size: int, offset: Tensor) -> Tensor:
     """Where each pixel of the result comes from: x and y, (N, 2, S, S).
 
     -1 and 1 are the centres of the source's outermost pixels. Read from the result backwards: flip,
@@ -204,7 +204,7 @@ def blur(pixels: Tensor, deviation: Tensor, radius: int) -> Tensor:
     taps = torch.arange(-radius, radius + 1, device=pixels.device, dtype=pixels.dtype)
     weights = torch.exp(-0.5 * (taps / deviation.clamp(min=1e-3)[:, None]) ** 2)
     weights = weights / weights.sum(1, keepdim=True)  # (N, K)
-    # The faces are channels of one picture, so that each has its own weights.
+    # The faces are channels of one image, so that each has its own weights.
     x = functional.pad(pixels.transpose(0, 1), (radius,) * 4, mode="reflect")  # (1, N, S + 2r, S + 2r)
     x = functional.conv2d(x, weights[:, None, None, :], groups=n)
     return functional.conv2d(x, weights[:, None, :, None], groups=n).transpose(0, 1)

@@ -21,9 +21,9 @@ from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
 
 
-def seed_of(*place: int) -> int:
-    """A 63-bit seed for a place in a run, such as (seed, epoch, step)."""
-    digest = hashlib.blake2b(repr(place).encode(), digest_size=8).digest()
+def seed_of(*position: int) -> int:
+    """A 63-bit seed for a position in a run, such as (seed, epoch, step)."""
+    digest = hashlib.blake2b(repr(position).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
@@ -31,8 +31,8 @@ def seed_of(*place: int) -> int:
 def on_one_thread() -> Iterator[None]:
     """Inside, torch computes on the calling thread alone.
 
-    Augmentation is many small operations. Spread over threads, each waits until the last thread has had
-    its turn; where something else runs on a core, that takes far longer than the work itself.
+    Augmentation is many small operations. Spread over threads, each waits for the slowest thread; if another
+    program uses a core, that takes far longer than the work itself.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -44,13 +44,13 @@ def on_one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one process learns from in one step.
+    """What one process trains on in one step.
 
     Attributes:
         pixels: float (B, 1, S, S) in 0..1.
-        targets: by head (B, C), what the network is asked to say, the teachers' share included.
-        labels: (B, C), what the data say: for measures.
-        seed: of everything else that is random in the step.
+        targets: by head (B, C), the teachers' share included.
+        labels: (B, C), from the data alone: for measures.
+        seed: of all other randomness in the step.
     """
 
     pixels: Tensor
@@ -71,14 +71,14 @@ class BatchLoader:
     """The training and validation faces of a run, on the device.
 
     Args:
-        note: is told what is left out.
+        note: is called with a text for each kind of face that is left out.
 
     Attributes:
-        heads: those that the faces have targets for, that of the labels first.
+        heads: those that the faces have targets for, the labels' head first.
         size: the side of a face in pixels.
         training_faces, validation_faces: how many.
         batch: faces that this process has in a step.
-        steps: of an epoch; faces that fill no whole batch sit out until the next.
+        steps: of an epoch; faces that do not fill a whole batch are left out of it.
         validation: this process's part of the validation faces.
     """
 
@@ -98,8 +98,8 @@ class BatchLoader:
         smallest = min([recipe.network.size, *(side for _, side in recipe.schedule.sizes)])
         if self.size > smallest:
             note(
-                f"The faces are {self.size} px, and the network takes them at {smallest}: they are made "
-                f"smaller. Set network.size={self.size} (and schedule.sizes) to use all of them."
+                f"The faces are {self.size} px, and the network scales them down to {smallest}. Set "
+                f"network.size={self.size} (and schedule.sizes) to use all of their pixels."
             )
         self.training_faces, self.validation_faces = len(train), len(validation)
         self.batch = batch_of(recipe.loop.batch_size, len(train), world.size)
@@ -107,10 +107,10 @@ class BatchLoader:
         self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
         self._targets = targets_of(train, self.heads, device)
         self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
-        self._once: dict[str, Tensor] = {}
+        self._predicted: dict[str, Tensor] = {}
         if self._teachers and recipe.distil.input != "batch":
             note(f"The teachers {', '.join(recipe.distil.teachers)} predict on {len(train)} faces.")
-            self._once = self._teachers.predict_faces(self._pixels)
+            self._predicted = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = ValidationFaces(
             torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
@@ -141,12 +141,12 @@ class BatchLoader:
             pixels = augment(self._pixels[index], recipe.augment, generator)
             targets = {name: target[index] for name, target in self._targets.items()}
             wanted = targets | {"labels": targets[self.heads[0]]}
-            if self._teachers and self._once:
-                known = {name: answer[index] for name, answer in self._once.items()}
+            if self._teachers and self._predicted:
+                known = {name: predictions[index] for name, predictions in self._predicted.items()}
                 wanted |= self._teachers.blend(targets, known)
             if epoch < recipe.schedule.epochs - recipe.augment.mixup_off_epochs:
                 pixels, wanted = mixup(pixels, wanted, recipe.augment, np.random.default_rng(seed))
         labels = wanted.pop("labels")
-        if self._teachers and not self._once:
+        if self._teachers and not self._predicted:
             wanted = self._teachers.blend(wanted, self._teachers.predict(pixels))
         return Batch(pixels, wanted, labels, seed)

@@ -14,9 +14,9 @@ from mien.runs.recipe_sections import AugmentRecipe
 def mixup(
     pixels: Tensor, targets: dict[str, Tensor], spec: AugmentRecipe, generator: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mixup or cutmix of a batch with itself, one of them by a coin's toss where both are on.
+    """Mixup or cutmix of a batch with itself, one of the two at random if both are on.
 
-    The few numbers that this takes are drawn on the CPU, so that a GPU need not be waited for.
+    The few random numbers are drawn on the CPU, so that nothing waits for a GPU.
 
     Args:
         pixels: float (N, 1, S, S).
@@ -38,13 +38,13 @@ def mixup(
         left, top, right, bottom = _box(share, size, generator)
         mixed = pixels.clone()
         mixed[:, :, top:bottom, left:right] = pixels[partner][:, :, top:bottom, left:right]
-        # A box over the edge is cut, so the share is what is left of the picture.
+        # A box over the edge is cut, so the share is what is left of the image.
         share = 1 - (right - left) * (bottom - top) / size**2
     return mixed, {name: torch.lerp(target[partner], target, share) for name, target in targets.items()}
 
 
 def _box(share: float, size: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
-    """A box of 1 - share of the area about a random centre: left, top, right, bottom, within the picture."""
+    """A box of 1 - share of the area about a random centre: left, top, right, bottom, within the image."""
     half = size * math.sqrt(1 - share) / 2
     x, y = generator.random(2) * size
     return (

@@ -1,4 +1,4 @@
-"""Which faces of a table a run learns from, and which choose its best epoch."""
+"""Which faces of a table a run is trained on, and which choose its best epoch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mien.emotions import NEITHER, binary_task
 from mien.errors import DataError, TrainError
 from mien.runs.recipe_sections import DataRecipe
 
-# The folds are the data's alone: runs of other seeds and recipes are measured on the same ones.
+# Folds depend on the data alone: runs of other seeds and recipes are measured on the same ones.
 _SEED = 0
 
 
 def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
-    """The training and the validation faces of a recipe; what is left out is said to `note`.
+    """The training and the validation faces of a recipe; `note` is called with what is left out.
 
     Raises:
         DataError: a split is missing or has no labels, or the faces are not square.
@@ -64,7 +64,7 @@ def _check_both_sides(train: FaceTable, spec: DataRecipe) -> None:
 
 
 def _with_answer(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None], name: str) -> FaceTable:
-    """The faces that are on a side of the framing's question."""
+    """The faces of one of the two classes of the binary task."""
     framing = binary_task(spec.binary)
     kept = np.array(framing.sides(faces.classes))[faces.labels] != NEITHER
     if not kept.any():
@@ -111,11 +111,11 @@ def batch_of(batch_size: int, faces: int, processes: int) -> int:
 def fold_numbers(faces: FaceTable, spec: DataRecipe) -> NDArray[np.int64]:
     """The fold of each face, (N,), 1 to `data.folds`; all faces of a subject are in one.
 
-    Subjects are dealt so that each fold has about as many faces of each emotion. The same faces give the same
+    Each fold has about equally many faces of each emotion. The same faces give the same
     folds, whatever their order.
 
     Raises:
-        DataError: the names of the files do not tell the subjects, or there are fewer of them than folds.
+        DataError: the names of the files do not contain the subjects, or there are fewer of them than folds.
         UsageError: `data.subject` is no regular expression with a group.
     """
     from sklearn.model_selection import StratifiedGroupKFold
@@ -130,15 +130,15 @@ def fold_numbers(faces: FaceTable, spec: DataRecipe) -> NDArray[np.int64]:
     order = np.lexsort((faces.pixel_keys, faces.labels, subjects))
     numbers = np.empty(len(faces), np.int64)
     dealer = StratifiedGroupKFold(spec.folds, shuffle=True, random_state=_SEED)
-    for number, (_, held) in enumerate(dealer.split(order, faces.labels[order], subjects[order]), 1):
-        numbers[order[held]] = number
+    for number, (_, held_out) in enumerate(dealer.split(order, faces.labels[order], subjects[order]), 1):
+        numbers[order[held_out]] = number
     return numbers
 
 
 def fold_of(faces: FaceTable, spec: DataRecipe) -> tuple[FaceTable, FaceTable]:
-    """The faces to learn from, and those of the fold `data.fold`.
+    """The faces to train on, and those of the fold `data.fold`.
 
-    They are out of the split `data.train` where the table has one of that name, else out of all of it.
+    Both are from the split `data.train` if the table has it, else from the whole table.
 
     Raises:
         DataError, UsageError: as `fold_numbers` does; or the table has no labelled face.
@@ -150,5 +150,5 @@ def fold_of(faces: FaceTable, spec: DataRecipe) -> tuple[FaceTable, FaceTable]:
         raise DataError(
             f"{faces.source or 'the table'} has no labelled face, so there is nothing to learn from."
         )
-    held = fold_numbers(faces, spec) == spec.fold
-    return faces.take(~held), faces.take(held)
+    held_out = fold_numbers(faces, spec) == spec.fold
+    return faces.take(~held_out), faces.take(held_out)

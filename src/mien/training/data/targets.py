@@ -1,4 +1,4 @@
-"""What the heads are asked to say: labels and votes as distributions, and the loss against them."""
+"""The targets of each head, labels and votes as distributions, and the loss against them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mien.runs.recipe_sections import DataRecipe
 
 
 def heads_of(faces: FaceTable, spec: DataRecipe) -> tuple[str, ...]:
-    """The heads that can be trained on a table, that of the labels first: votes need votes.
+    """The heads that can be trained on a table, the labels' head first; the head of votes needs votes.
 
-    A framing has one head of its own, of its name.
+    A binary task has one head, named after it.
     """
     if spec.binary:
         return (binary_task(spec.binary).name,)
@@ -26,7 +26,7 @@ def heads_of(faces: FaceTable, spec: DataRecipe) -> tuple[str, ...]:
 def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
     """By head, float32 (N, C): each row a distribution, or zeros where the face has no label or votes.
 
-    In the head of a framing, a face on neither side has zeros too.
+    In the head of a binary task, a face of neither class has zeros too.
 
     Raises:
         DataError: the table's classes are not FER2013's.

@@ -29,9 +29,9 @@ class Cost:
 
 @cache
 def measure(backbone: Backbone, heads: tuple[str, ...] = ("fer2013", "votes")) -> Cost:
-    """What a backbone costs as mien builds it: one input channel, mien's heads, no ImageNet classifier.
+    """The cost of a backbone as mien builds it: one input channel, mien's heads, no ImageNet classifier.
 
-    The network is built without memory for its weights and really run through, at its own resolution
+    The network is built without memory for its weights and run, at its own resolution
     and at the 48 px of FER2013.
     """
     spec = NetworkRecipe(backbone=backbone.name, init="random", size=FACE_SIZE)
@@ -45,9 +45,9 @@ def measure(backbone: Backbone, heads: tuple[str, ...] = ("fer2013", "votes")) -
 
 @contextmanager
 def _no_normalisation() -> Iterator[None]:
-    """Inside, batch normalisation is passed over: it changes no shape and is not counted.
+    """Inside, batch normalisation is skipped: it changes no shape and is not counted.
 
-    Without memory it is worked out in Python, and is half of the time that `measure` takes.
+    Without memory it is computed in Python, which is half of the time of `measure`.
     """
 
     class PassOver(TorchFunctionMode):

@@ -30,7 +30,7 @@ HEAD_ABSTAIN: Mapping[str, tuple[str, ...]] = {"fer2013": (), "votes": ABSTAIN}
 
 
 def head_labels(head: str) -> tuple[str, ...]:
-    """Names of a head's columns. A head that is neither labels nor votes has the name of a binary framing.
+    """Names of a head's columns. A head that is neither labels nor votes has the name of a binary task.
 
     Raises:
         UsageError: there is no head of that name.
@@ -183,7 +183,7 @@ def _build_backbone(spec: NetworkRecipe) -> nn.Module:
 
 
 def _create(spec: NetworkRecipe) -> Any:
-    """timm's model, scaled in width and depth where the recipe asks for it.
+    """timm's model, scaled in width and depth as the recipe sets it.
 
     Raises:
         RecipeError: a backbone that cannot be scaled.

@@ -1,8 +1,8 @@
 """Weights out of an exported ONNX file, whose normalisation is folded into its convolutions.
 
-A network that only answers takes them as they are. One that is to learn on needs the normalisation back:
-`settle` measures what each layer's outputs are on some faces and puts it there, so that the network
-answers as before and normalises again while it learns.
+For prediction they are used as they are. Training needs the normalisation back: `settle` measures the
+outputs of each layer on some faces and sets it from them, so that the network predicts as before, and
+normalises again while it is trained.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mien.errors import ModelError
 
 # As mien.export names what it wraps.
 _PREFIX = "network."
-# A filter whose output varies less than this says nothing, and is left as it is.
+# A filter whose output varies less than this carries no information, and is left as it is.
 _DEAD = 1e-8
 
 
@@ -57,7 +57,7 @@ def read_folded(path: Path) -> dict[str, Tensor]:
 
 
 def unfold(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The folded tensors under the network's own names: it answers by them as the file does.
+    """The folded tensors under the network's own names: with them it predicts as the file does.
 
     Each normalisation passes on what it gets, plus the bias.
     """
@@ -83,10 +83,10 @@ def unfold(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def settle(network: nn.Module, pixels: Tensor) -> None:
-    """Let each normalisation of an unfolded network know what its inputs are on these faces.
+    """Set each normalisation of an unfolded network from its inputs on these faces.
 
-    The answers stay what they were. Each filter is scaled so that its output varies by 1: how large a filter
-    before a normalisation is decides nothing but how fast it learns.
+    Predictions stay the same. Each filter is scaled so that its output has variance 1: the scale of a filter
+    before a normalisation decides only how fast it is trained.
 
     Args:
         pixels: float (N, 1, S, S) in 0..1; the more, the better their mean and variance are known.

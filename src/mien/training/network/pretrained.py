@@ -23,13 +23,13 @@ def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
     """Fill the backbone of an `ExpressionNet` with the weights that the recipe names.
 
     From one of mien's own checkpoints, heads of the same name and shape are taken too. A stem of
-    three channels is summed to one: a gray picture is an RGB one with equal channels. A network below its
+    three channels is summed to one: a gray image is an RGB image with equal channels. A network below its
     backbone's size takes a selection of the weights.
 
     Raises:
         ModelError: the weights cannot be had, or do not fit.
     """
-    folded = is_folded(spec)
+    folded = onnx_init(spec)
     state = unfold(network, read_folded(folded)) if folded else initial_state(spec)
     if _STEM in state and state[_STEM].shape[1] == 3:
         state[_STEM] = state[_STEM].sum(dim=1, keepdim=True)
@@ -64,13 +64,13 @@ def select(larger: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tenso
             continue
         for dim, size in enumerate(own[key].shape):
             if size < value.shape[dim]:
-                places = torch.linspace(0, value.shape[dim] - 1, size).round().long()
-                value = value.index_select(dim, places)
+                indices = torch.linspace(0, value.shape[dim] - 1, size).round().long()
+                value = value.index_select(dim, indices)
         chosen[key] = value
     return chosen
 
 
-def is_folded(spec: NetworkRecipe) -> Path | None:
+def onnx_init(spec: NetworkRecipe) -> Path | None:
     """The ONNX file that the recipe begins with, by the name of a model that ships or by its path."""
     if spec.init in weights.shipped():
         return weights.find_model(spec.init).onnx

@@ -3,7 +3,7 @@
 PyTorch multiplies matrices in bfloat16 quickly where a CPU can, but falls back to a plain loop for the
 gradient of most depthwise convolutions, and takes batch normalisation and ReLU6 in separate passes over the
 memory. With these layers from `kernels.c`, EfficientNet-Lite trains about three times as fast as in float32;
-`benchmarks/training.py` measures it. The file is compiled in a second, when a training first asks for it.
+`benchmarks/train.py` measures it. The file is compiled when it is first needed, which takes a second.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def why_not() -> str:
 def install(network: nn.Module) -> None:
     """Let the network's depthwise convolutions and normalisations learn by these layers.
 
-    They do so under bfloat16 autocast on a CPU; in every other case, and when the network only answers, the
+    They do so under bfloat16 autocast on a CPU; in every other case, and in evaluation mode, the
     layers work as before. Names and tensors stay what they were. Where `why_not` is empty.
     """
     for module in network.modules():
@@ -159,7 +159,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 class _NormRelu6(torch.autograd.Function):
-    """Batch normalisation by the batch's own statistics, then ReLU6 if asked: output, mean, variance."""
+    """Batch normalisation by the batch's own statistics, then ReLU6 if `relu6`: output, mean, variance."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, relu6: bool) -> Any:
@@ -222,7 +222,7 @@ def _sums(
 
 
 def _call(function: Any, flags: tuple[bool, ...], arrays: Sequence[Tensor]) -> None:
-    """Call a function of rows; the first array says how many there are, and of how many channels."""
+    """Call a function of rows; the first array has their number and that of the channels."""
     sizes = ctypes.c_long(_rows(arrays[0])), ctypes.c_long(arrays[0].shape[1])
     function(*sizes, *map(int, flags), *map(_at, arrays))
 
