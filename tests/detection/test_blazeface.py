@@ -44,7 +44,7 @@ def centre(detection: Detection) -> tuple[float, float]:
     return x + width / 2, y + height / 2
 
 
-def test_the_network_answers_as_the_tensorflow_lite_interpreter_did() -> None:
+def test_the_network_gives_the_output_of_the_tensorflow_lite_interpreter() -> None:
     """The reference was written by scripts/convert_blazeface.py --reference."""
     reference = np.load(Path(__file__).parent / "blazeface_tflite.npz")
     session = open_session(WEIGHTS, threads=1)
@@ -79,7 +79,7 @@ def test_the_facts_beside_the_weights_are_of_these_weights() -> None:
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (192, 256), (512, 320)])
-def test_any_input_in_multiples_of_32_has_an_answer_an_anchor(shape: tuple[int, int]) -> None:
+def test_any_input_in_multiples_of_32_gives_one_output_per_anchor(shape: tuple[int, int]) -> None:
     boxes, scores = open_session(WEIGHTS, threads=1).run(None, {"image": np.zeros((2, *shape, 3), np.uint8)})
     assert boxes.shape == (2, len(anchors(*shape)), 16)
     assert scores.shape == (2, len(anchors(*shape)), 1)
@@ -101,7 +101,7 @@ def test_the_face_in_the_example_photo_is_found_with_its_eyes(
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 1.5, 4.0])
-def test_the_box_scales_with_the_picture(detector: BlazeFace, photo: NDArray[np.uint8], scale: float) -> None:
+def test_the_box_scales_with_the_image(detector: BlazeFace, photo: NDArray[np.uint8], scale: float) -> None:
     (face,) = detector.detect(photo)
     size = round(512 * scale)
     resized = np.asarray(Image.fromarray(photo).resize((size, size), Image.Resampling.BICUBIC))
@@ -119,7 +119,7 @@ def test_a_photo_turned_by_its_exif_is_found_upright(detector: BlazeFace, photo:
     assert face.box == pytest.approx(expected.box)
 
 
-def test_a_face_that_fills_its_picture_is_framed_as_the_same_face_in_a_wider_one(
+def test_a_face_that_fills_its_image_is_framed_as_the_same_face_in_a_wider_one(
     detector: BlazeFace, photo: NDArray[np.uint8]
 ) -> None:
     """Close up, the network's boxes shrink against the face by a quarter; the look at half size mends it."""
@@ -145,7 +145,7 @@ def landscape(height: int, width: int) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def crowd(photo: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[tuple[float, float, float]]]:
-    """A picture of 12 megapixels with six small faces, and their (x, y, width)."""
+    """An image of 12 megapixels with six small faces, and their (x, y, width)."""
     whole = Image.fromarray(landscape(3000, 4000))
     placed = []
     for index, width in enumerate((60, 75, 90, 120, 150, 200)):
@@ -157,7 +157,7 @@ def crowd(photo: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[tuple[float
     return np.asarray(whole), placed
 
 
-def test_small_faces_in_a_large_picture_are_all_found(
+def test_small_faces_in_a_large_image_are_all_found(
     detector: BlazeFace, crowd: tuple[NDArray[np.uint8], list[tuple[float, float, float]]]
 ) -> None:
     picture, placed = crowd
@@ -178,7 +178,7 @@ def test_tiles_searched_at_once_find_the_same_as_one_after_the_other(
     assert [face.box for face in together] == [face.box for face in alone]
 
 
-def test_without_a_smallest_face_only_large_ones_are_looked_for(
+def test_without_a_smallest_face_only_large_ones_are_searched(
     crowd: tuple[NDArray[np.uint8], list[tuple[float, float, float]]],
 ) -> None:
     picture, placed = crowd
@@ -186,7 +186,7 @@ def test_without_a_smallest_face_only_large_ones_are_looked_for(
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((480, 640, 3), np.uint8),
         np.full((480, 640, 3), 255, np.uint8),
@@ -197,8 +197,8 @@ def test_without_a_smallest_face_only_large_ones_are_looked_for(
     ],
     ids=["black", "white", "noise", "large noise", "one pixel", "a line"],
 )
-def test_pictures_without_faces_have_none(detector: BlazeFace, picture: NDArray[np.uint8]) -> None:
-    assert detector.detect(picture) == []
+def test_images_without_faces_have_none(detector: BlazeFace, image: NDArray[np.uint8]) -> None:
+    assert detector.detect(image) == []
 
 
 @pytest.mark.parametrize("size", [(480, 640), (1200, 1600)])
@@ -212,7 +212,7 @@ def test_the_threshold_decides_what_counts_as_a_face(photo: NDArray[np.uint8]) -
     assert BlazeFace(threads=1, threshold=1).detect(photo) == []
 
 
-def test_two_faces_come_the_surest_first(detector: BlazeFace, photo: NDArray[np.uint8]) -> None:
+def test_of_two_faces_the_most_confident_comes_first(detector: BlazeFace, photo: NDArray[np.uint8]) -> None:
     dim = (photo[:, 60:400] * 0.35 + 40).astype(np.uint8)
     faces = detector.detect(np.hstack([dim, photo[:, 60:400]]))
     assert len(faces) == 2
@@ -230,6 +230,6 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, float]) -> None
 @pytest.mark.parametrize(
     "array", [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 4), np.uint8), np.zeros((10, 10, 3))]
 )
-def test_what_is_no_rgb_picture_is_refused(detector: BlazeFace, array: NDArray[np.uint8]) -> None:
+def test_what_is_no_rgb_image_is_refused(detector: BlazeFace, array: NDArray[np.uint8]) -> None:
     with pytest.raises(ImageError, match=r"uint8 \(H, W, 3\)"):
         detector.detect(array)

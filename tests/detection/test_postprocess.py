@@ -77,7 +77,7 @@ def test_overlap_is_intersection_over_union() -> None:
     assert iou_with(faces[0], faces).tolist() == pytest.approx([1, 50 / 150, 0, 0.25])
 
 
-def test_finds_of_one_face_are_averaged_by_confidence_and_keep_the_best_one() -> None:
+def test_detections_of_one_face_are_averaged_by_confidence_and_keep_the_best_one() -> None:
     faces = np.stack([row(0, 0, 10, 10, 0.6), row(1, 0, 10, 10, 0.9), row(50, 50, 10, 10, 0.7)])
     first, second = merge(faces)
     assert first[16] == np.float32(0.9)
@@ -85,7 +85,7 @@ def test_finds_of_one_face_are_averaged_by_confidence_and_keep_the_best_one() ->
     assert (second == faces[2]).all()
 
 
-def test_no_finds_merge_to_no_faces() -> None:
+def test_no_detections_merge_to_no_faces() -> None:
     assert merge(no_faces()).shape == (0, 17)
     assert without_parts(no_faces()).shape == (0, 17)
 

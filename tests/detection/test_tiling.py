@@ -1,4 +1,4 @@
-"""Scales and tiles cover every picture and every size of face."""
+"""Scales and tiles cover every image and every size of face."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mien.detection.tiling import (
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (48, 48), (853, 480)])
-def test_a_picture_of_ordinary_size_is_looked_at_once(size: tuple[int, int]) -> None:
+def test_an_image_of_ordinary_size_is_searched_once(size: tuple[int, int]) -> None:
     assert scales(*size, 256, 40.0) == [256 / max(size)]
 
 
-def test_without_a_smallest_face_every_picture_is_looked_at_once() -> None:
+def test_without_a_smallest_face_every_image_is_searched_once() -> None:
     assert scales(12_000, 8_000, 256, None) == [256 / 12_000]
 
 

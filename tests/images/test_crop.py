@@ -1,4 +1,4 @@
-"""Crops are held against a scene that is known at every point, not only at the pixels of a picture."""
+"""Crops are held against a scene that is known at every point, not only at the pixels of an image."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_size_is_the_caller_s(size: int) -> None:
 
 
 @pytest.mark.parametrize("corner", [(-20, -30), (150, 10), (-10, 120), (140, 130)])
-def test_beyond_the_picture_its_edge_is_repeated(corner: tuple[int, int]) -> None:
+def test_beyond_the_image_its_edge_is_repeated(corner: tuple[int, int]) -> None:
     x, y = corner
     image = np.random.default_rng(1).integers(0, 256, (180, 200, 3), dtype=np.uint8)
     padded = np.pad(image, ((100, 100), (100, 100), (0, 0)), mode="edge")

@@ -22,7 +22,7 @@ RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
 @pytest.fixture
 def photo() -> NDArray[np.uint8]:
-    """A smooth colour picture (60, 80, 3) that every codec keeps well."""
+    """A smooth colour image (60, 80, 3) that every codec keeps well."""
     y, x = np.mgrid[0:60, 0:80]
     return np.stack([x * 3, y * 4, 255 - x * 2], axis=-1).astype(np.uint8)
 
@@ -72,7 +72,7 @@ def test_common_formats_come_back_as_their_pixels(
     assert np.abs(picture.pixels.astype(int) - photo).max() <= tolerance
 
 
-def test_path_text_bytes_and_stream_give_the_same_picture(photo: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_path_text_bytes_and_stream_give_the_same_image(photo: NDArray[np.uint8], tmp_path: Path) -> None:
     file = tmp_path / "photo.png"
     data = encoded(Image.fromarray(photo), "PNG")
     file.write_bytes(data)
@@ -201,7 +201,7 @@ def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
     assert corners(picture) == [RED, GREEN, BLUE, WHITE]
 
 
-def test_damaged_exif_leaves_the_picture_as_stored() -> None:
+def test_damaged_exif_leaves_the_image_as_stored() -> None:
     data = encoded(quadrants(), "JPEG", quality=95, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert read_image(data).pixels.shape == (20, 40, 3)
 
@@ -238,7 +238,7 @@ def test_a_cut_file_is_refused_and_never_silently_grey(
         read_image(data[: int(len(data) * share)])
 
 
-def test_a_cut_file_says_how_much_is_missing(tmp_path: Path) -> None:
+def test_the_error_of_a_cut_file_names_how_much_is_missing(tmp_path: Path) -> None:
     noise = np.random.default_rng(3).integers(1, 255, (128, 160, 3), dtype=np.uint8)
     image = Image.fromarray(noise)
     file = tmp_path / "half.jpg"
@@ -354,7 +354,7 @@ def test_max_pixels_is_the_caller_s_choice(photo: NDArray[np.uint8]) -> None:
         read_image(data, max_pixels=4799)
 
 
-def test_what_is_no_picture_is_refused_with_its_name_and_a_reason(tmp_path: Path) -> None:
+def test_what_is_no_image_is_refused_with_its_name_and_a_reason(tmp_path: Path) -> None:
     empty, text, heic = tmp_path / "empty.jpg", tmp_path / "notes.jpg", tmp_path / "phone.heic"
     empty.touch()
     text.write_text("not a picture at all, but long enough to look at")
@@ -386,7 +386,7 @@ def test_float_and_32_bit_files_are_refused_with_a_remedy() -> None:
             read_image(encoded(image, "TIFF"))
 
 
-def test_arrays_gray_rgb_and_rgba_become_pictures(photo: NDArray[np.uint8]) -> None:
+def test_arrays_gray_rgb_and_rgba_become_images(photo: NDArray[np.uint8]) -> None:
     assert (from_array(photo).pixels == photo).all()
     gray = photo[:, :, 0]
     for array in (gray, gray[:, :, None]):

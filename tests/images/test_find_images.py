@@ -1,4 +1,4 @@
-"""Files, folders and globs become a list of pictures."""
+"""Files, folders and globs become a list of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def album(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_folder_gives_the_pictures_below_it_sorted_and_without_hidden_ones(album: Path) -> None:
+def test_a_folder_gives_the_images_below_it_sorted_and_without_hidden_ones(album: Path) -> None:
     found = find_images([album])
     assert found == [album / "[1]" / "e.tif", album / "a.png", album / "b.JPG", album / "holiday" / "c.webp"]
 
@@ -41,7 +41,7 @@ def test_a_missing_file_is_left_for_the_reader_to_report(album: Path) -> None:
     assert find_images([album / "a.png", "missing.jpg"]) == [album / "a.png", Path("missing.jpg")]
 
 
-def test_each_picture_comes_once_in_the_order_of_the_sources(album: Path) -> None:
+def test_each_image_comes_once_in_the_order_of_the_sources(album: Path) -> None:
     assert find_images([album / "b.JPG", album, album / "a.png"])[:2] == [
         album / "b.JPG",
         album / "[1]" / "e.tif",
@@ -50,11 +50,11 @@ def test_each_picture_comes_once_in_the_order_of_the_sources(album: Path) -> Non
 
 
 @pytest.mark.parametrize("source", ["empty", "*.bmp", "nowhere/**", "empty/*"])
-def test_a_folder_or_glob_without_pictures_is_an_error_that_names_it(album: Path, source: str) -> None:
+def test_a_folder_or_glob_without_images_is_an_error_that_names_it(album: Path, source: str) -> None:
     with pytest.raises(ImageError, match="contains no images") as told:
         find_images([album / source])
     assert str(album / source) in str(told.value)
 
 
-def test_no_sources_give_no_pictures() -> None:
+def test_no_sources_give_no_images() -> None:
     assert find_images([]) == []

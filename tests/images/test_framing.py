@@ -26,7 +26,7 @@ def test_a_crop_reaches_from_the_forehead_to_the_chin_with_the_eyes_in_its_upper
 
 
 def test_a_crop_of_a_crop_keeps_the_face_where_it_is() -> None:
-    """A picture framed as FER2013's, enlarged and found again, gives nearly the same square."""
+    """An image framed as FER2013's, enlarged and found again, gives nearly the same square."""
     picture = read_image(PHOTO).pixels
     detector = BlazeFace(threads=1)
     (face,) = detector.detect(picture)

@@ -45,7 +45,7 @@ def real(model: Path) -> Analyzer:
 
 
 def banded_picture(labels: list[int]) -> np.ndarray:
-    """A black picture (200, 200 * n, 3), in its i-th square a face of 100x100 that is white in a band."""
+    """A black image (200, 200 * n, 3), in its i-th square a face of 100x100 that is white in a band."""
     picture = np.zeros((200, 200 * len(labels), 3), np.uint8)
     for i, label in enumerate(labels):
         face = np.asarray(Image.fromarray(banded_face(label, 7)).resize((100, 100)))
@@ -64,7 +64,7 @@ def test_the_example_photo_has_one_face_where_its_face_is(real: Analyzer) -> Non
     assert len(face.keypoints) == 6
 
 
-def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -> None:
+def test_every_way_to_hand_over_an_image_gives_the_same_faces(real: Analyzer) -> None:
     with Image.open(PHOTO) as opened:
         image = opened.convert("RGB")
     sources: list[ImageSource] = [
@@ -80,12 +80,12 @@ def test_every_way_to_hand_over_a_picture_gives_the_same_faces(real: Analyzer) -
     assert all(result == results[0] for result in results)
 
 
-def test_a_gray_array_is_a_picture(real: Analyzer) -> None:
+def test_a_gray_array_is_an_image(real: Analyzer) -> None:
     with Image.open(PHOTO) as image:
         assert len(real.analyze(np.asarray(image.convert("L")))) == 1
 
 
-def test_empty_picture_gives_no_faces(real: Analyzer) -> None:
+def test_empty_image_gives_no_faces(real: Analyzer) -> None:
     assert real.analyze(np.full((240, 320, 3), 128, np.uint8)) == []
 
 
@@ -102,7 +102,7 @@ def test_the_largest_face_comes_first(model: Path) -> None:
 
 
 def test_each_face_gets_its_own_expression(model: Path) -> None:
-    """Also when faces of several pictures go through the model together."""
+    """Also when faces of several images go through the model together."""
     pictures = [[0, 3], [], [6], [1, 2, 4, 5]]
 
     class Squares:
@@ -139,7 +139,7 @@ def test_all_label_sets_come_from_one_run_and_equal_those_of_single_ones(
     assert analyzer.analyze_label_sets([]) == []
 
 
-def test_a_detector_of_ones_own_is_asked(model: Path) -> None:
+def test_a_custom_detector_is_used(model: Path) -> None:
     (face,) = Analyzer(model, FakeDetector(((3, 4, 20, 25),), confidence=0.75)).analyze(
         np.zeros((64, 64, 3), np.uint8)
     )
@@ -176,7 +176,7 @@ def test_cropped_faces_of_other_sizes_and_in_colour_are_read_too(real: Analyzer)
     assert real.analyze_crops([]) == []
 
 
-def test_pictures_before_a_broken_one_are_answered_first(real: Analyzer) -> None:
+def test_results_of_images_before_a_broken_one_come_first(real: Analyzer) -> None:
     answers: Iterator[list[mien.Face]] = real.analyze_many([PHOTO, b"no picture", PHOTO])
     assert len(next(answers)) == 1
     with pytest.raises(ImageError):
@@ -184,7 +184,7 @@ def test_pictures_before_a_broken_one_are_answered_first(real: Analyzer) -> None
 
 
 @pytest.mark.parametrize("source", [None, 7, {"path": "x.jpg"}], ids=["none", "number", "dict"])
-def test_what_is_no_picture_is_refused_by_its_type(real: Analyzer, source: object) -> None:
+def test_what_is_no_image_is_refused_by_its_type(real: Analyzer, source: object) -> None:
     with pytest.raises(ImageError, match=type(source).__name__):
         real.analyze(source)  # type: ignore[call-overload]
 

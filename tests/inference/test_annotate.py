@@ -38,7 +38,7 @@ def test_an_image_is_drawn_on_whatever_its_source_and_can_be_saved(tmp_path: Pat
     assert (read_image(tmp_path / "out.png").pixels == np.asarray(mien.draw(pixels, faces))).all()
 
 
-def test_a_picture_without_faces_stays_as_it_is() -> None:
+def test_an_image_without_faces_stays_as_it_is() -> None:
     assert not changed(white(400, 500), []).any()
 
 
@@ -75,7 +75,7 @@ def test_labels_of_neighbours_do_not_cover_each_others_faces() -> None:
         assert not mask[int(y) + 8 : int(y + height) - 8, int(x) + 8 : int(x + width) - 8].any()
 
 
-def test_a_small_picture_is_enlarged_until_its_label_can_be_read() -> None:
+def test_a_small_image_is_enlarged_until_its_label_can_be_read() -> None:
     drawn = draw(white(48, 48), [face((0, 0, 48, 48))])
     assert drawn.size == (336, 336)
 
@@ -91,7 +91,7 @@ def test_an_unsure_face_is_marked() -> None:
     assert (sure != unsure).any()
 
 
-def test_colours_can_be_told_from_the_panel_and_from_each_other() -> None:
+def test_colours_contrast_with_the_panel_and_differ_from_each_other() -> None:
     """Contrast of 4.5:1, what WCAG 2.2 asks of text; and no two colours alike."""
 
     def luminance(colour: tuple[int, ...]) -> float:
