@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mien.errors import MienError, MissingExtra
 
 if TYPE_CHECKING:  # what type checkers and editors see
-    from mien.api import compare, evaluate, export
+    from mien.api import audit, compare, evaluate, explain, export
     from mien.data import load
     from mien.data.table import FaceTable
     from mien.inference.analyzer import Analyzer, analyze
@@ -40,9 +40,11 @@ _HOMES = {
     "Recipe": "mien.runs.recipe",
     "analyze": "mien.inference.analyzer",
     "analyze_video": "mien.video.analysis",
+    "audit": "mien.api",
     "compare": "mien.api",
     "draw": "mien.inference.annotate",
     "evaluate": "mien.api",
+    "explain": "mien.api",
     "export": "mien.api",
     "live": "mien.video.analysis",
     "load": "mien.data",
@@ -61,9 +63,11 @@ __all__ = [
     "__version__",
     "analyze",
     "analyze_video",
+    "audit",
     "compare",
     "draw",
     "evaluate",
+    "explain",
     "export",
     "live",
     "load",

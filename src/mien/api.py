@@ -5,10 +5,11 @@ Each function does one thing, returns a typed result, prints nothing, and is the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mien.evaluation.run import EvaluationOptions, Progress, evaluate_model, own_task, predict_labels
 from mien.loading import SourceOfFaces, faces_of_run, faces_to_compare, is_csv, load_model
@@ -17,16 +18,22 @@ from mien.models.classifier import Model
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
+    from mien.auditing.audit import Findings
     from mien.data.folders.labels import Contempt
     from mien.data.table import FaceTable
     from mien.emotions import BinaryTask
     from mien.evaluation.comparison import PredictedClasses
     from mien.evaluation.result import Evaluation
     from mien.exporting.export import ExportResult
+    from mien.images.decode import ImageSource
+    from mien.models.card import Framing
+    from mien.reports.attribution import ModelExplanation
     from mien.reports.comparison import Comparison
 
 # A shipped name, an ONNX file, a run's folder, or an open model.
 AnyModel: TypeAlias = "str | Path | Model"
+# More faces than this do not change the deletion test; it predicts each four times.
+_DELETION_TEST_FACES = 300
 
 
 def evaluate(
@@ -222,6 +229,134 @@ def export(
     )
 
 
+def audit(
+    data: str | Path | FaceTable,
+    *,
+    votes: str | Path | None = None,
+    model: AnyModel | None = DEFAULT,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Findings:
+    """The irregular faces and doubtful labels of a data set: what `mien audit` finds. Nothing is removed.
+
+        >>> import mien
+        >>> mien.audit("fer2013.csv", votes="fer2013new.csv")
+        <Findings: 14 blank, 1,577 duplicate, ...>
+
+    Args:
+        data: a path that `mien.load` reads, ``"synthetic"``, or a table of faces.
+        votes: FER+ votes (fer2013new.csv): more is found, and the precision of the findings is measured.
+        model: predicts for every face: a shipped name, an ONNX file, the folder of a training run, an open
+            model, or None. Without it label errors are found from the pixels alone, and less well.
+        out: a folder for findings.csv and gallery.html, created if it does not exist; None writes nothing.
+        progress: called with what is at work, how much is done, and how much there is.
+
+    Raises:
+        DataError: the data cannot be read or has no faces, or the folder cannot be created.
+        UnknownModel, CardError, ModelError: the model cannot be loaded, or gives no probabilities.
+        MissingExtra: scikit-learn, cleanlab or jinja2 is not installed; or the model is a run, and PyTorch is
+            not installed.
+    """
+    from mien.auditing import audit as auditing
+    from mien.models.classifier import HeadClassifier
+
+    table = _table(data, votes, None)
+    classifier = None
+    if model is not None:
+        opened = _open(model)
+        # The head of votes also predicts "not a face".
+        head = next((name for name in ("votes", "fer2013") if name in opened.heads), next(iter(opened.heads)))
+        classifier = HeadClassifier(opened, head)
+    findings = auditing.audit(table, classifier, progress=progress)
+    if out is not None:
+        auditing.write(table, findings, Path(out))
+    return findings
+
+
+def explain(
+    model: AnyModel = DEFAULT,
+    images: ImageSource | Sequence[ImageSource] = (),
+    *,
+    data: str | Path | FaceTable | None = None,
+    split: str = "PublicTest",
+    faces: int = 1000,
+    head: str | None = None,
+    layer: str | None = None,
+    crops: bool = False,
+    threads: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ModelExplanation:
+    """Which parts of faces the predictions of a model rest on (Grad-CAM): what `mien explain` draws.
+
+        >>> import mien
+        >>> mien.explain("mien-lite0", "photo.jpg")
+        <ModelExplanation of mien-lite0 (blocks.4): photo.jpg: happy 98%>
+
+    Args:
+        model: a shipped name, an ONNX file of `mien.export`, the folder of a training run, or an open model.
+        images: what `mien.analyze` reads, one or several; folders and globs too.
+        data: labelled faces to explain: a path that `mien.load` reads, ``"synthetic"``, or a table.
+        split: the split of the data.
+        faces: if the split has more faces, this many are drawn at random.
+        head: ``"fer2013"`` or ``"votes"``; for None fer2013, or the binary task of the run.
+        layer: the layer of the maps; for None the deepest whose maps have 6 x 6 cells or more.
+        crops: treat each image as one cropped face, without detection.
+        threads: CPU threads; torch's choice for None.
+        out: a folder for explain.html, created if it does not exist; None writes nothing.
+        progress: called with what is at work, how much is done, and how much there is.
+
+    Raises:
+        UsageError: neither images nor data, or the network has no such layer.
+        ImageError: an image cannot be read.
+        DataError: the data cannot be read, or the folder cannot be created.
+        UnknownModel, CardError, ModelError: the model cannot be loaded.
+        MissingExtra: PyTorch is not installed; or with `out`, matplotlib or jinja2 is not.
+    """
+    from mien.auditing.audit import counter
+    from mien.detection.blazeface import BlazeFace
+    from mien.errors import MissingExtra, UsageError
+    from mien.evaluation.attribution import deletion_test, explain_faces, explain_image, take_first
+    from mien.images.decode import read_image
+    from mien.loading import question_of
+    from mien.reports.attribution import ModelExplanation, write_explanation
+
+    sources = _image_sources(images)
+    if not sources and data is None:
+        raise UsageError("give images to explain, or data (--data PATH, or --data synthetic).")
+    try:
+        from mien.training.explainer import Explainer
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
+
+    source = _source_of(model)
+    head = head or question_of(source) or "fer2013"
+    explainer = Explainer(source, head=head, layer=layer, threads=threads)
+    name = Path(source).resolve().name if Path(source).is_dir() else Path(source).stem
+    size, framing = _input_of(source)
+    detector = None if crops or not sources else BlazeFace(threads=threads)
+    count = counter(progress, f"explaining with {name}", len(sources))
+    explained = []
+    for each in sources:
+        image = read_image(each)
+        explained.append(explain_image(explainer, image, size=size, framing=framing, detector=detector))
+        count(1)
+    attributions, tested, described = None, None, ""
+    if data is not None:
+        table = _table(data, None, None).split(split)
+        described = f"{table.source}, {split}"
+        count = counter(progress, f"explaining {split} with {name}", min(faces, len(table)))
+        attributions = explain_faces(explainer, table, name=name, head=head, most=faces, progress=count)
+        few = take_first(attributions, _DELETION_TEST_FACES)
+        tested = deletion_test(few, explainer.predict) if len(few.crops) > 1 else None
+    result = ModelExplanation(
+        name, head, explainer.layer, explainer.cells, tuple(explained), attributions, tested, described
+    )
+    if out is not None:
+        write_explanation(result, Path(out))
+    return result
+
+
 def _open(model: AnyModel) -> Model:
     return load_model(model) if isinstance(model, (str, Path)) else model
 
@@ -286,3 +421,39 @@ def _predicted(
     if task is not None and own_task(model) is None:
         predictions = as_binary(predictions, task)
     return predicted_classes(predictions)
+
+
+def _image_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
+    """One or several images as a list, folders and globs as the images in them."""
+    from mien.images.decode import find_images
+
+    one = isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Sequence)
+    sources: list[ImageSource] = []
+    for each in cast("Sequence[ImageSource]", [images] if one else images):
+        sources += find_images([each]) if isinstance(each, str | os.PathLike) else [each]
+    return sources
+
+
+def _source_of(model: AnyModel) -> str | Path:
+    """The name or path of a model, whose weights are loaded into a network again."""
+    from mien.errors import UsageError
+
+    if isinstance(model, str | Path):
+        return model
+    path = getattr(model, "path", None)
+    if path is None:
+        raise UsageError(f"{model!r} was not loaded from a file, so it cannot be explained. Give its path.")
+    return Path(path)
+
+
+def _input_of(model: str | Path) -> tuple[int, Framing]:
+    """The side of a face that the model takes, and how faces lie in it."""
+    from mien.images.crop import FER2013_FRAMING
+    from mien.loading import is_run
+    from mien.models.registry import find_model
+    from mien.runs.recipe import load_recipe
+
+    if is_run(model):
+        return load_recipe(Path(model) / "recipe.toml").data.face_size, FER2013_FRAMING
+    card = find_model(model).card
+    return card.input_size, card.framing or FER2013_FRAMING

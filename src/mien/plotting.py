@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +87,18 @@ def draw_matrix(
     *,
     below: str,
     left: str,
+    texts: Sequence[Sequence[str]] | None = None,
 ) -> None:
-    """A matrix of shares, 0-1, as shades of blue with each share in percent; nan is left white."""
+    """A matrix of shares, 0-1, as shades of blue; nan is left white.
+
+    The cells show `texts`, or each share in percent for None.
+    """
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
             if not np.isnan(share):
                 text = "·" if share == 0 else f"{share:.1%}" if share < 0.0995 else f"{share:.0%}"
+                text = text if texts is None else texts[i][j]
                 axes.text(
                     j,
                     i,
@@ -108,3 +113,54 @@ def draw_matrix(
     axes.set(xlabel=below, ylabel=left)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def draw_table(
+    axes: Axes, rows: Sequence[Sequence[str]], columns: Sequence[str], widths: Sequence[float]
+) -> None:
+    """Text in rows and columns, the header shaded; `widths` are shares of the axes' width."""
+    drawn = axes.table(
+        [list(row) for row in rows],
+        colLabels=list(columns),
+        colWidths=[width / sum(widths) for width in widths],
+        cellLoc="left",
+        loc="center",
+    )
+    drawn.auto_set_font_size(False)
+    drawn.set_fontsize(10)
+    drawn.scale(1, 1.5)
+    for (row, _), cell in drawn.get_celld().items():
+        cell.set(edgecolor="#dddddd", facecolor="#eef3f7" if row == 0 else "white")
+    axes.set_axis_off()
+
+
+def draw_stacked(
+    axes: Axes,
+    parts: Sequence[tuple[str, NDArray[np.float64], Any, str]],
+    rows: Sequence[str],
+    *,
+    least: float = 0.045,
+) -> None:
+    """Horizontal bars of shares, one per row, each share in percent where there is room for it.
+
+    Args:
+        parts: name, values (rows,), colour of the bar, and colour of its text.
+        rows: names of the rows, from the top.
+        least: a smaller share gets no text.
+    """
+    left = np.zeros(len(rows))
+    for name, values, colour, ink in parts:
+        axes.barh(
+            range(len(rows)), values, left=left, color=colour, edgecolor="white", height=0.76, label=name
+        )
+        for i, (start, value) in enumerate(zip(left, values, strict=True)):
+            if value > least:
+                middle = start + value / 2
+                axes.text(middle, i, f"{value:.0%}", ha="center", va="center", color=ink, fontsize=9)
+        left = left + values
+    axes.set_yticks(range(len(rows)), rows)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    percent(axes, "x")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)

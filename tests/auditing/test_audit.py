@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.auditing import gallery
-from mien.auditing.audit import DETECTORS, audit, write
+from mien.auditing.audit import DETECTORS, DetectorInputs, find, write
 from mien.auditing.detectors import duplicates, label_errors, outliers, placement, text_and_drawings
 from mien.auditing.detectors.votes import find_not_a_face_by_votes, find_wrong_labels
 from mien.auditing.findings import Decision, Finding, apply, read_decisions
-from mien.auditing.inputs import TablePredictions, ask
-from mien.auditing.precision import precision
+from mien.auditing.gallery import gallery_html
+from mien.auditing.inputs import TablePredictions, predict_table
+from mien.auditing.precision import measure_precision
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaces
@@ -104,7 +104,7 @@ def test_precision_counts_the_surest_findings_that_the_votes_confirm(noise_table
     table = noise_table([0] * 3, votes=votes)
     findings = [Finding(i, 100 + i, "Training", "not a face", 3.0 - i, "") for i in range(3)]
     findings.append(Finding(0, 100, "Training", "not a face (votes)", 1, ""))
-    measured = {each.n: each.share for each in precision(table, findings, at=(1, 2, 200))}
+    measured = {each.n: each.precision for each in measure_precision(table, findings, ks=(1, 2, 200))}
     assert measured == {1: 1, 2: 0.5, 3: pytest.approx(1 / 3)}
 
 
@@ -112,7 +112,10 @@ def test_precision_of_each_split_is_of_its_own_surest_findings(noise_table: Make
     votes = [{"not a face": 9}, {"sad": 9}, {"sad": 9}, {"not a face": 9}]
     table = noise_table([0] * 4, ["Training", "Training", "PublicTest", "PublicTest"], votes=votes)
     findings = [Finding(i, 100 + i, str(table.splits[i]), "not a face", 4.0 - i, "") for i in range(4)]
-    measured = {(each.split, each.at): (each.share, each.there) for each in precision(table, findings, (1,))}
+    measured = {
+        (each.split, each.k): (each.precision, each.total)
+        for each in measure_precision(table, findings, (1,))
+    }
     assert measured == {("", 1): (1, 2), ("Training", 1): (1, 1), ("PublicTest", 1): (0, 1)}
 
 
@@ -120,8 +123,8 @@ def test_a_doubted_label_is_confirmed_only_by_a_majority_for_another_emotion(noi
     votes = [{"sad": 9}, {"angry": 9}, {"sad": 4, "fear": 4, "happy": 2}, {"unknown": 9}]
     table = noise_table([0] * 4, votes=votes)
     findings = [Finding(i, 100 + i, "Training", "label", 4.0 - i, "") for i in range(4)]
-    (measured,) = precision(table, findings)
-    assert (measured.n, measured.share) == (4, 0.25)
+    (measured,) = measure_precision(table, findings)
+    assert (measured.n, measured.precision) == (4, 0.25)
 
 
 def two_looks(n: int, wrong: list[int]) -> FaceTable:
@@ -195,7 +198,7 @@ def test_asking_gives_the_classifiers_answers_for_every_face_in_order(noise_tabl
     classifier = FakeClassifier.from_table(said, labels=("happy", "sad"))
     asked: list[int] = []
     table = replace(noise_table([0] * 3), pixels=numbered_faces(order))
-    answers = ask(classifier, table, progress=asked.append)
+    answers = predict_table(classifier, table, progress=asked.append)
     assert (sum(asked), answers.labels) == (3, ("happy", "sad"))
     np.testing.assert_array_equal(answers.probabilities, said[order])
 
@@ -271,7 +274,7 @@ def test_a_face_whose_eye_lies_outside_is_cut_and_one_whose_ear_does_is_not(nois
 def test_a_face_that_takes_a_third_of_its_picture_is_tiny(noise_table: Make) -> None:
     table = noise_table([0, 0])
     (found,) = placement.find_tiny(table, found_faces(table, [(10, 10, 16, 16), (2, 2, 44, 44)]))
-    assert (found.row, found.evidence) == (100, "the face takes 33% of the picture's width")
+    assert (found.row, found.evidence) == (100, "the face fills 33% of the image's width")
 
 
 def test_where_the_detector_sees_no_face_nothing_is_cut_or_tiny(noise_table: Make) -> None:
@@ -282,7 +285,7 @@ def test_where_the_detector_sees_no_face_nothing_is_cut_or_tiny(noise_table: Mak
 
 def test_the_figures_of_an_audit_can_be_drawn_and_carry_its_numbers() -> None:
     table = with_pixels(faces(220), {7: 128, 9: 200})
-    found = audit(table)
+    found = find(DetectorInputs(table))
     drawn = {section.name: section for section in audit_sections(table, found)}
     for section in drawn.values():
         figure, axes = new_figure(*section.size)
@@ -294,7 +297,7 @@ def test_the_figures_of_an_audit_can_be_drawn_and_carry_its_numbers() -> None:
 
 def test_the_csv_lists_every_finding(noise_table: Make, tmp_path: Path) -> None:
     table = with_pixels(noise_table([0, 3], ["Training", "PublicTest"]), {1: 9})
-    listed, page = write(table, audit(table), tmp_path / "out")
+    listed, page = write(table, find(DetectorInputs(table)), tmp_path / "out")
     with listed.open(encoding="utf-8", newline="") as file:
         (line,) = csv.DictReader(file)
     assert line["evidence"] == "the pixels' standard deviation is 0.0 of 255"
@@ -313,7 +316,7 @@ def test_the_gallery_shows_each_finding_beside_its_own_face(noise_table: Make) -
 
     table = replace(noise_table([0, 1, 2]), source="</script>")
     findings = [Finding(i, 100 + i, "Training", "blank", 1, "why") for i in (2, 0)]
-    page = gallery.page(table, findings, most=5)
+    page = gallery_html(table, findings, most=5)
     data = re.search(r"const audit = (.*);\n", page)
     sheet = re.search(r"data:image/png;base64,([\w+/=]+)", page)
     assert data is not None
@@ -329,7 +332,7 @@ def test_the_gallery_shows_each_finding_beside_its_own_face(noise_table: Make) -
 
 
 def test_every_detector_is_counted_even_where_it_finds_nothing(noise_table: Make) -> None:
-    assert audit(noise_table([0, 1])).counts == dict.fromkeys(DETECTORS, 0)
+    assert find(DetectorInputs(noise_table([0, 1]))).counts == dict.fromkeys(DETECTORS, 0)
 
 
 def test_only_what_was_accepted_goes_and_only_what_was_relabelled_changes(noise_table: Make) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mien.auditing import gallery
 from mien.auditing.findings import Decision, make_finding, read_decisions
+from mien.auditing.gallery import gallery_html
 from mien.data.table import FaceTable
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
@@ -23,7 +23,7 @@ def test_decisions_made_by_keyboard_are_saved_as_they_are_applied(noise_table: M
     table = noise_table([0] * 300)
     findings = [make_finding(table, i, "label", 1 - i / 300, "why", "sad") for i in range(300)]
     page_file = tmp_path / "gallery.html"
-    page_file.write_text(gallery.page(table, findings), encoding="utf-8")
+    page_file.write_text(gallery_html(table, findings), encoding="utf-8")
     with sync_api.sync_playwright() as started:
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(accept_downloads=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import mien
 from mien.cli.app import app
 from mien.data import load
 
@@ -49,9 +50,7 @@ def test_what_was_found_can_be_decided_and_applied(faces_csv: Path, tmp_path: Pa
     assert clean.labels.tolist() == [3, 3, 3, 3, 3, 3, 4]
 
 
-def test_without_a_model_nothing_is_said_of_what_a_model_would_call_no_face(
-    faces_csv: Path, tmp_path: Path
-) -> None:
+def test_without_a_model_no_image_is_called_not_a_face_by_one(faces_csv: Path, tmp_path: Path) -> None:
     result = run("audit", "--data", faces_csv, "--out", tmp_path / "audit", "--model", "none")
     assert "0  not a face (model)" in result.stdout
     assert "1  blank" in result.stdout
@@ -60,3 +59,19 @@ def test_without_a_model_nothing_is_said_of_what_a_model_would_call_no_face(
 def test_without_decisions_every_face_stays(faces_csv: Path, tmp_path: Path) -> None:
     run("data", "convert", faces_csv, tmp_path / "all.parquet")
     assert len(load(str(tmp_path / "all.parquet"))) == 8
+
+
+def test_the_library_returns_the_findings_and_writes_only_when_asked(faces_csv: Path, tmp_path: Path) -> None:
+    steps: list[tuple[str, int, int]] = []
+    findings = mien.audit(faces_csv, model=None, progress=lambda *step: steps.append(step))
+    assert [(each.kind, each.row) for each in findings] == [("blank", BLANK), ("duplicate", TWIN)]
+    assert repr(findings) == "<Findings: 1 blank, 1 duplicate>"
+    assert findings.of("blank")[0].row == BLANK
+    assert {(what, total) for what, done, total in steps if done == total} == {
+        ("detecting faces", 8),
+        ("searching", 12),
+    }
+    assert not (tmp_path / "audit").exists()
+    again = mien.audit(load(str(faces_csv)), model=None, out=tmp_path / "audit")
+    assert again.findings == findings.findings
+    assert (tmp_path / "audit" / "findings.csv").exists()

@@ -43,7 +43,7 @@ def model(tmp_path: Path) -> Path:
 def test_study_writes_the_page_and_says_where(
     tmp_path: Path, small: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "DAMAGED_FACES", 2)
+    monkeypatch.setattr(report, "ROBUSTNESS_FACES", 2)
     out = tmp_path / "out"
     arguments = ["study", "--data", str(small), "--model", str(model), "--out", str(out)]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -59,7 +59,7 @@ def test_study_needs_no_torch(tmp_path: Path, small: Path, model: Path) -> None:
         "for name in ('torch', 'torchvision', 'timm'): sys.modules[name] = None\n"
         "from mien.cli.app import app\n"
         "from mien.reports import study\n"
-        "study.DAMAGED_FACES = 2\n"
+        "study.ROBUSTNESS_FACES = 2\n"
         f"app(['study', '--data', {str(small)!r}, '--model', {str(model)!r}, "
         f"'--out', {str(tmp_path / 'out')!r}])\n"
     )

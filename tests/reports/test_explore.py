@@ -99,8 +99,8 @@ def test_the_matrix_says_where_the_votes_of_each_label_went(noise_table: Make) -
     assert matrix.labels == ("angry", "happy")
     assert matrix.faces == (1, 2)
     np.testing.assert_allclose(matrix.shares.sum(axis=1), 1)
-    assert matrix.shares[1, matrix.answers.index("happy")] == pytest.approx(0.6)
-    assert matrix.shares[0, matrix.answers.index("not a face")] == 1
+    assert matrix.shares[1, matrix.choices.index("happy")] == pytest.approx(0.6)
+    assert matrix.shares[0, matrix.choices.index("not a face")] == 1
 
 
 def test_the_most_disputed_face_comes_first(noise_table: Make) -> None:
@@ -124,7 +124,7 @@ def test_without_votes_or_labels_their_parts_are_left_out(noise_table: Make) -> 
 def test_the_page_carries_its_pictures_and_needs_no_other_host(tmp_path: Path) -> None:
     table = faces(70)
     told: list[str] = []
-    page = explore(table, tmp_path / "new" / "out", done=told.append).read_text(encoding="utf-8")
+    page = explore(table, tmp_path / "new" / "out", on_section=told.append).read_text(encoding="utf-8")
     names = [section.name for section in sections(table)]
     assert told == names
     assert len(re.findall(r'<img alt="[^"]+"[^>]* src="data:image/(?:png|webp);base64,', page)) == len(names)

@@ -22,8 +22,7 @@ from mien.evaluation.robustness import measure_robustness
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
 from mien.plotting import new_figure
-from mien.reports.evaluation import sections, write_evaluation
-from mien.reports.evaluation_right import score_sections
+from mien.reports.evaluation import score_sections, sections, write_evaluation
 from mien.reports.figures import leaderboard
 from mien.reports.figures.calibration import measure_calibration
 from mien.testing.fakes import FakeClassifier, overhang
@@ -62,7 +61,7 @@ def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredic
     }
     assert list(found) == [
         "confusion",
-        "confusion_normalised",
+        "confusion_normalized",
         "per_class",
         "precision_recall",
         "roc",
@@ -82,7 +81,7 @@ def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredic
         "robustness",
         "leaderboard",
     ]
-    assert {section.report for section in found.values()} == {"", "section 4.1", "section 5.2"}
+    assert {section.report_place for section in found.values()} == {"", "section 4.1", "section 5.2"}
 
 
 def test_the_numbers_of_the_parts_are_scikit_learns(judged: Predictions) -> None:
@@ -171,9 +170,11 @@ def test_the_page_carries_every_figure_and_the_json_every_score(
 ) -> None:
     generator = np.random.default_rng(0)
     evaluation = score_predictions(judged, generator, data=DataSource("drawn", "abc"), resamples=20)
-    depth = score_extended(judged, generator, voted=voted, resamples=20)
+    extended = score_extended(judged, generator, voted=voted, resamples=20)
     told: list[str] = []
-    page = write_evaluation(evaluation, judged, tmp_path / "out", depth=depth, done=told.append, resamples=20)
+    page = write_evaluation(
+        evaluation, judged, tmp_path / "out", extended=extended, on_section=told.append, resamples=20
+    )
     html = page.read_text(encoding="utf-8")
     assert page.name == "evaluate.html"
     assert not re.search(r'(src|href)="(?!data:|#)', html)
@@ -204,10 +205,10 @@ def changed(card: Card, accuracy: float) -> Card:
     return replace(card, figures={"PublicTest": {"fer2013": scores, "tta": {"fer2013": scores}}})
 
 
-def test_another_card_gives_other_figures_and_ten_views_stand_apart() -> None:
+def test_another_card_gives_other_figures_and_ten_crops_stand_apart() -> None:
     card = changed(find_model().card, 0.9)
     best, second, *others = leaderboard.leaderboard_entries([card])
-    assert {best.name, second.name} == {card.name, f"{card.name}, ten views"}
+    assert {best.name, second.name} == {card.name, f"{card.name}, ten crops"}
     assert best.accuracy == 0.9
     assert all(entry.kind != "ours" for entry in others)
 

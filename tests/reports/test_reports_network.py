@@ -11,7 +11,7 @@ from mien.models.registry import find_model
 from mien.plotting import new_figure
 from mien.reports.figures import augmentation
 from mien.reports.figures.architecture import find_backbone, layout
-from mien.reports.html import picture
+from mien.reports.html import embed_image
 from mien.reports.network import NetworkDescription, network_of_card, network_of_run, sections
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.runs.scaling import BACKBONES
@@ -77,11 +77,11 @@ def test_the_report_s_transforms_are_those_of_its_section_3_1() -> None:
     rows = {
         what: (report, ours) for what, report, ours in augmentation.rows({"flip": 0.0, "scale": [0.9, 1.1]})
     }
-    assert rows["random crop"][0] == "reaching 2 px over the edge"
+    assert rows["random crop"][0] == "reaching 2 px beyond the edge"
     assert rows["rotation"][0] == "up to 15° to either side"
     assert rows["shift"][0] == "up to 10% of the side"
     assert rows["mirroring"] == ("left and right of 50% of the faces", "none")
-    assert rows["stretched grays"][0] == "50% of the faces"
+    assert rows["autocontrast"][0] == "50% of the faces"
     assert rows["enlargement"] == ("none", "0.9 to 1.1 times")
 
 
@@ -99,4 +99,4 @@ def test_every_figure_of_a_network_is_drawn_inside_its_edges(tmp_path: Path) -> 
         section.draw(axes)
         assert overhang(figure) <= 0.01, section.name
         figure.savefig(tmp_path / "figure.png")
-        assert 'alt="' in picture(tmp_path / "figure.png", section.alt or section.title)
+        assert embed_image(tmp_path / "figure.png").source.startswith("data:image/")

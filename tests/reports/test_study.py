@@ -19,18 +19,18 @@ from mien.reports.figures import examples
 from mien.reports.network import NetworkDescription
 from mien.reports.study import REPORT, StudyModel, study
 from mien.runs.recipe import Recipe, to_toml
-from mien.testing.fakes import FakeClassifier
+from mien.testing.fakes import FakeClassifier, FakeModel, numbered_faces
 
 # The JSON's first keys, its chapters, and the parts that drawn faces with votes and one run always give.
 KEYS = ["format", "mien", "data", "model", "runs", "chapters", "sections"]
-CHAPTERS = ["data", "audit", "network", "learning", "judging"]
+CHAPTERS = ["data", "audit", "network", "training", "evaluation"]
 PARTS = {
     "first_rows", "representatives", "emotions", "usage", "emotions_by_split", "mean_faces", "lighting",
     "votes_by_label", "agreement", "vote_entropy", "most_disputed",
     "audit_counts",
     "scaling_options", "compound_scaling", "layers_b0", "transforms",
     "runs", "loss", "accuracy", "gap", "learning_rate", "gradient_norm", "step_time",
-    "examples", "confusion", "confusion_normalised", "per_class", "top_k", "coverage", "robustness",
+    "examples", "confusion", "confusion_normalized", "per_class", "top_k", "coverage", "robustness",
     "leaderboard",
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, table: FaceTable) -> Path:
     run = run_folder(folder / "first")
     network = NetworkDescription("mine", "tf_efficientnet_b0", 48, Recipe().to_dict())
     heads = {"fer2013": FakeClassifier(guess), "votes": FakeClassifier(votes_of, labels=VOTES)}
-    study(table, StudyModel(network, heads, runs=(run,)), folder / "out")
+    study(table, StudyModel(network, FakeModel(heads), runs=(run,)), folder / "out")
     return folder / "out"
 
 
@@ -89,18 +89,18 @@ def test_the_json_has_the_schema_of_the_documentation(written: Path, table: Face
     assert set(listed) >= PARTS
     assert content["data"]["sha256"] == table.sha256
     assert content["model"] == {
-        "name": "mine", "backbone": "tf_efficientnet_b0", "judged_on": "PublicTest",
+        "name": "mine", "backbone": "tf_efficientnet_b0", "evaluated_on": "PublicTest",
     }  # fmt: skip
     assert content["runs"] == ["first"]
 
 
-def test_every_part_has_its_picture_in_two_forms(written: Path) -> None:
+def test_every_section_has_its_figure_in_two_formats(written: Path) -> None:
     parts = json.loads((written / "study.json").read_text(encoding="utf-8"))["sections"]
     for ending in ("png", "svg"):
         assert {path.stem for path in written.glob(f"*.{ending}")} == set(parts)
 
 
-def test_the_page_needs_no_network_and_tells_what_each_picture_shows(written: Path) -> None:
+def test_the_page_needs_no_network_and_each_figure_has_a_description(written: Path) -> None:
     text = (written / "study.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href|action)="(?!data:image/|#)', text)
     assert "url(" not in text
@@ -121,24 +121,23 @@ def test_every_figure_of_the_report_has_its_counterpart(written: Path) -> None:
 def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
     tmp_path: Path, table: FaceTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "DAMAGED_FACES", 2)
+    monkeypatch.setattr(report, "ROBUSTNESS_FACES", 2)
     network = NetworkDescription("mine", "tf_efficientnet_lite0", 64, {})
     few = table.take(np.arange(len(table)) % 3 == 0)
-    page = study(few, StudyModel(network, {"fer2013": FakeClassifier(guess)}), tmp_path)
+    page = study(few, StudyModel(network, FakeModel({"fer2013": FakeClassifier(guess)})), tmp_path)
     text = page.read_text(encoding="utf-8")
     assert "give a training run with --run" in text
     content = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
-    assert "learning" not in content["chapters"]
+    assert "training" not in content["chapters"]
     assert "layers" in content["sections"]
 
 
-def test_chapters_and_questions_are_told_of(tmp_path: Path, table: FaceTable) -> None:
+def test_chapters_and_sections_are_reported(tmp_path: Path, table: FaceTable) -> None:
     begun: list[str] = []
     done: list[str] = []
     network = NetworkDescription("mine", "none", 48, {})
-    study(table, StudyModel(network), tmp_path, begin=begun.append, done=done.append)
+    study(table, StudyModel(network), tmp_path, on_chapter=begun.append, on_section=done.append)
     assert len(begun) == 3
-    assert len(begun) <= report.CHAPTERS
     assert done[0] == "first_rows"
 
 
@@ -156,13 +155,31 @@ def test_an_empty_table_is_refused(tmp_path: Path, table: FaceTable) -> None:
         study(nothing, StudyModel(NetworkDescription("mine", "none", 48, {})), tmp_path)
 
 
-def test_the_model_at_work_shows_its_surest_and_its_middle_face_of_each_answer(table: FaceTable) -> None:
+def test_examples_are_the_most_confident_and_the_median_face_of_each_predicted_class(
+    table: FaceTable,
+) -> None:
     p = predict_split(FakeClassifier(guess), table, "Training", head="fer2013")
     top = p.probabilities.argmax(axis=1)
-    found = examples.chosen(p)
+    found = examples.select_examples(p)
     assert set(found) == {p.classes[i] for i in set(top.tolist())}
-    for name, (surest, middle) in found.items():
+    for name, (confident, median) in found.items():
         column = p.classes.index(name)
         mine = np.sort(p.probabilities[top == column, column])[::-1]
-        assert p.probabilities[surest, column] == mine[0]
-        assert p.probabilities[middle, column] == mine[len(mine) // 2]
+        assert p.probabilities[confident, column] == mine[0]
+        assert p.probabilities[median, column] == mine[len(mine) // 2]
+
+
+def test_both_heads_of_a_face_are_computed_once() -> None:
+    sizes: list[int] = []
+
+    def rule(crops: np.ndarray) -> np.ndarray:
+        sizes.append(len(crops))
+        return guess(crops)
+
+    heads = {"fer2013": FakeClassifier(rule), "votes": FakeClassifier(votes_of, labels=VOTES)}
+    views = StudyModel(NetworkDescription("mine", "none", 48, {}), FakeModel(heads)).classifiers
+    crops = numbered_faces([5, 7, 5, 900])
+    votes = views["votes"].predict(crops)
+    np.testing.assert_array_equal(views["fer2013"].predict(crops[::-1]), guess(crops[::-1]))
+    np.testing.assert_array_equal(votes, votes_of(crops))
+    assert sizes == [3]

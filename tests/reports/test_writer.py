@@ -5,17 +5,18 @@ from __future__ import annotations
 import html
 import json
 import math
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.errors import DataError, MissingExtra
 from mien.reports.document import Chapter, Document, Section
-from mien.reports.html import PageChapter, PageSection, page
-from mien.reports.numbers import as_html, plain
+from mien.reports.html import numbers_html, plain
 from mien.reports.writer import write
 
 
@@ -41,7 +42,7 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag in tags]
 
 
-def _part(name: str, numbers: object = 1, **more: str) -> Section:
+def _section(name: str, numbers: object = 1, **more: str) -> Section:
     return Section(
         name, name.title(), "What it shows & how.", (3, 2), lambda a: a.plot([1, 2]), numbers, **more
     )
@@ -52,7 +53,9 @@ def _document(*chapters: Chapter, **more: object) -> Document:
 
 
 def test_the_files_are_the_page_the_figures_and_the_numbers(tmp_path: Path) -> None:
-    document = _document(Chapter("one", "One", "", [_part("a", {"x": 1}), _part("b", [2])]), about={"k": "v"})
+    document = _document(
+        Chapter("one", "One", "", [_section("a", {"x": 1}), _section("b", [2])]), about={"k": "v"}
+    )
     assert write(document, tmp_path / "new") == tmp_path / "new" / "look.html"
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "look.html", "look.json", "a.png", "a.svg", "b.png", "b.svg",
@@ -65,7 +68,7 @@ def test_the_files_are_the_page_the_figures_and_the_numbers(tmp_path: Path) -> N
 
 def test_the_same_document_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("1", "2"):
-        write(_document(Chapter("one", "One", "", [_part("a")])), tmp_path / name)
+        write(_document(Chapter("one", "One", "", [_section("a")])), tmp_path / name)
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name
 
@@ -75,28 +78,35 @@ def test_chapters_are_told_of_as_they_are_worked_out(tmp_path: Path) -> None:
 
     def sections() -> Iterator[Section]:
         told.append("worked out")
-        yield _part("a")
+        yield _section("a")
 
-    write(_document(Chapter("one", "One", "", sections())), tmp_path, begin=told.append, done=told.append)
+    write(
+        _document(Chapter("one", "One", "", sections())),
+        tmp_path,
+        on_chapter=told.append,
+        on_section=told.append,
+    )
     assert told == ["One", "worked out", "a"]
 
 
 def test_a_chapter_without_parts_is_left_out(tmp_path: Path) -> None:
-    write(_document(Chapter("one", "First", "", [_part("a")]), Chapter("two", "Second", "", [])), tmp_path)
+    write(_document(Chapter("one", "First", "", [_section("a")]), Chapter("two", "Second", "", [])), tmp_path)
     assert "Second" not in (tmp_path / "look.html").read_text(encoding="utf-8")
 
 
 def test_two_parts_of_one_name_are_refused_before_one_overwrites_the_other(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="two parts"):
-        write(_document(Chapter("one", "One", "", [_part("a"), _part("a")])), tmp_path)
+    with pytest.raises(DataError, match="two sections"):
+        write(_document(Chapter("one", "One", "", [_section("a"), _section("a")])), tmp_path)
 
 
 def test_every_place_of_the_report_is_linked_or_explained(tmp_path: Path) -> None:
     document = _document(
-        Chapter("one", "One", "", [_part("a", report="figure 1"), _part("b", report="figure 1")]),
-        Chapter("two", "Two", "", [_part("c")]),
-        sought={"figure 1": "a table", "figure 2": "faces", "figure 3": "bars"},
-        absent={"figure 2": "give --votes"},
+        Chapter(
+            "one", "One", "", [_section("a", report_place="figure 1"), _section("b", report_place="figure 1")]
+        ),
+        Chapter("two", "Two", "", [_section("c")]),
+        report_places={"figure 1": "a table", "figure 2": "faces", "figure 3": "bars"},
+        missing={"figure 2": "give --votes"},
     )
     text = write(document, tmp_path).read_text(encoding="utf-8")
     assert '<a href="#a">1.1 A</a><br><a href="#b">1.2 B</a>' in text
@@ -105,18 +115,31 @@ def test_every_place_of_the_report_is_linked_or_explained(tmp_path: Path) -> Non
     assert html.unescape(text).count("The report's figure 1") == 2
 
 
-def test_what_texts_hold_cannot_become_markup() -> None:
+def test_what_texts_hold_cannot_become_markup(tmp_path: Path) -> None:
     nasty = '<script>alert("1")</script>'
-    text = page(nasty, nasty, [PageChapter("one", nasty, nasty, [PageSection("a", nasty, nasty, "", nasty)])])
-    assert "<script" not in text
-    assert "<script" not in as_html({nasty: {nasty: nasty}})
-    assert "<script" not in as_html([{nasty: nasty}])
+    section = replace(_section("a", {nasty: {nasty: nasty}}), title=nasty, text=nasty, alt=nasty)
+    document = Document(
+        "look", nasty, nasty,
+        [Chapter("one", nasty, nasty, [section]), Chapter("two", "", "", [_section("b")])],
+        facts={nasty: nasty}, report_places={nasty: nasty}, missing={nasty: nasty},
+    )  # fmt: skip
+    assert "<script" not in write(document, tmp_path).read_text(encoding="utf-8")
+    assert "<script" not in numbers_html({nasty: {nasty: nasty}})
+    assert "<script" not in numbers_html([{nasty: nasty}])
+
+
+def test_without_jinja2_a_page_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"mien\[study\]"):
+        write(_document(Chapter("one", "One", "", [_section("a")])), tmp_path)
 
 
 def test_pages_are_whole_html_whose_links_and_labels_lead_somewhere(tmp_path: Path) -> None:
     document = _document(
-        Chapter("one", "One", "First paragraph.\n\nSecond.", [_part("a", {"x": {"y": 1.5}}, alt="a line")]),
-        Chapter("two", "Two", "", [_part("b", [{"k": 1}, {"k": None}])]),
+        Chapter(
+            "one", "One", "First paragraph.\n\nSecond.", [_section("a", {"x": {"y": 1.5}}, alt="a line")]
+        ),
+        Chapter("two", "Two", "", [_section("b", [{"k": 1}, {"k": None}])]),
         facts={"data": "drawn"},
     )
     elements = Elements(write(document, tmp_path).read_text(encoding="utf-8"))
@@ -137,10 +160,10 @@ def test_plain_makes_of_numpy_what_json_knows() -> None:
 
 
 def test_numbers_become_tables_with_headers_where_they_have_that_form() -> None:
-    assert as_html({"happy": 1234, "sad": 0.123456}).count("<tr>") == 2
-    assert "1,234" in as_html({"happy": 1234})
-    table = as_html({"angry": {"happy": 0.25}, "sad": {"happy": 0.5}})
+    assert numbers_html({"happy": 1234, "sad": 0.123456}).count("<tr>") == 2
+    assert "1,234" in numbers_html({"happy": 1234})
+    table = numbers_html({"angry": {"happy": 0.25}, "sad": {"happy": 0.5}})
     assert table.count('scope="col"') == 2
     assert table.count('scope="row"') == 2
-    assert "more rows" in as_html([{"row": i} for i in range(100)])
-    assert "&quot;" in as_html([["not", "a table"]])
+    assert "more rows" in numbers_html([{"row": i} for i in range(100)])
+    assert "&#34;" in numbers_html([["not", "a table"]])

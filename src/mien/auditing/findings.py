@@ -1,36 +1,37 @@
-"""What an audit finds, and what a person decides about it: dataclasses and their CSV files."""
+"""Findings of an audit, decisions of a person about them, and the CSV files of both."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import DataError, FormatError, SourceNotFound, UsageError
+from mien.files import csv_text, read_csv
 
 FINDING_COLUMNS = ("row", "split", "kind", "score", "evidence", "label", "suggested")
 DECISION_COLUMNS = ("row", "decision", "label")
-# accept: the finding is right, the face goes; reject: the finding is wrong, the face stays as it is.
+# accept: the finding is right, remove the face; reject: the finding is wrong, keep the face.
 DECISIONS = ("accept", "reject", "relabel")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One suspicion about one face.
+    """One possible problem with one face.
 
     Attributes:
         index: of the face in the table that was audited.
         row: of the face in the source.
         split: of the face.
-        kind: of the suspicion, the detector's name.
-        score: the higher, the surer; to be compared within a kind only.
-        evidence: why, in words.
+        kind: name of the detector.
+        score: higher is more certain; comparable within a kind only.
+        evidence: the reason, in words.
         label: the face's label, empty where it has none.
-        suggested: the label it should have, empty where the detector does not say.
+        suggested: the label it should have, empty where the detector suggests none.
     """
 
     index: int
@@ -45,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided about the face of one row; `label` is the new one of a relabelled face."""
+    """The decision of a person about the face of one row; `label` is the new label of a relabelled face."""
 
     row: int
     decision: str
@@ -53,14 +54,14 @@ class Decision:
 
 
 def make_finding(
-    table: FaceTable, place: int | np.integer, kind: str, score: float, evidence: str, suggested: str = ""
+    table: FaceTable, index: int | np.integer, kind: str, score: float, evidence: str, suggested: str = ""
 ) -> Finding:
-    """A finding about the face at that place of the table."""
-    label = int(table.labels[place])
+    """A finding about the face at this index of the table."""
+    label = int(table.labels[index])
     return Finding(
-        index=int(place),
-        row=int(table.rows[place]),
-        split=str(table.splits[place]),
+        index=int(index),
+        row=int(table.rows[index]),
+        split=str(table.splits[index]),
         kind=kind,
         score=round(float(score), 4),
         evidence=evidence,
@@ -70,70 +71,62 @@ def make_finding(
 
 
 def write_findings(findings: Iterable[Finding], path: Path) -> None:
-    """A CSV row for every finding, in their order."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(FINDING_COLUMNS)
-        writer.writerows([getattr(each, column) for column in FINDING_COLUMNS] for each in findings)
+    """Write one CSV row per finding, in their order."""
+    rows = [[getattr(each, column) for column in FINDING_COLUMNS] for each in findings]
+    path.write_text(csv_text(FINDING_COLUMNS, rows), encoding="utf-8", newline="")
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """The decisions saved by the gallery, or written by hand; one a row of the source.
+    """The decisions saved by the gallery, or written by hand; one per row of the source.
 
     Raises:
         SourceNotFound: no such file.
-        FormatError: no decisions, or a line that is none; the message names the line.
+        FormatError: no decisions, or a line that is not a decision; the message names the line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.DictReader(file))
+        lines = read_csv(path)
     except FileNotFoundError:
-        raise SourceNotFound(f"{path} does not exist. The gallery that mien audit writes saves it.") from None
+        raise SourceNotFound(
+            f"{path} does not exist. Save it from the gallery that mien audit writes."
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path} cannot be read as decisions: {error}") from error
     if not lines or not set(DECISION_COLUMNS) <= set(lines[0]):
-        raise FormatError(f"{path} holds no decisions: it needs the columns {', '.join(DECISION_COLUMNS)}.")
+        raise FormatError(f"{path} has no decisions: it needs the columns {', '.join(DECISION_COLUMNS)}.")
     decided: dict[int, Decision] = {}
     for number, line in enumerate(lines, start=2):
         decision = _decision(path, number, line)
         if decided.setdefault(decision.row, decision) != decision:
-            raise FormatError(f"{path}, line {number}: row {decision.row} is decided twice, differently.")
+            raise FormatError(
+                f"{path}, line {number}: row {decision.row} has two different decisions. Keep one of them."
+            )
     return list(decided.values())
 
 
 def apply(table: FaceTable, decisions: Iterable[Decision]) -> FaceTable:
-    """The table without the faces that were accepted as bad, with the new labels of those relabelled.
+    """The table without the faces whose findings were accepted, and with the new labels of relabelled faces.
 
     Raises:
-        UsageError: a decision names a row that the table does not have, or a label that is none of its.
+        UsageError: a decision names a row that the table does not have, or a label that is no class of it.
     """
-    places = {int(row): place for place, row in enumerate(table.rows)}
+    indices = {int(row): index for index, row in enumerate(table.rows)}
     labels, keep = table.labels.copy(), np.ones(len(table), bool)
     for each in decisions:
-        if each.row not in places:
+        if each.row not in indices:
             raise UsageError(
                 f"The decisions name row {each.row}, which {table.source or 'the table'} does not have. "
                 "Apply them to the source that was audited."
             )
         if each.decision == "accept":
-            keep[places[each.row]] = False
+            keep[indices[each.row]] = False
         elif each.decision == "relabel":
             if each.label not in table.classes:
                 raise UsageError(
-                    f"The decisions call row {each.row} {each.label!r}, which is none of "
+                    f"The decisions call row {each.row} {each.label!r}, which is not one of "
                     f"{', '.join(table.classes)}. Change that line."
                 )
-            labels[places[each.row]] = table.classes.index(each.label)
-    kept = FaceTable(
-        pixels=table.pixels,
-        labels=labels,
-        splits=table.splits,
-        rows=table.rows,
-        classes=table.classes,
-        votes=table.votes,
-        names=table.names,
-        source=table.source,
-    ).take(keep)
+            labels[indices[each.row]] = table.classes.index(each.label)
+    kept = replace(table, labels=labels).take(keep)
     if not len(kept):
         raise DataError("No face is left after the decisions. Reject some of the findings.")
     return kept
@@ -143,7 +136,7 @@ def _decision(path: Path, number: int, line: dict[str, str]) -> Decision:
     row, decision, label = ((line[column] or "").strip() for column in DECISION_COLUMNS)
     if not row.isdecimal() or decision not in DECISIONS or (decision == "relabel") != bool(label):
         raise FormatError(
-            f"{path}, line {number}: {row!r}, {decision!r}, {label!r} is no decision. It is a row's number, "
-            f"one of {', '.join(DECISIONS)}, and a label with relabel only."
+            f"{path}, line {number}: {row!r}, {decision!r}, {label!r} is not a decision. Give the number of "
+            f"a row, one of {', '.join(DECISIONS)}, and a label for relabel only."
         )
     return Decision(int(row), decision, label)

@@ -1,4 +1,4 @@
-"""What a model said of every face of a table, so that several detectors can use it."""
+"""The predictions of a model for every face of a table, computed once for all detectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mien.models.classifier import Classifier, classify
 
 @dataclass(frozen=True, eq=False)
 class TablePredictions:
-    """What a model said of each face of a table.
+    """The predictions of a model for each face of a table.
 
     Attributes:
         name: of the model.
@@ -27,13 +27,13 @@ class TablePredictions:
     probabilities: NDArray[np.float32]
 
 
-def ask(
+def predict_table(
     classifier: Classifier, table: FaceTable, *, progress: Callable[[int], None] | None = None
 ) -> TablePredictions:
-    """What the classifier says of every face; `progress` is told the number of faces after each batch.
+    """The predictions for every face; `progress` is called with the number of faces in each batch.
 
     Raises:
         ModelError: the classifier gave no probabilities.
     """
-    said = classify(classifier, table.pixels, progress=progress)
-    return TablePredictions(classifier.name, tuple(classifier.labels), said)
+    probabilities = classify(classifier, table.pixels, progress=progress)
+    return TablePredictions(classifier.name, tuple(classifier.labels), probabilities)

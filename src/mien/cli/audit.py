@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien.cli import options
-from mien.cli.options import option
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mien.auditing.precision import Precision
+    from mien.auditing.precision import PrecisionAtK
 
 _NONE = "none"
 
-
 Model: TypeAlias = Annotated[
     str,
-    option(
-        options.MODEL,
-        "--model MODEL",
-        "A shipped model (see: mien models), an ONNX file, or 'none'. A model that was trained on these "
-        "faces hides their label errors.",
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A shipped model (see: mien models), an ONNX file, the folder of a run, or 'none'. A model that "
+        "was trained on these faces hides their label errors.",
+        rich_help_panel=options.MODEL,
     ),
 ]
 
@@ -44,43 +43,27 @@ def audit(
     """
     from rich.console import Console
 
-    from mien.auditing.audit import DETECTORS, write
-    from mien.auditing.audit import audit as find
-    from mien.auditing.inputs import ask
+    from mien import api
     from mien.cli.progress import progress_bar
-    from mien.data import load
-    from mien.detection.single_face import SingleFaceDetector
-    from mien.models.onnx import OnnxClassifier
 
-    classifier = None if model == _NONE else OnnxClassifier(model)
     with progress_bar(f"reading {data}") as bar:
-        table = load(data, votes=votes)
-        answers = None
-        if classifier is not None and len(table):
-            answers = ask(classifier, table, progress=bar.stage(f"{classifier.name}", len(table)))
-        detected = bar.stage("detecting faces", len(table))
-        faces = SingleFaceDetector().detect(table.pixels, progress=detected)
-        advance = bar.stage("searching", len(DETECTORS))
-
-        def done(name: str) -> None:
-            advance(1)
-            bar.describe(f"searched for: {name}")
-
-        found = find(table, answers=answers, faces=faces, done=done)
-        listed, page = write(table, found, out)
-    for kind, n in found.counts.items():
+        findings = api.audit(
+            data, votes=votes, model=None if model == _NONE else model, out=out, progress=bar.show
+        )
+    for kind, n in findings.counts.items():
         typer.echo(f"{n:>7,}  {kind}")
-    if found.precision:
-        Console(highlight=False).print(_measured(found.precision))
-    typer.echo(f"{listed}\n{page}: open it in a browser, decide, save decisions.csv")
+    if findings.precision:
+        Console(highlight=False).print(_precision_table(findings.precision))
+    typer.echo(f"{out / 'findings.csv'}")
+    typer.echo(f"{out / 'gallery.html'}: open it in a browser, decide, save decisions.csv")
 
 
-def _measured(measured: Sequence[Precision]) -> Table:
+def _precision_table(measured: Sequence[PrecisionAtK]) -> Table:
     """One row per kind and split: how many of the most confident findings the votes confirm."""
     from rich import box
     from rich.table import Table
 
-    depths = sorted({each.at for each in measured})
+    ks = sorted({each.k for each in measured})
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -90,17 +73,17 @@ def _measured(measured: Sequence[Precision]) -> Table:
     )
     table.add_column("kind", no_wrap=True)
     table.add_column("faces", no_wrap=True)
-    for at in depths:
-        table.add_column(f"of the {at} most confident", justify="right")
-    table.add_column("there are", justify="right")
+    for k in ks:
+        table.add_column(f"of the {k} most confident", justify="right")
+    table.add_column("in the data", justify="right")
     for kind, split in dict.fromkeys((each.kind, each.split) for each in measured):
-        cells = {each.at: each for each in measured if (each.kind, each.split) == (kind, split)}
-        shown = [
-            "" if (cell := cells.get(at)) is None else f"{cell.share:.1%}" + _of(cell.n, at) for at in depths
-        ]
-        table.add_row(kind, split or "all", *shown, f"{next(iter(cells.values())).there:,}")
+        cells = {each.k: each for each in measured if (each.kind, each.split) == (kind, split)}
+        shares = [_share(cells.get(k)) for k in ks]
+        table.add_row(kind, split or "all", *shares, f"{next(iter(cells.values())).total:,}")
     return table
 
 
-def _of(n: int, at: int) -> str:
-    return "" if n == at else f" of {n}"
+def _share(cell: PrecisionAtK | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell.precision:.1%}" + ("" if cell.n == cell.k else f" of {cell.n}")

@@ -20,5 +20,5 @@ def explore(data: options.DataOption, out: options.OutFolder, votes: options.Vot
     with progress_bar(f"reading {data}") as bar:
         table = load(data, votes=votes)
         bar.stage("drawing")
-        page = write(table, out, done=lambda name: bar.describe(f"drawn: {name}"))
+        page = write(table, out, on_section=lambda name: bar.describe(f"drawn: {name}"))
     typer.echo(f"{page}: {len(table):,} faces; figures as PNG and SVG and explore.json beside it")

@@ -19,6 +19,10 @@ from mien.data.table import FaceTable
 from mien.emotions import NEITHER, binary_task
 from mien.errors import UsageError
 from mien.evaluation.predictions import truth_of
+from mien.geometry import Detector
+from mien.images.crop import crop_box, crop_face, sample_square
+from mien.images.decode import DecodedImage
+from mien.models.card import Framing
 
 Maps = NDArray[np.float32]
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -231,3 +235,68 @@ def deletion_test(explained: Attributions, predict: Predict) -> DeletionTest:
     }
     whole = float(predict(e.crops)[index, e.predicted].mean())
     return DeletionTest(len(e.crops), whole, left["hottest"], left["other"], left["coldest"])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageExplanation:
+    """The faces of one image, the largest first, and which parts of each speak for its prediction.
+
+    Attributes:
+        image: the image.
+        squares: (x, y, side) of each face's crop in the image, in pixels.
+        crops: uint8 (N, S, S), the faces as the model gets them.
+        explanation: the predictions for them, and their maps; None without a face.
+    """
+
+    image: DecodedImage
+    squares: tuple[tuple[float, float, float], ...]
+    crops: NDArray[np.uint8]
+    explanation: Explanation | None
+
+    def __len__(self) -> int:
+        return len(self.squares)
+
+    @property
+    def captions(self) -> list[list[str]]:
+        """For each face its most probable classes, such as ``["happy 98%", "surprise 1%"]``."""
+        if self.explanation is None:
+            return []
+        e = self.explanation
+        rows = zip(e.probabilities, e.ranked, strict=True)
+        return [[f"{e.classes[i]} {row[i]:.0%}" for i in ranked] for row, ranked in rows]
+
+    def __repr__(self) -> str:
+        faces = ", ".join(each[0] for each in self.captions) or "no face"
+        return f"<ImageExplanation of {self.image.source}: {faces}>"
+
+
+def explain_image(
+    model: ExplainableModel,
+    image: DecodedImage,
+    *,
+    size: int,
+    framing: Framing,
+    detector: Detector | None,
+    most: int = 2,
+) -> ImageExplanation:
+    """The faces of an image explained.
+
+    Args:
+        model: what predicts and explains.
+        image: the image.
+        size: side of a crop, in pixels.
+        framing: how a face lies in a crop.
+        detector: finds the faces; None to treat the middle square of the image as one cropped face.
+        most: this many of the most probable classes are explained.
+    """
+    if detector is None:
+        side = min(image.width, image.height)
+        squares = [(float((image.width - side) // 2), float((image.height - side) // 2), float(side))]
+        faces = [np.asarray(sample_square(image.pixels, *squares[0], size, gray=True))]
+    else:
+        detections = sorted(detector.detect(image.pixels), key=lambda each: -each.box[2] * each.box[3])
+        squares = [crop_box(each, framing) for each in detections]
+        faces = [crop_face(image.pixels, each, framing, size=size) for each in detections]
+    crops = np.stack(faces) if faces else np.empty((0, size, size), np.uint8)
+    explanation = model.explain(crops, most=most) if faces else None
+    return ImageExplanation(image, tuple(squares), crops, explanation)

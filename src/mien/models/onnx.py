@@ -52,6 +52,7 @@ class OnnxModel:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}.")
         file = find_model(model, verify=True)
         self.card: Card = file.card
+        self.path = file.onnx
         self.batch_size = batch_size
         self.heads = {head.name: head.labels for head in file.card.heads}
         self.temperatures = {head.name: head.temperature for head in file.card.heads}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mien.auditing.audit import Findings
 from mien.auditing.findings import Finding
-from mien.auditing.precision import Precision
+from mien.auditing.precision import PrecisionAtK
 from mien.data.table import FaceTable
 from mien.plotting import COLOURS, QUIET, draw_faces, quiet
 from mien.reports.document import Section
@@ -78,14 +78,14 @@ def draw_surest(axes: Axes, table: FaceTable, surest: Sequence[Finding]) -> None
     axes.set_title(f"{surest[0].kind}: the surest")
 
 
-def draw_precision(axes: Axes, measured: Sequence[Precision]) -> None:
+def draw_precision(axes: Axes, measured: Sequence[PrecisionAtK]) -> None:
     """A row for each kind and split, with a mark for each number of surest findings."""
     rows = list(dict.fromkeys((each.kind, each.split) for each in measured))[::-1]
-    depths = sorted({each.at for each in measured})
+    depths = sorted({each.k for each in measured})
     for style, at in enumerate(depths):
-        mine = [each for each in measured if each.at == at]
+        mine = [each for each in measured if each.k == at]
         axes.scatter(
-            [each.share for each in mine],
+            [each.precision for each in mine],
             [rows.index((each.kind, each.split)) for each in mine],
             s=60,
             marker=("o", "D", "s")[style % 3],

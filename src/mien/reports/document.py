@@ -1,4 +1,4 @@
-"""What a study is made of: parts, each one figure with its numbers, in chapters."""
+"""What a report is made of: sections, each one figure with its numbers, in chapters."""
 
 from __future__ import annotations
 
@@ -9,44 +9,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DrawFunction = Callable[["Axes"], None]
-
 
 @dataclass(frozen=True)
 class Section:
-    """One figure of the study.
+    """One figure and its numbers.
 
     Attributes:
-        name: of its files and of its numbers; no other part of the same page has it.
-        title: of its section.
-        text: what it shows and how to read it, a sentence or two.
-        size: of the figure, inches.
-        draw: draws it on an axis.
-        numbers: what it shows as plain data, for JSON.
-        report: which place of the report it is the counterpart of, such as ``"figure 3"``; empty for none.
-        alt: what a person who cannot see the figure should be told; the title where it is empty. The page
-            gives the numbers as text too.
+        name: name of its files, its anchor and its key in the JSON; unique in a document.
+        title: its heading.
+        text: what it shows and how to read it, one or two sentences.
+        size: width and height of the figure in inches.
+        draw: draws the figure on an axis.
+        numbers: what the figure shows as plain data, for JSON.
+        report_place: the place of the original report that it corresponds to, such as ``"figure 3"``.
+        alt: description for people who cannot see the figure; the title where it is empty.
     """
 
     name: str
     title: str
     text: str
     size: tuple[float, float]
-    draw: DrawFunction
+    draw: Callable[[Axes], None]
     numbers: Any
-    report: str = ""
+    report_place: str = ""
     alt: str = ""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """Parts that belong together. `parts` may be worked out while they are asked for.
+    """Sections that belong together.
 
     Attributes:
         name: its anchor on the page, and its key in the JSON.
         title: its heading.
-        text: what it is about; paragraphs are parted by an empty line.
-        parts: in their order.
+        text: its introduction; an empty line separates paragraphs.
+        sections: in order; may be a generator that computes each one when it is needed.
     """
 
     name: str
@@ -57,17 +54,17 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Document:
-    """A page that is to be written.
+    """A page to be written.
 
     Attributes:
         name: of its files, NAME.html and NAME.json.
-        title, lead: what stands at its head.
-        chapters: in their order. Where there is one only, its heading is left out.
-        about: what the figures are of, as plain data: the JSON's first keys.
+        title, lead: the head of the page.
+        chapters: in order. The heading of a single chapter is left out.
+        about: what the figures were made from, as plain data: the first keys of the JSON.
         facts: the same in words, name to value, for the page.
-        sought: places of the report and what stands there, in its order. The page says for each where its
-            counterpart is.
-        absent: the places of `sought` that can have no counterpart this time, and why.
+        report_places: the places of the original report and what each shows, in order. The page links each to
+            its counterpart.
+        missing: the places that have no counterpart this time, and why.
     """
 
     name: str
@@ -76,5 +73,5 @@ class Document:
     chapters: Iterable[Chapter]
     about: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
-    sought: Mapping[str, str] = field(default_factory=dict)
-    absent: Mapping[str, str] = field(default_factory=dict)
+    report_places: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)

@@ -50,13 +50,13 @@ def chapter(table: FaceTable) -> Chapter:
     return Chapter("data", "Looking at the data", _TEXT, sections(table))
 
 
-def explore(table: FaceTable, folder: Path, *, done: Callable[[str], None] = lambda _: None) -> Path:
+def explore(table: FaceTable, folder: Path, *, on_section: Callable[[str], None] = lambda _: None) -> Path:
     """The page explore.html, beside each figure as PNG and SVG and explore.json.
 
     Args:
         table: the faces.
         folder: written to; made if it is not there. Files of those names are replaced.
-        done: told the name of each part when its files are written.
+        on_section: called with the name of each section when its files are written.
 
     Raises:
         DataError: the table is empty, or the folder cannot be made.
@@ -72,7 +72,7 @@ def explore(table: FaceTable, folder: Path, *, done: Callable[[str], None] = lam
         chapters=[chapter(table)],
         about={"data": about(table)},
     )
-    return write(document, folder, done=done)
+    return write(document, folder, on_section=on_section)
 
 
 def about(table: FaceTable) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _first_rows(table: FaceTable) -> Section:
         (8, 0.5 + 0.36 * (len(frame) + 1)),
         lambda axes: counts.draw_first_rows(axes, frame),
         frame.reset_index().to_dict(orient="records"),
-        report="figure 1",
+        report_place="figure 1",
     )
 
 
@@ -113,7 +113,7 @@ def _representatives(table: FaceTable) -> Section:
         (1.55 * len(chosen), 2.3 if table.votes is None else 2.5),
         lambda axes: face_figures.draw_representatives(axes, table, chosen),
         {name: int(table.rows[place]) for name, place in chosen.items()},
-        report="figure 2",
+        report_place="figure 2",
         alt="A row of faces, one for each emotion: " + ", ".join(chosen),
     )
 
@@ -134,7 +134,7 @@ def _counts(table: FaceTable) -> Iterator[Section]:
             (7.5, 4),
             lambda axes: counts.draw_emotions(axes, counted),
             numbers["emotions"],
-            report="figure 3",
+            report_place="figure 3",
         )
     yield Section(
         "usage",
@@ -144,7 +144,7 @@ def _counts(table: FaceTable) -> Iterator[Section]:
         (2.2 + 1.3 * len(counted.splits), 3.6),
         lambda axes: counts.draw_splits(axes, counted),
         numbers["splits"],
-        report="figure 3",
+        report_place="figure 3",
     )
     if labelled:
         yield Section(
@@ -155,7 +155,7 @@ def _counts(table: FaceTable) -> Iterator[Section]:
             (9.5, 4.4),
             lambda axes: counts.draw_by_split(axes, counted),
             numbers["by_split"],
-            report="figure 4",
+            report_place="figure 4",
         )
 
 
@@ -189,7 +189,7 @@ def _lighting(table: FaceTable) -> Section:
 
 def _votes_by_label(table: FaceTable) -> Section:
     matrix = vote_figures.votes_by_label(table)
-    shares = [dict(zip(matrix.answers, row, strict=True)) for row in np.round(matrix.shares, 5).tolist()]
+    shares = [dict(zip(matrix.choices, row, strict=True)) for row in np.round(matrix.shares, 5).tolist()]
     return Section(
         "votes_by_label",
         "Label and votes",

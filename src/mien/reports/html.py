@@ -1,35 +1,60 @@
-"""One HTML page that needs no other file: its pictures and its style are inside."""
+"""The HTML of a document: one page that needs no other file, its images and its style inside."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mien.images.decode import decode
+import numpy as np
+from PIL import Image
+
 from mien.plotting import DPI
+from mien.reports.document import Document
+from mien.templates import render
 
-_STYLE = Path(__file__).parent / "page.css"
 # A CSS pixel is 1/96 inch; figures are shown a little larger than they were drawn.
-_CSS_PIXELS_AN_INCH = 104
+_CSS_PIXELS_PER_INCH = 104
+# A table longer than this is for programs: the page shows its first rows and names the JSON.
+_MOST_ROWS = 60
+_MOST_CHARACTERS = 2000
 
-_NOTE = (
-    "This is about apparent expressions: how faces look to people. It says nothing about what a person feels."
-)
+
+@dataclass(frozen=True)
+class EmbeddedImage:
+    """An image as a data URL, and its size on the page in CSS pixels."""
+
+    source: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """One part of a page: its anchor, heading, text (not HTML), a note beside it, and its body (HTML)."""
+    """One figure of a page; all texts are plain, not HTML, except `numbers`.
+
+    Attributes:
+        anchor, title, text, report_place: as in `mien.reports.document.Section`.
+        number: such as ``"2.3"``.
+        image, alt: the figure, and its description.
+        files: the names of the files beside the page.
+        numbers: HTML of the numbers, safe to insert.
+    """
 
     anchor: str
+    number: str
     title: str
     text: str
-    body: str
-    note: str = ""
+    report_place: str
+    image: EmbeddedImage
+    alt: str
+    files: str
+    numbers: str
 
 
 @dataclass(frozen=True)
@@ -42,110 +67,129 @@ class PageChapter:
     sections: Sequence[PageSection]
 
 
-def picture(path: Path, alt: str) -> str:
-    """An img element that carries the picture itself, as PNG or as lossless WebP, whichever is smaller."""
-    content = path.read_bytes()
-    figure, _ = decode(content)
-    packed = io.BytesIO()
-    figure.save(packed, "WEBP", lossless=True, method=4)
-    kind = "png"
+def page_html(document: Document, chapters: Sequence[PageChapter]) -> str:
+    """The page. Chapters and sections are numbered where there is more than one chapter.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
+    sections = [section for chapter in chapters for section in chapter.sections]
+    counterparts = {
+        place: [section for section in sections if section.report_place == place]
+        for place in document.report_places
+    }
+    return render(
+        "mien.reports", "page.html", document=document, chapters=chapters, counterparts=counterparts
+    )
+
+
+def embed_image(path: Path) -> EmbeddedImage:
+    """A PNG file as a data URL: PNG or lossless WebP, whichever is smaller."""
+    content, kind = path.read_bytes(), "png"
+    with Image.open(path) as opened:
+        width, height = opened.size
+        packed = io.BytesIO()
+        opened.save(packed, "WEBP", lossless=True, method=4)
     if packed.tell() < len(content):
         kind, content = "webp", packed.getvalue()
-    width, height = (round(pixels * _CSS_PIXELS_AN_INCH / DPI) for pixels in figure.size)
+    scale = _CSS_PIXELS_PER_INCH / DPI
     data = base64.b64encode(content).decode("ascii")
-    return (
-        f'<img alt="{html.escape(alt)}" width="{width}" height="{height}" '
-        f'src="data:image/{kind};base64,{data}">'
-    )
+    return EmbeddedImage(f"data:image/{kind};base64,{data}", round(width * scale), round(height * scale))
 
 
-def page(
-    title: str,
-    lead: str,
-    groups: Sequence[PageChapter],
-    *,
-    facts: Mapping[str, str] | None = None,
-    before: str = "",
-) -> str:
-    """The page as HTML: title, a lead sentence, facts, contents, what comes `before` (HTML), the chapters.
+def plain(value: Any) -> Any:
+    """A value for JSON: NumPy types as Python's, tuples as lists, numbers that are not finite as None.
 
-    Chapters and sections are numbered where there is more than one chapter.
+    Raises:
+        TypeError: a value of another type.
     """
-    alone = len(groups) == 1
-    bodies = "\n".join(_group(group, None if alone else i) for i, group in enumerate(groups, 1))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{html.escape(title)}</title>\n<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n"
-        '</head>\n<body>\n<a class="skip" href="#content">To the content</a>\n'
-        f"<header>\n<h1>{html.escape(title)}</h1>\n{_paragraphs(lead, 'lead')}\n"
-        f"{_facts(facts or {})}</header>\n"
-        f"{_contents(groups, alone=alone)}\n"
-        f'<main id="content">\n{before}{bodies}\n</main>\n<footer>{_NOTE}</footer>\n</body>\n</html>\n'
-    )
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Sequence):
+        return [plain(each) for each in value]
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
 
 
-def link_to(anchor: str, text: str) -> str:
-    """A link to an anchor of the same page."""
-    return f'<a href="#{html.escape(anchor)}">{html.escape(text)}</a>'
+def numbers_html(numbers: Any) -> Any:
+    """Plain numbers as HTML, marked as safe: tables where they have the form of one, else their JSON.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
+    blocks = []
+    if not isinstance(numbers, Mapping) or _is_table(numbers):
+        blocks.append(_block(numbers))
+    else:
+        # Single values together, then each value that contains more under its own name.
+        single = {name: each for name, each in numbers.items() if not isinstance(each, dict | list)}
+        blocks += [_block(single)] if single else []
+        blocks += [_block(each, _words(name)) for name, each in numbers.items() if name not in single]
+    text = render("mien.reports", "numbers.html", blocks=blocks)
+    from markupsafe import Markup  # comes with jinja2, which `render` needs
+
+    return Markup(text)
 
 
-def numbered(groups: Sequence[PageChapter]) -> dict[str, str]:
-    """The number of each section, by anchor: ``"2.3"``; where there is one chapter, ``"3"``."""
-    alone = len(groups) == 1
+def _block(value: Any, title: str = "") -> dict[str, Any]:
+    """What the template needs to draw one table, or one text of JSON."""
+    columns: list[str] = []
+    rows: list[list[Any]] = []
+    row_headers = True
+    if isinstance(value, Mapping) and _is_table(value):
+        columns = _columns(list(value.values()))
+        rows = [[_words(name), *(row.get(column) for column in columns)] for name, row in value.items()]
+        columns = ["", *columns]
+    elif isinstance(value, Mapping) and value and not any(map(_is_nested, value.values())):
+        rows = [[_words(name), each] for name, each in value.items()]
+    elif isinstance(value, list) and value and all(_is_row(each) for each in value):
+        columns, row_headers = _columns(value), False
+        rows = [[row.get(column) for column in columns] for row in value]
+    text = "" if rows else json.dumps(value, ensure_ascii=False)
     return {
-        section.anchor: f"{j}" if alone else f"{i}.{j}"
-        for i, group in enumerate(groups, 1)
-        for j, section in enumerate(group.sections, 1)
+        "title": title,
+        "text": text if len(text) < _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + " …",
+        "columns": [_words(name) for name in columns],
+        "rows": [[_cell(each) for each in row] for row in rows[:_MOST_ROWS]],
+        "row_headers": row_headers,
+        "more_rows": f"{len(rows) - _MOST_ROWS:,}" if len(rows) > _MOST_ROWS else "",
     }
 
 
-def _contents(groups: Sequence[PageChapter], *, alone: bool) -> str:
-    numbers = numbered(groups)
-    lists = []
-    for i, group in enumerate(groups, 1):
-        items = "\n".join(
-            f"<li>{link_to(s.anchor, s.title if alone else f'{numbers[s.anchor]} {s.title}')}</li>"
-            for s in group.sections
-        )
-        if alone:
-            lists.append(f"<ul>\n{items}\n</ul>")
-        else:
-            head = f"{i} {group.title}"
-            lists.append(f"<li>{link_to(group.anchor, head)}\n<ul>\n{items}\n</ul></li>")
-    inside = lists[0] if alone else "<ul>\n" + "\n".join(lists) + "\n</ul>"
-    return f'<nav aria-label="Contents">\n<p class="head">Contents</p>\n{inside}\n</nav>'
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
-def _group(group: PageChapter, number: int | None) -> str:
-    level = "h2" if number is None else "h3"
-    sections = "\n".join(
-        _section(section, level, "" if number is None else f"{number}.{j} ")
-        for j, section in enumerate(group.sections, 1)
-    )
-    head = ""
-    if number is not None:
-        head = f'<h2 id="{group.anchor}">{number} {html.escape(group.title)}</h2>\n'
-    return f'<div class="chapter">\n{head}{_paragraphs(group.text, "about")}\n{sections}\n</div>'
+def _is_row(value: Any) -> bool:
+    return isinstance(value, dict) and not any(map(_is_nested, value.values()))
 
 
-def _section(section: PageSection, level: str, number: str) -> str:
-    note = f'<p class="note">{html.escape(section.note)}</p>\n' if section.note else ""
-    return (
-        f'<section id="{section.anchor}">\n<{level}>{number}{html.escape(section.title)}</{level}>\n{note}'
-        f"{_paragraphs(section.text)}\n{section.body}\n</section>"
-    )
+def _is_table(value: Mapping[str, Any]) -> bool:
+    return bool(value) and all(map(_is_row, value.values()))
 
 
-def _paragraphs(text: str, kind: str = "") -> str:
-    mark = f' class="{kind}"' if kind else ""
-    parts = [part.strip() for part in text.split("\n\n") if part.strip()]
-    return "\n".join(f"<p{mark}>{html.escape(part)}</p>" for part in parts)
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    if not facts:
-        return ""
-    rows = "\n".join(f"<dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd>" for k, v in facts.items())
-    return f"<dl>\n{rows}\n</dl>\n"
+def _cell(value: Any) -> tuple[str, bool]:
+    """The text of a cell, and whether it is a number."""
+    if value is None:
+        return "–", False
+    if isinstance(value, bool):
+        return "yes" if value else "no", False
+    if isinstance(value, int):
+        return f"{value:,}", True
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}", True
+    return str(value), False
+
+
+def _words(name: str) -> str:
+    """A key as people write it."""
+    return name.replace("_", " ")

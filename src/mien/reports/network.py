@@ -1,4 +1,4 @@
-"""The network as a chapter of the study: how EfficientNets grow, and what the layers of this one are."""
+"""The network as a chapter of the study: compound scaling, the layers, and the transforms of its training."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import Any
 
 from mien.models.card import Card
 from mien.reports.document import Chapter, Section
-from mien.reports.figures import architecture
+from mien.reports.figures import architecture, augmentation
 from mien.reports.figures.architecture import NetworkStage, find_backbone, layout
-from mien.reports.figures.augmentation import transforms_section
 from mien.runs.recipe import load_recipe
 from mien.runs.scaling import ALPHA, BACKBONES, BETA, GAMMA, cost
 
-# What the report trained: B0, fed with FER2013's own 48 pixels.
+# The network of the report: B0 with FER2013's 48 pixels.
 _REPORT = ("tf_efficientnet_b0", 48)
 
 _TEXT = (
-    "An EfficientNet is a row of inverted bottlenecks (MBConv): each widens its input with a 1×1 "
-    "convolution, looks at every channel by itself with a 3×3 or 5×5 one, and narrows the result again. "
-    "That is cheap, so the same computing buys a better network. The family's other idea is how to make it "
-    "larger."
+    "An EfficientNet is a sequence of inverted bottlenecks (MBConv). Each widens its input with a 1×1 "
+    "convolution, filters each channel separately with a 3×3 or 5×5 one, and narrows the result again. "
+    "This needs few operations. The second idea of the family is the way in which it is enlarged."
 )
 
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What is drawn of a model: its backbone by timm's name, and the recipe that it was trained by.
+    """What is shown of a model: its backbone by timm's name, and the recipe of its training.
 
     `recipe` is plain, as a card or a run holds it; `size` is the side in pixels at which the network works.
     """
@@ -57,35 +55,35 @@ def network_of_run(run: Path) -> NetworkDescription:
 
 
 def chapter(network: NetworkDescription) -> Chapter:
-    """The network, as a chapter of a page."""
+    """The network as a chapter of a page."""
     return Chapter("network", "The network and its training", _TEXT, sections(network))
 
 
 def sections(network: NetworkDescription) -> Iterator[Section]:
-    """How EfficientNets grow, the layers of B0 and of this network, and how faces were augmented."""
+    """Compound scaling, the layers of B0 and of this network, and the transforms of its training."""
     yield Section(
         "scaling_options",
-        "Ways to a larger network",
-        "Each network to the right costs about four times the base. What a convolution costs grows with "
-        "layers once, with channels and with the side of the picture twice. Growing one of them alone soon "
-        "stops to help; EfficientNet grows all three together.",
+        "Ways to enlarge a network",
+        "Each network to the right costs about four times as much as the base. The cost of a convolution "
+        "is proportional to the number of layers, and to the square of the channels and of the image side. "
+        "Enlarging only one of them soon stops to help; EfficientNet enlarges all three.",
         (10, 6.4),
         architecture.draw_scaling_options,
         {
             name: dict(zip(("depth", "width", "resolution"), values, strict=True))
             for name, values in architecture.scaling_options().items()
         },
-        report="figure 5",
-        alt="Five networks as stacks of bars: a base, a wider, a deeper, one of a larger input, one that is "
-        "a little of each.",
+        report_place="figure 5",
+        alt="Five networks as stacks of bars: the base, a wider one, a deeper one, one with a larger input, "
+        "and one with some of each.",
     )
     yield Section(
         "compound_scaling",
         "Compound scaling",
-        f"One exponent φ decides: layers grow by {ALPHA}^φ, channels by {BETA}^φ, the side by {GAMMA}^φ. "
-        f"The bases were found by search under {ALPHA} × {BETA}² × {GAMMA}² = {cost(1):.2f}, about 2, so "
-        "that each step of φ doubles the cost. The published networks were rounded by hand, so their marks "
-        "lie beside the lines.",
+        f"One exponent φ sets all three: layers are multiplied by {ALPHA}^φ, channels by {BETA}^φ, the side "
+        f"by {GAMMA}^φ. The bases were found by a search with {ALPHA} × {BETA}² × {GAMMA}² = {cost(1):.2f}, "
+        "about 2, so that each step of φ doubles the cost. The published networks were rounded by hand, so "
+        "their marks are not on the lines.",
         (8.4, 4.8),
         architecture.draw_scaling,
         {
@@ -98,11 +96,27 @@ def sections(network: NetworkDescription) -> Iterator[Section]:
             for backbone in BACKBONES
             if backbone.family == "EfficientNet"
         },
-        report="figure 6",
+        report_place="figure 6",
     )
     yield from _layouts(network)
     if augment := network.recipe.get("augment"):
-        yield transforms_section(network.name, augment)
+        yield _transforms(network.name, augment)
+
+
+def _transforms(name: str, augment: Mapping[str, Any]) -> Section:
+    """The transforms of a training and of the report, as a table."""
+    lines = augmentation.rows(augment)
+    return Section(
+        "transforms",
+        "Transforms of the training faces",
+        "A face that is rotated, shifted, mirrored or lit differently still has the same expression. "
+        "Training changes each face at random every time, so that the network cannot memorize it. Faces "
+        "are not changed for evaluation.",
+        (9, 0.6 + 0.33 * (len(lines) + 1)),
+        lambda axes: augmentation.draw(axes, lines, name),
+        [{"transform": what, "report": theirs, name: ours} for what, theirs, ours in lines],
+        report_place="section 3.1",
+    )
 
 
 def _layouts(network: NetworkDescription) -> Iterator[Section]:
@@ -110,12 +124,12 @@ def _layouts(network: NetworkDescription) -> Iterator[Section]:
     yield _layout(
         "layers_b0",
         "The layers of EfficientNet-B0",
-        f"The network of the report, with its input of {side} pixels. Maps are halved five times, so that "
-        "little of such a small face is left: the last layers see it as 2×2 cells.",
+        f"The network of the report, with its input of {side} pixels. The side of the maps is halved five "
+        "times, so the last layers have only 2×2 cells of such a small face.",
         "EfficientNet-B0",
         layout(_backbone(name), side) or [],
         side,
-        report="figure 7",
+        report_place="figure 7",
     )
     spec = network.recipe.get("network", {})
     width, depth, stride = spec.get("width", 1.0), spec.get("depth", 1.0), spec.get("stem_stride", 2)
@@ -129,9 +143,9 @@ def _layouts(network: NetworkDescription) -> Iterator[Section]:
     yield _layout(
         "layers",
         f"The layers of {network.name}",
-        f"{network.backbone}, whose input is enlarged to {network.size} pixels inside the network: its last "
-        f"map has {last}×{last} cells. Enlarging adds no detail, but lets the layers see the detail there "
-        "is.",
+        f"{network.backbone}. Its input is enlarged to {network.size} pixels inside the network, so the "
+        f"last map has {last}×{last} cells. Enlarging adds no detail, but the layers can use the detail "
+        "that exists.",
         network.backbone,
         stages,
         network.size,
@@ -139,19 +153,19 @@ def _layouts(network: NetworkDescription) -> Iterator[Section]:
 
 
 def _layout(
-    part: str, title: str, text: str, name: str, stages: list[NetworkStage], side: int, report: str = ""
+    part: str, title: str, text: str, name: str, stages: list[NetworkStage], side: int, report_place: str = ""
 ) -> Section:
     macs = sum(stage.macs for stage in stages)
     parameters = sum(stage.parameters for stage in stages)
     return Section(
         part,
         title,
-        f"{text} In all {parameters / 1e6:.2f} million parameters before the heads, and {macs / 1e6:.0f} "
-        "million multiply-accumulates a face.",
+        f"{text} In total {parameters / 1e6:.2f} million parameters before the heads, and {macs / 1e6:.0f} "
+        "million multiply-accumulates per face.",
         (12, 3.4),
         lambda axes: architecture.draw_layout(axes, stages, name, side),
         [dataclasses.asdict(stage) for stage in stages],
-        report=report,
+        report_place=report_place,
         alt=f"The {len(stages)} stages of {name} from left to right, as squares that become smaller.",
     )
 

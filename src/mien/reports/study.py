@@ -1,70 +1,70 @@
-"""The study: everything about data, training and model on one page, in the order of the report."""
+"""The study: data, training and model on one page, in the order of the original report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 import mien
-from mien.auditing.audit import audit
-from mien.auditing.inputs import ask
+from mien.auditing.audit import Progress, audit, counter
 from mien.data.table import FaceTable
 from mien.data.votes import NO_MAJORITY, majority
-from mien.detection.single_face import SingleFaceDetector
-from mien.errors import DataError
+from mien.errors import DataError, UsageError
+from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.robustness import measure_robustness
-from mien.models.classifier import Classifier
-from mien.reports import evaluation, explore, network
-from mien.reports import training as learning
+from mien.loading import is_run, load_model
+from mien.models.classifier import HeadClassifier, Model
+from mien.models.registry import DEFAULT, find_model
+from mien.reports import evaluation, explore, network, training
 from mien.reports.audit import audit_sections
 from mien.reports.document import Chapter, Document, Section
-from mien.reports.figures.examples import examples_section
-from mien.reports.network import NetworkDescription
+from mien.reports.network import NetworkDescription, network_of_card, network_of_run
 from mien.reports.writer import write
 from mien.runs.curves import Learning, read_runs
 
 NAME = "study"
-# The most that a study has.
-CHAPTERS = 5
-# Damaging pictures in nine ways and five strengths takes 45 looks at each.
-DAMAGED_FACES = 400
+# Robustness takes 45 evaluations of each of these faces.
+ROBUSTNESS_FACES = 400
 
-# The places of the report that have a figure or a table, or wish for one, and what stands there.
+# The places of the original report that have a figure or a table, or wish for one, and what each shows.
 REPORT: dict[str, str] = {
     "figure 1": "the table",
-    "figure 2": "a face for each emotion",
-    "section 2.1.2": "irregular pictures",
+    "figure 2": "one face per emotion",
+    "section 2.1.2": "irregular images",
     "figure 3": "distribution of the emotions, and of usage",
     "figure 4": "emotions within each usage",
-    "figure 5": "ways to make a network larger",
+    "figure 5": "ways to enlarge a network",
     "figure 6": "compound scaling",
     "figure 7": "the layers of EfficientNet-B0",
-    "section 3.1": "the transforms of training faces",
-    "section 3.2.2": "learning rate, losses, and where they part",
-    "section 4.1": "accuracy, precision, recall and F1; pictures and their label",
-    "section 5.2": "top two, several labels, binary framings, other data",
+    "section 3.1": "transforms of the training faces",
+    "section 3.2.2": "learning rate and losses, and where the losses separate",
+    "section 4.1": "accuracy, precision, recall and F1; images with their label",
+    "section 5.2": "top two, several labels, binary tasks, other data",
 }
 
-_JUDGING = (
-    "The report's section 4.1, and what its section 5.2 wished for. A number is worth what stands beside "
-    "it: how many faces, how it could have come out by chance, and on which faces the model is wrong."
+_EVALUATION = (
+    "This chapter corresponds to section 4.1 of the report, and to the wishes of its section 5.2. Read "
+    "each number with its context: the number of faces, its confidence interval, and the faces on which "
+    "the model is wrong."
 )
 _AUDIT = (
-    "The report met empty pictures, drawings, watermarks and doubtful labels, and gave up looking for them "
-    "when a face detector threw away 99 % of all faces. Here each kind is looked for in its own way, and "
-    "nothing is dropped: these are suspicions, for a person to decide about. mien audit writes a page to do "
-    "that quickly."
+    "The report found empty images, drawings, watermarks and doubtful labels. It gave up searching for "
+    "them, because a face detector rejected 99 % of all faces. Here each kind has a detector of its own. "
+    "Nothing is removed: the findings are for a person to decide about. mien audit writes a page for that."
 )
-_LEARNING = (
-    "The report's section 3.2.2 plotted the learning rate and the losses, and found that learning stopped "
-    "around epoch 35, while the two losses parted before. Accuracy was still rising then, which is why that "
-    "is easily missed."
+_TRAINING = (
+    "Section 3.2.2 of the report shows the learning rate and the losses. Learning stopped around epoch 35, "
+    "and the two losses separated before that. This is easily missed, because accuracy still increased."
 )
-# Parts by name, and the place of the report that each is the counterpart of.
-_LEARNED = {
+# Sections by name, and the place of the report that each corresponds to.
+_TRAINING_PLACES = {
     "loss": "section 3.2.2",
     "accuracy": "section 3.2.2",
     "gap": "section 3.2.2",
@@ -72,26 +72,77 @@ _LEARNED = {
     "augmented": "section 3.1",
 }
 _LEAD = (
-    "What the data holds, what is wrong with it, how a network learned from it, and how far the result can "
-    "be believed. It follows “Facial Emotion Recognition using EfficientNet”, called the report here."
+    "What the data contains, which problems it has, how a network was trained on it, and how good the "
+    "result is. The page follows “Facial Emotion Recognition using EfficientNet”, called the report here."
 )
+
+
+class CachedModel:
+    """A model that computes all heads of a face once: pixel-identical faces get the same predictions."""
+
+    def __init__(self, model: Model) -> None:
+        self.name, self.heads, self.temperatures = model.name, model.heads, model.temperatures
+        self._model = model
+        self._known: dict[bytes, dict[str, NDArray[np.float32]]] = {}
+
+    def predict(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Probabilities by head, as the model gives them."""
+        keys = [face.tobytes() for face in crops]
+        new = {key: i for i, key in enumerate(keys) if key not in self._known}
+        if new:
+            given = self._model.predict(crops[list(new.values())])
+            for i, key in enumerate(new):
+                self._known[key] = {head: rows[i] for head, rows in given.items()}
+        return {head: np.stack([self._known[key][head] for key in keys]) for head in self.heads}
 
 
 @dataclass(frozen=True)
 class StudyModel:
-    """The model that a study is about.
+    """The model of a study.
 
     Attributes:
         network: its layers and how it was trained.
-        classifiers: what answers, by name of the head: ``"fer2013"``, and ``"votes"`` where it has one.
-        temperature: that the classifier of the labels divides its logits by; 1 where it has none.
-        runs: folders of training runs whose learning is shown.
+        model: what predicts, with the heads ``"fer2013"``, ``"votes"`` or both; None for no predictions.
+        runs: folders of training runs to show.
     """
 
     network: NetworkDescription
-    classifiers: Mapping[str, Classifier] = field(default_factory=dict)
-    temperature: float = 1.0
+    model: Model | None = None
     runs: Sequence[Path] = ()
+    classifiers: Mapping[str, HeadClassifier] = field(init=False)
+
+    def __post_init__(self) -> None:
+        cached = None if self.model is None else CachedModel(self.model)
+        heads = [head for head in ("fer2013", "votes") if cached is not None and head in cached.heads]
+        views = {head: HeadClassifier(cached, head) for head in heads if cached is not None}
+        object.__setattr__(self, "classifiers", views)
+
+
+def open_study_model(model: str | None, runs: Sequence[Path]) -> StudyModel:
+    """The model of a name or path; for None what the first run was exported as, that run, or the default.
+
+    Raises:
+        UsageError: a folder that is not a run; or a run that was not exported, and PyTorch is not installed.
+        UnknownModel, CardError, ModelError: the model cannot be loaded.
+    """
+    for run in runs:
+        if not is_run(run):
+            raise UsageError(f"{run} is not the folder of a training run. Give one such as runs/NAME.")
+    name = model or (_model_of_run(runs[0]) if runs else DEFAULT)
+    described = network_of_run(Path(name)) if is_run(name) else network_of_card(find_model(name).card)
+    return StudyModel(described, load_model(name), tuple(runs))
+
+
+def _model_of_run(run: Path) -> str:
+    exported = sorted(path for path in run.glob("*.onnx") if path.with_suffix(".json").is_file())
+    if exported:
+        return str(exported[0])
+    if find_spec("torch") is None:
+        raise UsageError(
+            f"{run} has no exported model, and PyTorch is not installed to load the run itself. Install "
+            f"'mien[train]', or evaluate a shipped model: --model {DEFAULT}."
+        )
+    return str(run)
 
 
 def study(
@@ -100,46 +151,47 @@ def study(
     folder: Path,
     *,
     split: str = "PublicTest",
-    begin: Callable[[str], None] = lambda _: None,
-    done: Callable[[str], None] = lambda _: None,
-    asked: Callable[[int], None] = lambda _: None,
+    on_chapter: Callable[[str], object] = lambda _: None,
+    on_section: Callable[[str], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> Path:
-    """The page study.html in the folder, beside each figure as PNG and SVG and study.json.
+    """The path of study.html in the folder; beside it are each figure as PNG and SVG, and study.json.
 
     Args:
         table: the faces.
         subject: the model.
-        folder: written to; made if it is not there. Files of those names are replaced.
-        split: the faces on which the model is judged.
-        begin: told the title of each chapter as it begins.
-        done: told the name of each part when its files are written.
-        asked: told how many faces the model or the face detector looked at, batch by batch.
+        folder: created if it does not exist. Files of those names are replaced.
+        split: the faces on which the model is evaluated.
+        on_chapter: called with the title of each chapter as it begins.
+        on_section: called with the name of each section when its files are written.
+        progress: called with what is at work, how much is done, and how much there is.
 
     Raises:
-        DataError: the table is empty or has no such split, a folder is no run's, or the one to write to
-            cannot be made.
-        ModelError: the model's answers are no probabilities.
-        MissingExtra: matplotlib or pandas is not installed.
+        DataError: the table is empty or has no such split, a folder is not a run, or the folder to write to
+            cannot be created.
+        ModelError: the model gave no probabilities.
+        MissingExtra: matplotlib, pandas or jinja2 is not installed.
     """
     if not len(table):
-        raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to study.")
-    judged = len(table.split(split))
+        raise DataError(f"{table.source or 'the table'} contains no faces, so there is nothing to study.")
+    evaluated = len(table.split(split))
     runs = read_runs(subject.runs) if subject.runs else []
+    described = subject.network
     document = Document(
         name=NAME,
-        title="Reading apparent expressions: a study",
+        title="Recognizing apparent expressions: a study",
         lead=_LEAD,
-        chapters=chapters(table, subject, split, runs=runs, asked=asked),
+        chapters=chapters(table, subject, split, runs=runs, progress=progress),
         about={
             "data": explore.about(table),
-            "model": {"name": subject.network.name, "backbone": subject.network.backbone, "judged_on": split},
+            "model": {"name": described.name, "backbone": described.backbone, "evaluated_on": split},
             "runs": [run.resolve().name for run in subject.runs],
         },
-        facts=_facts(table, subject, split, judged),
-        sought=REPORT,
-        absent={} if subject.runs else {"section 3.2.2": "give a training run with --run"},
+        facts=_facts(table, subject, split, evaluated),
+        report_places=REPORT,
+        missing={} if subject.runs else {"section 3.2.2": "give a training run with --run"},
     )
-    return write(document, folder, begin=begin, done=done)
+    return write(document, folder, on_chapter=on_chapter, on_section=on_section)
 
 
 def chapters(
@@ -148,69 +200,66 @@ def chapters(
     split: str,
     *,
     runs: Sequence[Learning] = (),
-    asked: Callable[[int], None] = lambda _: None,
+    progress: Progress | None = None,
 ) -> Iterator[Chapter]:
-    """The chapters of a study, each worked out when its parts are asked for.
-
-    `runs` are those whose learning is shown, `asked` is told how many faces were looked at.
-    """
+    """The chapters of a study; the sections of each are computed when they are needed."""
     yield explore.chapter(table)
-    yield Chapter("audit", "Irregularities", _AUDIT, _irregular(table, subject, asked))
+    yield Chapter("audit", "Irregular faces", _AUDIT, _audited(table, subject, progress))
     yield network.chapter(subject.network)
     if runs:
-        yield Chapter("learning", "Seeing the learning", _LEARNING, _at(_LEARNED, learning.sections(runs)))
+        yield Chapter("training", "The training", _TRAINING, _placed(training.sections(runs)))
     if subject.classifiers:
-        yield Chapter("judging", "Judging the model", _JUDGING, _judged(table, subject, split, asked))
+        sections = _evaluated(table, subject, split, progress)
+        yield Chapter("evaluation", "Evaluation of the model", _EVALUATION, sections)
 
 
-def _irregular(table: FaceTable, subject: StudyModel, asked: Callable[[int], None]) -> Iterator[Section]:
-    """What an audit finds, with all that the model and the face detector say of every face."""
+def _audited(table: FaceTable, subject: StudyModel, progress: Progress | None) -> Iterator[Section]:
+    """The findings of an audit with the model and the face detector."""
     classifier = subject.classifiers.get("votes") or subject.classifiers.get("fer2013")
-    answers = None if classifier is None else ask(classifier, table, progress=asked)
-    seen = SingleFaceDetector().detect(table.pixels, progress=asked)
-    for section in audit_sections(table, audit(table, answers=answers, faces=seen)):
-        yield replace(section, report="section 2.1.2")
+    for section in audit_sections(table, audit(table, classifier, progress=progress)):
+        yield replace(section, report_place="section 2.1.2")
 
 
-def _judged(
-    table: FaceTable, subject: StudyModel, split: str, asked: Callable[[int], None]
+def _evaluated(
+    table: FaceTable, subject: StudyModel, split: str, progress: Progress | None
 ) -> Iterator[Section]:
-    """Every figure about the model's answers, and the model at work."""
+    """Every figure about the model's predictions."""
     head, classifier = next(iter(subject.classifiers.items()))
-    answer = partial(predict_split, table=table, split=split, known_only=True, progress=asked)
-    predictions = answer(classifier, head=head)
+    predict = partial(predict_split, table=table, split=split, known_only=True)
+    predictions = predict(classifier, head=head)
     voter = subject.classifiers.get("votes")
     voted = None
     if voter is not None and _has_majority(table, split):
-        voted = answer(voter, head="votes", labels="ferplus")
-    yield examples_section(predictions)
+        voted = predict(voter, head="votes", labels="ferplus")
+    steps = sum(len(each.levels) for each in CORRUPTIONS) * min(len(predictions.truth), ROBUSTNESS_FACES)
+    count = counter(progress, "measuring robustness", steps)
+    yield evaluation.examples_section(predictions)
     yield from evaluation.sections(
         predictions,
         voted=voted,
-        applied_temperature=subject.temperature,
-        robustness=measure_robustness(classifier, predictions, faces=DAMAGED_FACES, progress=asked),
+        applied_temperature=classifier.model.temperatures[head],
+        robustness=measure_robustness(classifier, predictions, faces=ROBUSTNESS_FACES, progress=count),
     )
 
 
-def _facts(table: FaceTable, subject: StudyModel, split: str, judged: int) -> dict[str, str]:
+def _facts(table: FaceTable, subject: StudyModel, split: str, evaluated: int) -> dict[str, str]:
     splits = ", ".join(f"{name} {count:,}" for name, count in table.split_counts.items())
     facts = {
         "data": f"{table.source}: {len(table):,} faces ({splits})",
-        "votes": "FER+, ten people a face" if table.votes is not None else "none: give them with --votes",
+        "votes": "FER+, ten people per face" if table.votes is not None else "none: give them with --votes",
         "hash of the data": table.sha256[:16],
         "model": f"{subject.network.name} ({subject.network.backbone})",
-        "judged on": f"{split}, {judged:,} faces",
+        "evaluated on": f"{split}, {evaluated:,} faces",
     }
     if subject.runs:
         facts["runs"] = ", ".join(run.resolve().name for run in subject.runs)
     return {**facts, "made by": f"mien {mien.__version__}"}
 
 
-def _at(places: Mapping[str, str], sections: Iterable[Section]) -> Iterator[Section]:
-    """The parts, those of these names marked as counterparts of these places of the report."""
+def _placed(sections: Iterable[Section]) -> Iterator[Section]:
+    """The sections of the training, each with its place in the report."""
     for section in sections:
-        marked = section.name in places and not section.report
-        yield replace(section, report=places[section.name]) if marked else section
+        yield replace(section, report_place=_TRAINING_PLACES.get(section.name, section.report_place))
 
 
 def _has_majority(table: FaceTable, split: str) -> bool:

@@ -124,7 +124,8 @@ class TorchModel:
     def __init__(self, run: str | Path, *, device: str = "cpu", batch_size: int = 256) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}.")
-        self.run, self._batch_size = Path(run), batch_size
+        self.run = self.path = Path(run)
+        self._batch_size = batch_size
         self._network = load_run(self.run).network.to(device)
         # For votes all ten columns, grounds to abstain included.
         self.heads = {name: head_labels(name) for name in self._network.heads}

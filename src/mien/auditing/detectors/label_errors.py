@@ -1,4 +1,4 @@
-"""Labels that may be wrong, by confident learning: from what is predicted of each face by the others.
+"""Labels that may be wrong, by confident learning: from predictions for each face made from the others.
 
 Source: Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels";
 cleanlab is its authors' implementation.
@@ -18,28 +18,28 @@ from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import MissingExtra
 
 FOLDS = 5
-# Fewer faces of a class than that say too little of how it looks.
+# A class needs this many faces to be learned.
 FEWEST = 20
 _SEED = 0
-# Finer than for outliers: an expression lies in a few pixels.
+# Finer than for outliers: an expression is a matter of a few pixels.
 _CELLS = 8
 _COMPONENTS = 250
 _LANDMARKS = 1200
 # Rows of length about 1 are told apart best at this width; of 0.5, 1 and 2 the accuracies are within 0.2 %.
 _GAMMA = 1.0
-# The regularisation's inverse for the kernel's features, and for the few that a model's answers are.
-_C_PIXELS, _C_ANSWERS = 0.1, 1.0
-# What a probability of 0 is taken for, so that its logarithm is a number.
+# The regularisation's inverse for the kernel's features, and for the few that a model's predictions are.
+_C_PIXELS, _C_MODEL = 0.1, 1.0
+# Replaces a probability of 0, so that its logarithm is a number.
 _LEAST = 1e-6
 
 Floats = NDArray[np.float64]
 
 
-def find_label_errors(table: FaceTable, answers: TablePredictions | None = None) -> Iterator[Finding]:
-    """Faces whose label is improbable by what was predicted of them out of fold, surest first.
+def find_label_errors(table: FaceTable, predictions: TablePredictions | None = None) -> Iterator[Finding]:
+    """Faces whose label is improbable according to out-of-fold predictions, the most improbable first.
 
-    The score is how much likelier another class is than the label, 0-1, and that class is suggested. Nothing
-    is found of classes with fewer than `FEWEST` faces, or where not two classes have as many.
+    The score is how much more probable another class is than the label, 0-1; that class is suggested. Nothing
+    is found in classes with fewer than `FEWEST` faces, or where not two classes have as many.
 
     Raises:
         MissingExtra: scikit-learn or cleanlab is not installed.
@@ -48,47 +48,46 @@ def find_label_errors(table: FaceTable, answers: TablePredictions | None = None)
     classes = numbers[counts >= FEWEST]
     if len(classes) < 2:
         return
-    places = np.flatnonzero(np.isin(table.labels, classes))
-    given = np.searchsorted(classes, table.labels[places])
-    predicted = out_of_fold(table, answers, places, classes)
+    indices = np.flatnonzero(np.isin(table.labels, classes))
+    given = np.searchsorted(classes, table.labels[indices])
+    predicted = out_of_fold(table, predictions, indices, classes)
     for i in _issues(given, predicted):
         label, likeliest = given[i], int(predicted[i].argmax())
         name, old = (table.classes[classes[j]] for j in (likeliest, label))
         chances = predicted[i, likeliest], predicted[i, label]
-        said = f"predicted {name} {chances[0]:.0%}, the label {old} {chances[1]:.1%}"
-        yield make_finding(table, places[i], "label", chances[0] - chances[1], said, name)
+        evidence = f"predicted {name} {chances[0]:.0%}, the label {old} {chances[1]:.1%}"
+        yield make_finding(table, indices[i], "label", chances[0] - chances[1], evidence, name)
 
 
 def out_of_fold(
     table: FaceTable,
-    answers: TablePredictions | None,
-    places: NDArray[np.intp],
+    predictions: TablePredictions | None,
+    indices: NDArray[np.intp],
     classes: NDArray[np.int64],
 ) -> Floats:
-    """Probabilities (len(places), len(classes)), each face's from a classifier that never saw its label.
+    """Probabilities (len(indices), len(classes)), each face's from a classifier that never saw its label.
 
-    A fifth of the faces is predicted by what the other four fifths teach, identical pictures staying
-    together. The classifier sees a model's answers, and its prediction is averaged with what the model itself
-    says where it knows all the classes; without a model it sees the pixels. A model that was trained on
-    some of these very labels or votes has seen what it is asked about: only the pixels are wholly out of
-    fold then.
+    Each fifth of the faces is predicted by a classifier trained on the other four, identical images staying
+    together. Its features are a model's predictions, and its prediction is averaged with the model's own if
+    the model has all the classes; without a model its features are the pixels. If the model was trained on
+    some of these labels or votes, only the pixels are fully out of fold.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    given = np.searchsorted(classes, table.labels[places])
-    _, same = np.unique(table.pixel_keys[places], return_inverse=True)
-    if answers is None:
-        return _cross_predict(_pixel_features(table.pixels[places]), given, same, _C_PIXELS)
-    said = answers.probabilities[places].astype(np.float64)
-    logs = np.log(np.maximum(said, _LEAST))
+    given = np.searchsorted(classes, table.labels[indices])
+    _, same = np.unique(table.pixel_keys[indices], return_inverse=True)
+    if predictions is None:
+        return _cross_predict(_pixel_features(table.pixels[indices]), given, same, _C_PIXELS)
+    given_by_model = predictions.probabilities[indices].astype(np.float64)
+    logs = np.log(np.maximum(given_by_model, _LEAST))
     spread = logs.std(axis=0)
     features = (logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    predicted = _cross_predict(features, given, same, _C_ANSWERS)
+    predicted = _cross_predict(features, given, same, _C_MODEL)
     names = [table.classes[label] for label in classes]
-    if not set(names) <= set(answers.labels):
+    if not set(names) <= set(predictions.labels):
         return predicted
-    own = np.maximum(said[:, [answers.labels.index(name) for name in names]], _LEAST)
+    own = np.maximum(given_by_model[:, [predictions.labels.index(name) for name in names]], _LEAST)
     averaged: Floats = (predicted + own / own.sum(axis=1, keepdims=True)) / 2
     return averaged
 
@@ -112,7 +111,7 @@ def _cross_predict(
 def _pixel_features(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Edges of the faces, their principal components, and their likeness to some of the faces.
 
-    No label is looked at. Source: Williams and Seeger 2001, "Using the Nyström Method to Speed Up Kernel
+    Labels are not used. Source: Williams and Seeger 2001, "Using the Nyström Method to Speed Up Kernel
     Machines".
     """
     try:
@@ -131,7 +130,7 @@ def _pixel_features(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _issues(given: NDArray[np.intp], predicted: Floats) -> NDArray[np.intp]:
-    """The places of the labels that cleanlab counts as wrong, by normalised margin, surest first."""
+    """The indices of the labels that cleanlab counts as wrong, by normalized margin, the smallest first."""
     try:
         from cleanlab.filter import find_label_issues
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Pictures that show nothing, or no face, by their pixels alone."""
+"""Images that show nothing, or no face."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mien.auditing.inputs import TablePredictions
 from mien.data.table import FaceTable
 from mien.emotions import VOTES
 
-# The standard deviation of the pixels, 0-255, below which nothing is to be seen. Of FER2013's Training and
-# PublicTest 14 pictures lie below; the next is at 9, and nine of ten voters called it a face.
+# The standard deviation of the pixels, 0-255, below which an image is blank. In FER2013's Training and
+# PublicTest 14 images lie below; the next is at 9, and nine of ten voters called it a face.
 BLANK = 5.0
 # Six by six cells of eight directions for a 48 px face, after Dalal and Triggs 2005, "Histograms of Oriented
 # Gradients for Human Detection".
@@ -21,55 +21,55 @@ _CELLS, _DIRECTIONS = 6, 8
 _COMPONENTS = 60
 _BLOCK = 2048
 NOT_A_FACE = VOTES[-1]
-# A picture of which a model says it with that probability is worth a look: one answer of ten.
-_SAID = 0.1
-# Fewer pictures than that say too little of how the faces of a data set look.
+# From this probability of "not a face" on, an image is listed.
+_LEAST_PROBABILITY = 0.1
+# With fewer images, outliers cannot be told from the rest.
 FEWEST = 200
-# What is as strange as these is listed: a share of all, for a person to look through.
+# The share of all images that is listed, for a person to review.
 LISTED = 0.0125
 
 Floats = NDArray[np.float32]
 
 
 def find_blank(table: FaceTable) -> Iterator[Finding]:
-    """Pictures with next to no contrast, the flattest first; the score is 1 for a single gray."""
+    """Images with almost no contrast, the lowest first; the score is 1 for a single gray."""
     contrast = table.pixels.reshape(len(table), -1).std(axis=1)
-    places = np.flatnonzero(contrast < BLANK)
-    for place in places[np.argsort(contrast[places], kind="stable")]:
-        said = f"the pixels' standard deviation is {contrast[place]:.1f} of 255"
-        yield make_finding(table, place, "blank", 1 - contrast[place] / BLANK, said)
+    indices = np.flatnonzero(contrast < BLANK)
+    for index in indices[np.argsort(contrast[indices], kind="stable")]:
+        evidence = f"the pixels' standard deviation is {contrast[index]:.1f} of 255"
+        yield make_finding(table, index, "blank", 1 - contrast[index] / BLANK, evidence)
 
 
 def find_not_a_face(table: FaceTable) -> Iterator[Finding]:
-    """The pictures least like the others, strangest first; none where there are too few to compare with."""
+    """The images least similar to the others, the least first; none where there are too few to compare."""
     if len(table) < FEWEST:
         return
     score = outlier_score(table.pixels)
     score[table.pixels.reshape(len(table), -1).std(axis=1) < BLANK] = -np.inf
-    for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
-        if np.isfinite(score[place]):
-            said = f"edges and gray values {score[place]:.1f} standard deviations from the other faces"
-            yield make_finding(table, place, "not a face", score[place], said)
+    for index in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
+        if np.isfinite(score[index]):
+            evidence = f"edges and gray values {score[index]:.1f} standard deviations from the other faces"
+            yield make_finding(table, index, "not a face", score[index], evidence)
 
 
-def find_not_a_face_by_model(table: FaceTable, answers: TablePredictions | None) -> Iterator[Finding]:
-    """The pictures of which a model says "not a face", likeliest first; none where it cannot say so.
+def find_not_a_face_by_model(table: FaceTable, predictions: TablePredictions | None) -> Iterator[Finding]:
+    """The images that a model predicts as not a face, the most probable first; none without that class.
 
-    The score is that probability. Such a model has learned from votes: what it says of faces that it was
-    trained on is no proof of how well it finds others.
+    The score is that probability. Such a model has learned from votes: its predictions for faces that it was
+    trained on do not show how well it finds others.
     """
-    if answers is None or NOT_A_FACE not in answers.labels:
+    if predictions is None or NOT_A_FACE not in predictions.labels:
         return
-    said = answers.probabilities[:, answers.labels.index(NOT_A_FACE)]
+    probability = predictions.probabilities[:, predictions.labels.index(NOT_A_FACE)]
     shows = table.pixels.reshape(len(table), -1).std(axis=1) >= BLANK
-    places = np.flatnonzero(shows & (said >= _SAID))
-    for place in places[np.argsort(-said[places], kind="stable")]:
-        evidence = f"{answers.name} says not a face {said[place]:.0%}"
-        yield make_finding(table, place, "not a face (model)", said[place], evidence)
+    indices = np.flatnonzero(shows & (probability >= _LEAST_PROBABILITY))
+    for index in indices[np.argsort(-probability[indices], kind="stable")]:
+        evidence = f"{predictions.name} predicts not a face with {probability[index]:.0%}"
+        yield make_finding(table, index, "not a face (model)", probability[index], evidence)
 
 
 def outlier_score(faces: NDArray[np.uint8]) -> Floats:
-    """How unlike all the others each face is, (N,), in standard deviations: most are within -3 to 3.
+    """How different each face is from all others, (N,), in standard deviations: most are within -3 to 3.
 
     Twice the angle between its edges and the mean's, and once what 60 principal components of all the faces
     leave of it. Nothing is learned from labels or votes.

@@ -1,4 +1,4 @@
-"""Writing on a picture, and pictures that are drawn: by their pixels alone."""
+"""Text on images, and images that are drawings: found from the pixels alone."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _WIDE = 15
 _STEP = 3
 # The rows above and below a word, which are quieter than it; those of hair, stripes and drawings are not.
 _BESIDE = 3
-# A stroke that differs more than that from both sides is no surer to be one.
+# A larger difference from both sides does not make a stroke more likely.
 _STRONG = 60
-# Neighbours no further apart than that are one flat colour; from so far on they are an edge. Between lie
+# Up to the first difference, neighbours are one flat colour; from the second on they are an edge. Between lie
 # the shades that a photo has and a drawing lacks.
 _FLAT, _EDGE = 2, 40
 _SHADES = (4, 25)
-# A drawing is looked for in the middle, because photos are often cut out before one plain colour.
+# Only the middle is measured, because photos are often cut out before one plain colour.
 _MIDDLE = 2 / 3
 _BLOCK = 2048
 
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 
 def find_text(table: FaceTable) -> Iterator[Finding]:
-    """Pictures with writing on them: captions, watermarks, numbers; none where there are too few to compare.
+    """Images with text on them: captions, watermarks, numbers; none where there are too few faces to compare.
 
     The score is that of `text_score`.
     """
@@ -40,34 +40,34 @@ def find_text(table: FaceTable) -> Iterator[Finding]:
         return
     score, where = text_score(table.pixels)
     score[~_not_blank(table)] = -np.inf
-    for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
-        if np.isfinite(score[place]):
-            top, left = where[place]
-            said = (
+    for index in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
+        if np.isfinite(score[index]):
+            top, left = where[index]
+            evidence = (
                 f"a row of fine upright strokes at x {left}, y {top}, between quieter rows, "
-                f"{score[place]:.1f} standard deviations from what is usual there"
+                f"{score[index]:.1f} standard deviations above the other faces there"
             )
-            yield make_finding(table, place, "text", score[place], said)
+            yield make_finding(table, index, "text", score[index], evidence)
 
 
-def find_drawings(table: FaceTable, answers: TablePredictions | None = None) -> Iterator[Finding]:
-    """Faces that are drawn, not taken; the score is `drawing_score`'s, 0-1. None where there are too few.
+def find_drawings(table: FaceTable, predictions: TablePredictions | None = None) -> Iterator[Finding]:
+    """Faces that are drawings, not photos; the score is `drawing_score`'s, 0-1. None where there are too few.
 
-    What a model rather calls not a face, such as signs and lines of text, is left to the detectors of that.
+    Images that a model predicts as not a face, such as signs and lines of text, are left out.
     """
     if len(table) < FEWEST:
         return
     score, flat, edges = drawing_score(table.pixels)
     score[~_not_blank(table)] = 0
-    if answers is not None and NOT_A_FACE in answers.labels:
-        score[answers.probabilities[:, answers.labels.index(NOT_A_FACE)] >= 0.5] = 0
-    for place in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
-        if score[place] > 0:
-            said = (
-                f"of its middle {flat[place]:.0%} is flat and {edges[place]:.0%} hard edge, "
+    if predictions is not None and NOT_A_FACE in predictions.labels:
+        score[predictions.probabilities[:, predictions.labels.index(NOT_A_FACE)] >= 0.5] = 0
+    for index in np.argsort(-score, kind="stable")[: int(len(table) * LISTED)]:
+        if score[index] > 0:
+            evidence = (
+                f"{flat[index]:.0%} of the middle is flat and {edges[index]:.0%} is hard edge, "
                 "with few shades between"
             )
-            yield make_finding(table, place, "drawing", score[place], said)
+            yield make_finding(table, index, "drawing", score[index], evidence)
 
 
 def text_score(faces: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.intp]]:
@@ -97,7 +97,7 @@ def text_score(faces: NDArray[np.uint8]) -> tuple[Floats, NDArray[np.intp]]:
 
 
 def _stroke_sums(faces: NDArray[np.uint8]) -> Floats:
-    """Strength of fine upright strokes in all rows above a row and `_WIDE` columns, (N, H + 1, places)."""
+    """Strength of fine upright strokes in all rows above a row and `_WIDE` columns, (N, H + 1, columns)."""
     gray = faces.astype(np.int16)
     left, right = gray[:, :, 1:-1] - gray[:, :, :-2], gray[:, :, 1:-1] - gray[:, :, 2:]
     # A pixel of a stroke is lighter, or darker, than both of its neighbours.
@@ -124,7 +124,7 @@ def _more_than_beside(sums: Floats, tall: int) -> Floats:
 
 
 def drawing_score(faces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
-    """How much each face looks drawn, (N,), 0-1, and the shares of its middle that are flat and hard edge.
+    """How much each face resembles a drawing, (N,), 0-1, and the flat and the hard-edged share of its middle.
 
     A drawing is flat between hard edges: the root of the product of both shares, less for each shade
     between.
@@ -144,6 +144,6 @@ def drawing_score(faces: NDArray[np.uint8]) -> tuple[Floats, Floats, Floats]:
 
 
 def _not_blank(table: FaceTable) -> NDArray[np.bool_]:
-    """A mask (N,) of the pictures that are not blank."""
+    """A mask (N,) of the images that are not blank."""
     shows: NDArray[np.bool_] = table.pixels.reshape(len(table), -1).std(axis=1) >= BLANK
     return shows

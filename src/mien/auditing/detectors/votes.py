@@ -1,4 +1,4 @@
-"""Labels that may be wrong, and pictures that may show no face, by what ten people said."""
+"""Labels that may be wrong, and images that may show no face, according to ten voters."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def find_wrong_labels(table: FaceTable) -> Iterator[Finding]:
         return
     chosen = majority(table.votes)
     columns = np.array([VOTES.index(name) for name in table.classes])
-    for place in np.flatnonzero((chosen != NO_MAJORITY) & (table.labels != UNLABELLED)):
-        votes, label = table.votes[place].astype(int), columns[table.labels[place]]
-        if chosen[place] != label:
-            score = (votes[chosen[place]] - votes[label]) / votes.sum()
-            name = VOTES[chosen[place]]
-            said = f"votes: {top_votes(table.votes[place])}"
+    for index in np.flatnonzero((chosen != NO_MAJORITY) & (table.labels != UNLABELLED)):
+        votes, label = table.votes[index].astype(int), columns[table.labels[index]]
+        if chosen[index] != label:
+            score = (votes[chosen[index]] - votes[label]) / votes.sum()
+            name = VOTES[chosen[index]]
+            evidence = f"votes: {top_votes(table.votes[index])}"
             suggested = name if name in table.classes else ""
-            yield make_finding(table, place, "label (votes)", score, said, suggested)
+            yield make_finding(table, index, "label (votes)", score, evidence, suggested)
 
 
 def find_not_a_face_by_votes(table: FaceTable) -> Iterator[Finding]:
-    """Pictures that at least half of the voters called not a face; none without votes. Score: their share."""
+    """Images that at least half of the voters called not a face; none without votes. Score: their share."""
     if table.votes is None:
         return
     share = table.votes[:, VOTES.index("not a face")] / np.maximum(table.votes.sum(axis=1), 1)
-    for place in np.flatnonzero(share >= 0.5):
+    for index in np.flatnonzero(share >= 0.5):
         yield make_finding(
-            table, place, "not a face (votes)", share[place], f"votes: {top_votes(table.votes[place])}"
+            table, index, "not a face (votes)", share[index], f"votes: {top_votes(table.votes[index])}"
         )

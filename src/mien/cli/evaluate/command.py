@@ -179,10 +179,10 @@ def _write_page(evaluation: Evaluation, out: Path, bootstrap: int) -> None:
             evaluation,
             evaluation.predictions,
             out,
-            depth=evaluation.extended,
+            extended=evaluation.extended,
             applied_temperature=evaluation.applied_temperature,
             resamples=bootstrap,
-            done=lambda part: bar.describe(f"drawing: {part}"),
+            on_section=lambda section: bar.describe(f"drawing: {section}"),
         )
     typer.echo(f"{page}: figures as PNG and SVG, and evaluate.json, beside it")
 

@@ -33,13 +33,13 @@ _DIVISOR = 8
 _SQUEEZE = 0.25
 # Of the drawn base network: its layers, and their channels relative to the widest.
 _LAYERS = (0.42, 0.55, 0.7, 0.85)
-# Of figure 5: each way of growing costs 2**_GROWTH times the base network.
+# Of figure 5: each way costs 2**_GROWTH times the base network.
 _GROWTH = 2
 
 
 @dataclass(frozen=True)
 class NetworkStage:
-    """Equal layers of a network, one after the other.
+    """Equal layers of a network in sequence.
 
     Attributes:
         operator: what each layer is, such as ``"MBConv6 5×5"``.
@@ -59,7 +59,7 @@ class NetworkStage:
 
 
 def find_backbone(name: str) -> Backbone | None:
-    """The member of the family that timm calls so; None if it is none."""
+    """The member of the family with this name in timm, or None."""
     return next((backbone for backbone in BACKBONES if backbone.name == name), None)
 
 
@@ -106,7 +106,7 @@ def layout(
 def _block(
     channels: int, out: int, side: int, kernel: int, stride: int, expansion: int, *, squeeze: bool
 ) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of one inverted bottleneck; batch normalisation has two a channel.
+    """Parameters and multiply-accumulates of one inverted bottleneck, with batch normalization.
 
     Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 1.
     """
@@ -134,7 +134,7 @@ def _channels(channels: int, width: float) -> int:
 
 
 def scaling_options() -> dict[str, tuple[float, float, float]]:
-    """Name to multipliers of depth, width and resolution: ways to a network that costs four times as much."""
+    """Name to multipliers of depth, width and resolution of networks that cost four times as much."""
     return {
         "base": (1.0, 1.0, 1.0),
         "wider": (1.0, 2.0 ** (_GROWTH / 2), 1.0),
@@ -176,7 +176,7 @@ def draw_scaling_options(axes: Axes) -> None:
             color=QUIET,
         )
     axes.set(xlim=(-1.2, 11.5), ylim=(-3.0, 5.1), aspect="equal")
-    axes.set_title("Ways to a larger network: bars are layers, their length channels, the square the input")
+    axes.set_title("Ways to enlarge a network (bars: layers; their length: channels; square: input)")
     axes.set_axis_off()
 
 
@@ -205,7 +205,7 @@ def draw_scaling(axes: Axes) -> None:
     quiet(axes)
     axes.legend(frameon=False, loc="upper left")
     axes.set(
-        title="Compound scaling: one exponent decides all three (marks: the published B0 to B7)",
+        title="Compound scaling: one exponent sets all three (marks: the published B0 to B7)",
         xlabel="φ, the exponent",
         ylabel="times B0",
     )
@@ -217,7 +217,7 @@ def multipliers_over(phi: np.ndarray) -> np.ndarray:
 
 
 def draw_layout(axes: Axes, stages: Sequence[NetworkStage], name: str, side: int) -> None:
-    """The stages from left to right: a square a layer, smaller as maps get smaller."""
+    """The stages from left to right: one square per layer, smaller as maps get smaller."""
     from matplotlib.patches import Rectangle
 
     total = sum(stage.macs for stage in stages)
@@ -265,7 +265,7 @@ def draw_layout(axes: Axes, stages: Sequence[NetworkStage], name: str, side: int
 
 
 def _thousands(number: int) -> str:
-    """A number of parameters in as few characters as tell it: 320, 13 k, 1.4 M."""
+    """A number of parameters in a short form: 320, 13 k, 1.4 M."""
     if number < 1000:
         return str(number)
     return f"{number / 1e6:.1f} M" if number >= 999_500 else f"{number / 1000:.0f} k"

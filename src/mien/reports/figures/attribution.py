@@ -1,4 +1,4 @@
-"""How heat is laid over faces and photos: gray below, and the hotter, the more of a warm colour above."""
+"""Maps drawn over faces and photos: the hotter, the warmer and more opaque the colour."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.plotting import COLOURS, QUIET, quiet
+from mien.plotting import COLOURS, QUIET, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mien.evaluation.attribution import Attributions, DeletionTest, MeanAttribution
 
-# Bright where it is hot and clear where it is cold: told apart by lightness alone.
+# Bright where it is hot: readable by lightness alone.
 _MAP = "inferno"
 _MOST = 0.6
 
@@ -38,13 +38,13 @@ def draw_means(axes: Axes, means: dict[str, MeanAttribution]) -> None:
         axes.text(extent[0] + 0.5, -1.04, text, ha="center", va="top", fontsize=9, linespacing=1.2)
     axes.set(xlim=(-0.03, len(means) * 1.08 - 0.05), ylim=(-1.42, 0.03), aspect="equal")
     axes.set_axis_off()
-    axes.set_title("Where the network looks, by emotion")
+    axes.set_title("What the predictions rest on, per emotion")
 
 
-def draw_examples(axes: Axes, explained: Attributions, places: NDArray[np.intp], *, columns: int) -> None:
-    """Faces in rows, each as it is and with its heat, and what was answered (and what the label is)."""
-    e, rows = explained, -(-len(places) // columns)
-    for n, i in enumerate(places):
+def draw_examples(axes: Axes, explained: Attributions, indices: NDArray[np.intp], *, columns: int) -> None:
+    """Faces in rows, each without and with its map, the prediction, and the label if it differs."""
+    e, rows = explained, -(-len(indices) // columns)
+    for n, i in enumerate(indices):
         x, y = n % columns * 2.12, -(n // columns) * 1.3
         for right in (0, 1):
             extent = (x + right, x + right + 1, y - 1, y)
@@ -52,16 +52,14 @@ def draw_examples(axes: Axes, explained: Attributions, places: NDArray[np.intp],
         draw_heat(axes, e.maps[i], (x + 1, x + 2, y - 1, y))
         said = f"{e.classes[e.predicted[i]]} {e.confidence[i]:.0%}"
         if e.predicted[i] != e.truth[i]:
-            said = f"answer: {said}, label: {e.classes[e.truth[i]]}"
+            said = f"{said}, label: {e.classes[e.truth[i]]}"
         axes.text(x + 1, y - 1.03, said, ha="center", va="top", fontsize=9)
     axes.set(xlim=(-0.03, columns * 2.12 - 0.09), ylim=(-rows * 1.3, 0.03), aspect="equal")
     axes.set_axis_off()
 
 
 def draw_deletion_test(axes: Axes, tried: DeletionTest) -> None:
-    """What is left of the answer's probability when a fifth of the face is painted over."""
-    from matplotlib.ticker import PercentFormatter
-
+    """The mean probability of the prediction when a fifth of the face is painted over."""
     bars = {
         "nothing painted": (tried.whole, QUIET),
         "the coldest fifth": (tried.coldest, COLOURS[5]),
@@ -74,9 +72,9 @@ def draw_deletion_test(axes: Axes, tried: DeletionTest) -> None:
     axes.bar_label(drawn, [f"{value:.1%}" for value, _ in bars.values()], padding=4, fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    percent(axes, "x")
     quiet(axes, grid="x")
-    axes.set(title=f"Mean probability of the answer ({tried.faces:,} faces)", xlabel="probability")
+    axes.set(title=f"Mean probability of the prediction ({tried.faces:,} faces)", xlabel="probability")
 
 
 def draw_photo(
@@ -86,7 +84,7 @@ def draw_photo(
     heats: Sequence[NDArray[np.float32]],
     captions: Sequence[str],
 ) -> None:
-    """A photo (H, W, 3) with heat over the square (x, y, side) of each face, numbered if several."""
+    """A photo (H, W, 3) with a map over the square (x, y, side) of each face, numbered if several."""
     height, width = pixels.shape[:2]
     axes.imshow(pixels, extent=(0, width, height, 0))
     for n, ((x, y, side), heat, caption) in enumerate(zip(squares, heats, captions, strict=True), 1):
@@ -109,7 +107,7 @@ def draw_crops(
     heats: Sequence[Sequence[NDArray[np.float32]]],
     captions: Sequence[Sequence[str]],
 ) -> None:
-    """A row a face: as the model gets it, then the heat of each of its likeliest answers, with names."""
+    """One row per face: as the model gets it, then the maps of its most probable classes, with names."""
     columns = 1 + max(len(each) for each in heats)
     for n, (crop, row, names) in enumerate(zip(crops, heats, captions, strict=True)):
         y = -n * 1.25

@@ -1,4 +1,4 @@
-"""Whether a model's confidence can be believed, drawn: reliability, coverage, conformal sets."""
+"""Calibration of a model, measured and drawn: reliability, coverage, conformal sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.evaluation.calibration.temperature import Calibration, calibrate, spli
 from mien.evaluation.metrics.calibration import CoverageCurve, Reliability, reliability
 from mien.evaluation.metrics.votes import voters_reliability
 from mien.evaluation.predictions import Predictions, align
-from mien.plotting import COLOURS, QUIET, percent, quiet
+from mien.plotting import COLOURS, QUIET, draw_stacked, percent, quiet
 from mien.probabilities import tempered
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # The points of the coverage curve that the figure names.
 NAMED_COVERAGES = (0.5, 0.8, 1.0)
-# Fewer answers say little of their own accuracy: the first points of the curve jump.
+# With fewer faces the accuracy is noise: the first points of the curve jump.
 _FIRST_FACES = 20
 # Bins with fewer faces are drawn, and no line goes through them.
 _FEW = 10
@@ -34,15 +34,15 @@ _SIZES = "Blues_r"
 
 @dataclass(frozen=True, eq=False)
 class CalibrationReport:
-    """Calibration of a model's answers, fitted on one half of the faces and measured on the other.
+    """Calibration of a model's predictions, fitted on one half of the faces and measured on the other.
 
     Attributes:
         calibration: temperature and conformal sets; its temperature acts on untempered answers.
         before, after: the measured half, without any temperature and with the fitted one.
         voters: whether right is the voters' share of the answer, not the label.
         applied_temperature: the temperature that the model's own answers already hold.
-        sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
-        covered: for each coverage, name to the share of the class's faces whose set holds it.
+        set_sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
+        class_coverage: for each coverage, name to the share of the class's faces whose set holds it.
         not_in_training: whether the faces have no pixel-identical one in Training.
     """
 
@@ -51,8 +51,8 @@ class CalibrationReport:
     after: Reliability
     voters: bool
     applied_temperature: float
-    sizes: NDArray[np.float64]
-    covered: tuple[dict[str, float], ...]
+    set_sizes: NDArray[np.float64]
+    class_coverage: tuple[dict[str, float], ...]
     not_in_training: bool
 
 
@@ -94,8 +94,8 @@ def measure_calibration(
         after=_reliability(after, truth, None if voters is None else voters[~half]),
         voters=voters is not None,
         applied_temperature=applied_temperature,
-        sizes=np.stack([_sizes(each) for each in sets]),
-        covered=tuple(_covered(each, truth, p.classes) for each in sets),
+        set_sizes=np.stack([_sizes(each) for each in sets]),
+        class_coverage=tuple(_covered(each, truth, p.classes) for each in sets),
         not_in_training=p.not_in_training is not None and bool(p.not_in_training.any()),
     )
 
@@ -114,14 +114,14 @@ def draw_reliability(axes: Axes, report: CalibrationReport) -> None:
         axes.plot(x[n >= _FEW], y[n >= _FEW], "-", color=colour, lw=1.2)
         axes.scatter(x, y, s=14 + 340 * n / n.sum(), marker=mark, color=colour, edgecolor="white", zorder=3)
         axes.plot([], [], mark + "-", color=colour, ms=8, label=label)
-    axes.plot([], [], " ", label=f"a perfect model, by chance: {c.ece_noise:.3f}")
-    right = "share of the voters who said so" if report.voters else "share of answers that are right"
+    axes.plot([], [], " ", label=f"perfectly calibrated, by chance: {c.ece_noise:.3f}")
+    measured = "share of the voters who chose it" if report.voters else "accuracy"
     axes.set(
         xlim=(0, 1.02),
         ylim=(0, 1.02),
-        xlabel="confidence of the answer",
-        ylabel=right,
-        title=f"Reliability, {c.n_measured:,} faces that nothing was fitted on",
+        xlabel="confidence of the prediction",
+        ylabel=measured,
+        title=f"Reliability, {c.n_measured:,} held-out faces",
     )
     percent(axes, "xy")
     quiet(axes)
@@ -129,14 +129,14 @@ def draw_reliability(axes: Axes, report: CalibrationReport) -> None:
 
 
 def draw_coverage(axes: Axes, curve: CoverageCurve) -> None:
-    """Accuracy on the most confident faces, by how many are answered."""
+    """Accuracy on the most confident faces, over the share of faces that is predicted."""
     shown = slice(min(_FIRST_FACES, len(curve.coverage)) - 1, None)
     axes.plot(curve.coverage[shown], curve.accuracy[shown], color=COLOURS[0], lw=2)
     for share in NAMED_COVERAGES:
         y = curve.accuracy_at(share)
         axes.plot(share, y, "o", color=COLOURS[1], ms=8, zorder=3)
         axes.annotate(
-            f"{share:.0%} answered:\n{y:.1%} right",
+            f"coverage {share:.0%}:\naccuracy {y:.1%}",
             (share, y),
             (-8, -10),
             textcoords="offset points",
@@ -147,8 +147,8 @@ def draw_coverage(axes: Axes, curve: CoverageCurve) -> None:
     axes.set(
         xlim=(0, 1.03),
         ylim=(max(0, lowest - 0.15), 1.01),
-        xlabel="share of the faces that is answered, the surest first",
-        ylabel="share of those that is right",
+        xlabel="coverage: share of the faces that is predicted, the most confident first",
+        ylabel="accuracy on these faces",
         title="Accuracy against coverage",
     )
     percent(axes, "xy")
@@ -156,32 +156,19 @@ def draw_coverage(axes: Axes, curve: CoverageCurve) -> None:
 
 
 def draw_sets(axes: Axes, report: CalibrationReport) -> None:
-    """How many classes the conformal sets have, for each promised coverage."""
+    """How many classes the conformal sets have, for each requested coverage."""
     import matplotlib as mpl
 
-    fits, classes = report.calibration.conformal, report.sizes.shape[1]
+    fits, classes = report.calibration.conformal, report.set_sizes.shape[1]
     colours = mpl.colormaps[_SIZES](np.linspace(0.12, 0.92, classes))
-    left = np.zeros(len(fits))
-    for size in range(classes):
-        values = report.sizes[:, size]
-        axes.barh(range(len(fits)), values, left=left, color=colours[size], height=0.7, label=str(size + 1))
-        for i, value in enumerate(values):
-            if value > 0.045:
-                ink = "white" if size < classes * 0.45 else "black"
-                axes.text(
-                    left[i] + value / 2, i, f"{value:.0%}", ha="center", va="center", color=ink, fontsize=9
-                )
-        left = left + values
     rows = [
-        f"{fit.coverage:.0%} promised\n{fit.measured_coverage:.1%} held, {fit.mean_size:.2f} classes"
+        f"{fit.coverage:.0%} requested\n{fit.measured_coverage:.1%} measured, {fit.mean_size:.2f} classes"
         for fit in fits
     ]
-    axes.set_yticks(range(len(fits)), rows)
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="share of the faces", title="Classes in a face's conformal set")
-    percent(axes, "x")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    inks = ["white" if size < classes * 0.45 else "black" for size in range(classes)]
+    parts = [(str(i + 1), report.set_sizes[:, i], colours[i], inks[i]) for i in range(classes)]
+    draw_stacked(axes, parts, rows)
+    axes.set(xlabel="share of the faces", title="Number of classes in a face's conformal set")
     axes.legend(
         frameon=False,
         title="classes",
@@ -193,19 +180,19 @@ def draw_sets(axes: Axes, report: CalibrationReport) -> None:
 
 
 def draw_set_coverage(axes: Axes, report: CalibrationReport) -> None:
-    """How often the sets hold the truth, class by class."""
-    for j, (fit, covered) in enumerate(zip(report.calibration.conformal, report.covered, strict=True)):
+    """How often the sets contain the truth, per class."""
+    for j, (fit, covered) in enumerate(zip(report.calibration.conformal, report.class_coverage, strict=True)):
         colour, mark = COLOURS[j], ("o", "s", "D")[j % 3]
         axes.axhline(fit.coverage, color=colour, lw=1, ls="--")
         x = np.arange(len(covered)) + 0.16 * (j - 1)
-        axes.plot(x, list(covered.values()), mark, color=colour, ms=8, label=f"{fit.coverage:.0%} promised")
-    names = list(report.covered[0])
-    lowest = min(min(each.values()) for each in report.covered)
+        axes.plot(x, list(covered.values()), mark, color=colour, ms=8, label=f"{fit.coverage:.0%} requested")
+    names = list(report.class_coverage[0])
+    lowest = min(min(each.values()) for each in report.class_coverage)
     axes.set_xticks(range(len(names)), names)
     axes.set(
         ylim=(max(0, lowest - 0.08), 1.02),
-        ylabel="share of faces whose set holds it",
-        title="The promise is kept over all faces, not within each class (dashed: the promise)",
+        ylabel="share of faces whose set contains it",
+        title="Coverage of the conformal sets per class (dashed: requested)",
     )
     percent(axes, "y")
     quiet(axes)

@@ -1,4 +1,4 @@
-"""What a table of faces holds: its first rows, and how many faces there are by emotion and by split."""
+"""The first rows of a table of faces, and the number of faces by emotion and by split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import MissingExtra
-from mien.plotting import COLOURS, quiet
+from mien.plotting import COLOURS, draw_table, percent, quiet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +27,7 @@ class Counts:
     Attributes:
         faces: all of them, those without a label too.
         emotions: labelled faces by emotion, in the order of the labels.
-        splits: faces by split; only the splits that are there.
+        splits: faces by split; only the splits that exist.
         by_split: split to emotion to faces.
     """
 
@@ -72,19 +72,8 @@ def count(table: FaceTable) -> Counts:
 
 def draw_first_rows(axes: Axes, frame: pd.DataFrame) -> None:
     """The first rows as a table."""
-    drawn = axes.table(
-        [[str(row), *map(str, values)] for row, values in zip(frame.index, frame.values, strict=True)],
-        colLabels=["row", *frame.columns],
-        colWidths=[0.1, 0.18, 0.52, 0.2],
-        cellLoc="left",
-        loc="center",
-    )
-    drawn.auto_set_font_size(False)
-    drawn.set_fontsize(10)
-    drawn.scale(1, 1.5)
-    for (row, _), cell in drawn.get_celld().items():
-        cell.set(edgecolor="#dddddd", facecolor="#eef3f7" if row == 0 else "white")
-    axes.set_axis_off()
+    rows = [[str(row), *map(str, values)] for row, values in zip(frame.index, frame.values, strict=True)]
+    draw_table(axes, rows, ["row", *frame.columns], [0.1, 0.18, 0.52, 0.2])
 
 
 def draw_emotions(axes: Axes, counts: Counts) -> None:
@@ -101,8 +90,6 @@ def draw_splits(axes: Axes, counts: Counts) -> None:
 
 def draw_by_split(axes: Axes, counts: Counts) -> None:
     """The share of each emotion within each split, side by side."""
-    from matplotlib.ticker import PercentFormatter
-
     emotions, splits = list(counts.emotions), list(counts.by_split)
     width = 0.8 / len(splits)
     for i, split in enumerate(splits):
@@ -118,7 +105,7 @@ def draw_by_split(axes: Axes, counts: Counts) -> None:
                 x, share + 0.004, f"{inside[name]:,}", ha="center", va="bottom", fontsize=8, rotation=90
             )
     axes.set_xticks(range(len(emotions)), emotions)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    percent(axes, "y")
     axes.margins(y=0.16)
     quiet(axes)
     axes.legend(frameon=False, ncols=len(splits), loc="upper center", bbox_to_anchor=(0.5, -0.08))

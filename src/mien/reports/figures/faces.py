@@ -1,4 +1,4 @@
-"""How the faces look: one for each emotion, their means, their light."""
+"""The appearance of the faces: one per emotion, their means, their lighting."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def mean_faces(table: FaceTable) -> dict[str, Floats]:
 
 
 def representatives(table: FaceTable) -> dict[str, int]:
-    """For each emotion that has faces, the place in the table of one that shows it well.
+    """For each emotion that has faces, the index of a typical one.
 
     It is the face that correlates most with the emotion's mean face; where there are votes, among the faces
-    on which most people voted for the label.
+    with the most votes for the label.
     """
     chosen = {}
     for name, mean in mean_faces(table).items():
@@ -78,18 +78,18 @@ def draw_representatives(axes: Axes, table: FaceTable, chosen: dict[str, int]) -
             captions[i] += f"\n{votes[place, VOTES.index(name)]} of {votes[place].sum()} votes"
     lines = 2 if table.votes is None else 3
     draw_faces(axes, table.pixels[list(chosen.values())], captions, columns=len(chosen), lines=lines)
-    axes.set_title("A face for each emotion")
+    axes.set_title("One face per emotion")
 
 
 def draw_mean_faces(axes: Axes, table: FaceTable, means: dict[str, Floats]) -> None:
     """The mean faces in a row, each with the number of faces behind it."""
     captions = [f"{name}\n{(table.labels == table.classes.index(name)).sum():,}" for name in means]
     draw_faces(axes, np.stack(list(means.values())), captions, columns=len(means), lines=2)
-    axes.set_title("The mean face of each emotion, and of how many faces")
+    axes.set_title("The mean face of each emotion (number of faces)")
 
 
 def draw_lighting(axes: Axes, table: FaceTable, measured: Lighting) -> None:
-    """Contrast over brightness, one dot a face, with the median of each emotion as a mark of its own."""
+    """Contrast over brightness, one dot per face, with the median of each emotion as a larger mark."""
     axes.scatter(measured.brightness, measured.contrast, s=2, color="#b8b8b8", linewidths=0, rasterized=True)
     for label, name in enumerate(table.classes):
         mine = table.labels == label

@@ -1,4 +1,4 @@
-"""Public figures on FER2013 beside ours, each with its protocol: what it was measured on, and chosen by."""
+"""Published results on FER2013 beside those of mien, each with its protocol."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mien.models.card import Card
 from mien.models.registry import find_model, shipped
@@ -21,29 +21,29 @@ _LINE = 50
 _FILE = Path(__file__).parent / "leaderboard.toml"
 _HEAD = "fer2013"
 
-# What a figure is, to its mark, its colour and its name in the legend.
+# Kind of a result to its mark, its colour and its name in the legend.
 _KINDS: dict[str, tuple[str, str, str]] = {
     "ours": ("D", COLOURS[1], "mien, from the model's card"),
-    "blind": ("o", COLOURS[0], "split not used to choose the model, as far as is known"),
-    "selected": ("s", COLOURS[4], "checkpoint chosen on PrivateTest"),
-    "unknown": ("v", COLOURS[5], "how it was measured is not stated"),
-    "not reproduced": ("X", QUIET, "others could not repeat it"),
+    "blind": ("o", COLOURS[0], "split not used to select the model, as far as is known"),
+    "selected": ("s", COLOURS[4], "checkpoint selected on PrivateTest"),
+    "unknown": ("v", COLOURS[5], "protocol not stated"),
+    "not reproduced": ("X", QUIET, "not reproduced by others"),
     "people": ("P", COLOURS[2], "people"),
 }
 
 
 @dataclass(frozen=True)
 class LeaderboardEntry:
-    """One figure on FER2013's seven classes.
+    """One result on FER2013's seven classes.
 
     Attributes:
         name: of the model.
-        accuracy: 0..1.
-        low, high: a spread that is stated: of people, of users, or the bootstrap interval of ours; or None.
-        split: what it was measured on.
+        accuracy: 0 to 1.
+        split: that it was measured on.
+        low, high: the spread if one is stated: of people, or our bootstrap interval; else None.
         kind: ``"blind"``, ``"selected"``, ``"unknown"``, ``"not reproduced"``, ``"people"`` or ``"ours"``.
         protocol: how it was measured, for people.
-        source: where the figure stands.
+        source: where the result is published.
     """
 
     name: str
@@ -57,25 +57,25 @@ class LeaderboardEntry:
 
 
 def published_results() -> tuple[LeaderboardEntry, ...]:
-    """The figures of others, as they are published."""
+    """The results of others, as they are published."""
     with _FILE.open("rb") as file:
         return tuple(LeaderboardEntry(**entry) for entry in tomllib.load(file)["entry"])
 
 
 def results_of_card(card: Card) -> tuple[LeaderboardEntry, ...]:
-    """What a model's card says of it on FER2013's labels, one entry a split and way of asking."""
+    """The results on a model's card for FER2013's labels: one entry per split, without and with ten crops."""
     chosen_on = card.training.get("recipe", {}).get("data", {}).get("validation")
     found = []
     for split, by_head in card.figures.items():
-        chosen = "; epoch chosen on this split" if chosen_on == split else ""
-        ways = (("one forward pass", by_head), ("mean of ten views", by_head.get("tta", {})))
+        chosen = "; epoch selected on this split" if chosen_on == split else ""
+        ways = (("one forward pass", by_head), ("mean of ten crops", by_head.get("tta", {})))
         for way, scores in ways:
             if not (mine := scores.get(_HEAD)):
                 continue
             low, high = mine.get("accuracy_ci95") or (None, None)
             found.append(
                 LeaderboardEntry(
-                    name=f"{card.name}{'' if way == 'one forward pass' else ', ten views'}",
+                    name=f"{card.name}{'' if way == 'one forward pass' else ', ten crops'}",
                     accuracy=mine["accuracy"],
                     split=split,
                     kind="ours",
@@ -89,32 +89,15 @@ def results_of_card(card: Card) -> tuple[LeaderboardEntry, ...]:
 
 
 def leaderboard_entries(cards: Sequence[Card] | None = None) -> tuple[LeaderboardEntry, ...]:
-    """The public figures and those of these cards (the models that ship, for None), the highest first."""
+    """The published results and those of these cards (of the shipped models for None), the highest first."""
     if cards is None:
         cards = [find_model(name).card for name in shipped()]
     ours = [entry for card in cards for entry in results_of_card(card)]
     return tuple(sorted((*published_results(), *ours), key=lambda entry: -entry.accuracy))
 
 
-def numbers(entries: Sequence[LeaderboardEntry]) -> list[dict[str, Any]]:
-    """The leaderboard as plain data, a row an entry."""
-    return [
-        {
-            "model": entry.name,
-            "accuracy": entry.accuracy,
-            "split": entry.split,
-            "protocol": entry.protocol,
-            "kind": entry.kind,
-            "low": entry.low,
-            "high": entry.high,
-            "source": entry.source,
-        }
-        for entry in entries
-    ]
-
-
 def draw(axes: Axes, entries: Sequence[LeaderboardEntry]) -> None:
-    """The entries from the highest down, each with its split and protocol beside it."""
+    """The entries from the highest down, each with its split and protocol."""
     for i, entry in enumerate(entries):
         mark, colour, _ = _KINDS[entry.kind]
         if entry.low is not None and entry.high is not None:

@@ -1,18 +1,16 @@
-"""The faces on which a model is wrong: its surest mistakes, and the classes that it takes for others."""
+"""The faces on which a model is wrong: its most confident mistakes, and the most confused classes."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mien.emotions import VOTES
-from mien.evaluation.mistakes import ConfusedPair, Mistake, confident_mistakes, confused_pairs
+from mien.evaluation.mistakes import ConfusedPair, Mistake
 from mien.evaluation.predictions import Predictions
 from mien.plotting import draw_faces
-from mien.reports.document import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,47 +18,8 @@ if TYPE_CHECKING:
 COLUMNS = 8
 
 
-def mistake_sections(p: Predictions) -> Iterator[Section]:
-    surest = confident_mistakes(p)
-    if not surest:
-        return
-    rows = -(-len(surest) // COLUMNS)
-    votes = (
-        ""
-        if p.faces.votes is None
-        else " Where most people gave the model's answer, the label may be what is wrong."
-    )
-    yield Section(
-        "mistakes",
-        "The surest mistakes",
-        f"The wrong answers with the highest probability, pixel-identical faces once.{votes}",
-        (12, 0.5 + 2.1 * rows),
-        lambda axes: draw_mistakes(axes, p, surest),
-        [_without_place(each) for each in surest],
-    )
-    pairs = confused_pairs(p)
-    yield Section(
-        "confused_pairs",
-        "What is taken for what",
-        "The pairs of label and wrong prediction with most faces, and the most confident examples of each "
-        "with the probability of the prediction.",
-        (12, 0.5 + 1.38 * len(pairs)),
-        lambda axes: draw_pairs(axes, p, pairs),
-        [
-            {
-                "label": pair.truth,
-                "predicted": pair.predicted,
-                "faces": pair.faces,
-                "share": pair.share,
-                "rows": ", ".join(str(each.row) for each in pair.examples),
-            }
-            for pair in pairs
-        ],
-    )
-
-
 def draw_mistakes(axes: Axes, predictions: Predictions, found: Sequence[Mistake]) -> None:
-    """The faces in rows, each with its label, the answer and, where there are votes, what people said."""
+    """The faces in rows, each with its label, the prediction and, with votes, the choice of most people."""
     votes = predictions.faces.votes
     captions = []
     for each in found:
@@ -75,7 +34,7 @@ def draw_mistakes(axes: Axes, predictions: Predictions, found: Sequence[Mistake]
 
 
 def draw_pairs(axes: Axes, predictions: Predictions, pairs: Sequence[ConfusedPair]) -> None:
-    """A row a pair: how often it occurs, and its surest examples."""
+    """One row per pair: how often it occurs, and its most confident examples."""
     most = max(len(pair.examples) for pair in pairs)
     below = 0.22
     for i, pair in enumerate(pairs):
@@ -83,7 +42,7 @@ def draw_pairs(axes: Axes, predictions: Predictions, pairs: Sequence[ConfusedPai
         axes.text(
             -0.08,
             top - 0.5,
-            f"{pair.truth}\ntaken for {pair.predicted}\n{pair.faces:,} faces, {pair.share:.0%}",
+            f"{pair.truth}\npredicted {pair.predicted}\n{pair.faces:,} faces, {pair.share:.0%}",
             ha="right",
             va="center",
             linespacing=1.35,
@@ -97,15 +56,9 @@ def draw_pairs(axes: Axes, predictions: Predictions, pairs: Sequence[ConfusedPai
             axes.text(x + 0.5, top - 1.02, f"{each.confidence:.0%}", ha="center", va="top", fontsize=9)
     axes.set(xlim=(-1.75, most * 1.08 - 0.05), ylim=(-len(pairs) * (1 + below), 0.03), aspect="equal")
     axes.set_axis_off()
-    axes.set_title("The classes that are taken for another most often (share: of the faces of that label)")
+    axes.set_title("The most confused classes (share: of the faces with that label)")
 
 
 def _people(votes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> str:
     most = int(votes.argmax())
     return f"people: {VOTES[most]} {votes[most]}" if votes[most] else "people: nobody"
-
-
-def _without_place(mistake: Mistake) -> dict[str, Any]:
-    plain = dataclasses.asdict(mistake)
-    del plain["index"]
-    return plain

@@ -1,4 +1,4 @@
-"""How often a model is right, drawn: confusion, scores of each class, curves, the first two answers."""
+"""Figures of scores: confusion, scores per class, curves, the first two predictions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import PrecisionRecall, Roc, precision_recall, roc
 from mien.evaluation.metrics.ranking import Ranking
 from mien.evaluation.predictions import Predictions
-from mien.plotting import COLOURS, QUIET, draw_matrix, percent, quiet
+from mien.plotting import COLOURS, QUIET, draw_matrix, draw_stacked, percent, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# With the colours, so that eight classes are told apart in black and white, too.
+# With the colours, so that eight classes differ in black and white, too.
 _DASHES = ("-", "--", "-.", ":")
 _MARKS = ("o", "s", "D")
-# Points of a curve that the JSON keeps.
+# Points of a curve in the JSON.
 _POINTS = 100
-# Below this recall a handful of faces decide the precision, and the curve jumps.
+# Below this recall few faces decide the precision, and the curve jumps.
 _FIRST_RECALL = 0.02
 
 
@@ -87,26 +87,12 @@ def class_curves(predictions: Predictions) -> dict[str, ClassCurves]:
 
 def draw_counts(axes: Axes, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
     """The confusion matrix in faces; shades are shares of the row."""
-    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for i, j in np.ndindex(counts.shape):
-        colour = "white" if shares[i, j] > 0.55 else "black"
-        axes.text(
-            j,
-            i,
-            f"{counts[i, j]:,}" if counts[i, j] else "·",
-            ha="center",
-            va="center",
-            color=colour,
-            fontsize=9,
-        )
-    axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(
-        range(len(classes)), [f"{c} ({n:,})" for c, n in zip(classes, counts.sum(1), strict=True)]
-    )
-    axes.set(xlabel="answer", ylabel="label (faces)", title="Confusion matrix, in faces")
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    sizes = counts.sum(axis=1)
+    texts = [[f"{count:,}" if count else "·" for count in row] for row in counts]
+    rows = [f"{name} ({n:,})" for name, n in zip(classes, sizes, strict=True)]
+    shares = counts / sizes[:, None].clip(1)
+    draw_matrix(axes, shares, rows, classes, below="prediction", left="label (faces)", texts=texts)
+    axes.set_title("Confusion matrix, in faces")
 
 
 def draw_shares(axes: Axes, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
@@ -114,7 +100,7 @@ def draw_shares(axes: Axes, counts: NDArray[np.int64], classes: tuple[str, ...])
     sizes = counts.sum(axis=1)
     shares = np.where(sizes[:, None] > 0, counts / sizes[:, None].clip(1), np.nan)
     rows = [f"{name} ({n:,})" for name, n in zip(classes, sizes, strict=True)]
-    draw_matrix(axes, shares, rows, classes, below="answer", left="label (faces)")
+    draw_matrix(axes, shares, rows, classes, below="prediction", left="label (faces)")
     axes.set_title("Confusion matrix, each row in percent of its faces")
 
 
@@ -153,8 +139,8 @@ def draw_roc(axes: Axes, found: dict[str, ClassCurves]) -> None:
             curve.false_positive_rate, curve.true_positive_rate, **_style(i), label=f"{name} {curve.auc:.3f}"
         )
     axes.set(
-        xlabel="false positive rate (others called this)",
-        ylabel="true positive rate (this called this)",
+        xlabel="false positive rate",
+        ylabel="true positive rate",
         title="ROC, each class against the rest",
         xlim=(-0.01, 1.01),
         ylim=(-0.01, 1.01),
@@ -173,8 +159,8 @@ def draw_precision_recall(axes: Axes, found: dict[str, ClassCurves]) -> None:
         shown = curve.recall >= _FIRST_RECALL
         axes.plot(curve.recall[shown], curve.precision[shown], **_style(i), label=label)
     axes.set(
-        xlabel="recall (share of the class that is found)",
-        ylabel="precision (share of the answers that is right)",
+        xlabel="recall",
+        ylabel="precision",
         title="Precision against recall, each class against the rest",
         xlim=(-0.01, 1.01),
         ylim=(-0.01, 1.02),
@@ -185,7 +171,7 @@ def draw_precision_recall(axes: Axes, found: dict[str, ClassCurves]) -> None:
 
 
 def draw_top_k(axes: Axes, ranking: Ranking) -> None:
-    """The share of faces whose label is among the k likeliest answers."""
+    """The share of faces whose label is among the k most probable classes."""
     ks = np.arange(1, len(ranking.top_k_accuracy) + 1)
     axes.plot(ks, ranking.top_k_accuracy, "o-", color=COLOURS[0], ms=7)
     for k, share in zip(ks, ranking.top_k_accuracy, strict=True):
@@ -194,8 +180,8 @@ def draw_top_k(axes: Axes, ranking: Ranking) -> None:
     axes.set(
         ylim=(min(ranking.top_k_accuracy) - 0.12, 1.02),
         xlim=(0.6, ks[-1] + 0.4),
-        xlabel="answers that count, the likeliest first",
-        ylabel="faces with the label among them",
+        xlabel="k: number of most probable classes",
+        ylabel="faces whose label is among them",
         title="Top-k accuracy",
     )
     percent(axes, "y")
@@ -203,17 +189,17 @@ def draw_top_k(axes: Axes, ranking: Ranking) -> None:
 
 
 def draw_top_two(axes: Axes, ranking: Ranking, recalls: dict[str, float]) -> None:
-    """For each class, how often it is the first answer and how often one of the first two."""
+    """For each class, how often its faces have it first, and among the first two."""
     names = list(ranking.per_class_top2)
     for i, name in enumerate(names):
         first, two = recalls[name], ranking.per_class_top2[name]
         axes.plot([first, two], [i, i], color="#bbbbbb", lw=3, solid_capstyle="butt", zorder=1)
-        axes.plot(first, i, "o", color=COLOURS[0], ms=9, label="first answer" if not i else None)
-        axes.plot(two, i, "D", color=COLOURS[1], ms=8, label="one of the first two" if not i else None)
+        axes.plot(first, i, "o", color=COLOURS[0], ms=9, label="first prediction" if not i else None)
+        axes.plot(two, i, "D", color=COLOURS[1], ms=8, label="first two predictions" if not i else None)
         axes.annotate(f"+{100 * (two - first):.0f}", ((first + two) / 2, i), (0, 5), **_CENTRED)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.02), title="What the second answer adds, in points")
+    axes.set(xlim=(0, 1.02), title="Gain from the second prediction, in percentage points")
     axes.set_xlabel("share of the class's faces")
     percent(axes, "x")
     quiet(axes, grid="x")
@@ -221,32 +207,23 @@ def draw_top_two(axes: Axes, ranking: Ranking, recalls: dict[str, float]) -> Non
 
 
 def draw_pairs(axes: Axes, ranking: Ranking) -> None:
-    """First and second answers that come together: how often the first is right, the second, neither."""
+    """Pairs of first and second prediction: how often the first is correct, the second, or neither."""
     pairs = ranking.pairs
     first = np.array([pair.first_right for pair in pairs])
     second = np.array([pair.second_right for pair in pairs])
-    parts = ((first, "first is the label"), (second, "second is the label"), (1 - first - second, "neither"))
-    left = np.zeros(len(pairs))
-    for (values, label), colour in zip(parts, (COLOURS[0], COLOURS[4], "#d5d5d5"), strict=True):
-        axes.barh(range(len(pairs)), values, left=left, color=colour, label=label, height=0.76)
-        for i, (start, value) in enumerate(zip(left, values, strict=True)):
-            if value > 0.06:
-                ink = "white" if colour == COLOURS[0] else "black"
-                axes.text(
-                    start + value / 2, i, f"{value:.0%}", ha="center", va="center", fontsize=8.5, color=ink
-                )
-        left = left + values
-    axes.set_yticks(range(len(pairs)), [f"{p.first}, {p.second} ({p.faces:,})" for p in pairs])
-    axes.invert_yaxis()
-    axes.set(xlim=(0, 1), title="First and second answer, the most frequent pairs")
-    percent(axes, "x")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    parts = (
+        ("first is the label", first, COLOURS[0], "white"),
+        ("second is the label", second, COLOURS[4], "black"),
+        ("neither", 1 - first - second, "#d5d5d5", "black"),
+    )
+    rows = [f"{p.first}, {p.second} ({p.faces:,})" for p in pairs]
+    draw_stacked(axes, parts, rows, least=0.06)
+    axes.set_title("First and second prediction, the most frequent pairs")
     axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.4, -0.06))
 
 
 def thinned(values: NDArray[np.float64]) -> str:
-    """At most a hundred points of a curve, evenly by place, as text of numbers with spaces between."""
+    """At most a hundred points of a curve, evenly spaced, as text of numbers with spaces between."""
     index = np.unique(np.linspace(0, len(values) - 1, min(_POINTS, len(values))).round().astype(int))
     return " ".join(f"{value:.4f}" for value in values[index])
 
@@ -255,7 +232,7 @@ _CENTRED: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "font
 
 
 def _sorted(found: dict[str, ClassCurves], by: dict[str, float]) -> list[tuple[int, str, ClassCurves]]:
-    """Place, name and curves of each class, the largest first: the place gives a class its one colour."""
+    """Index, name and curves of each class, the largest first; the index gives a class its colour."""
     places = [(i, name, each) for i, (name, each) in enumerate(found.items())]
     return sorted(places, key=lambda item: -by[item[1]])
 

@@ -1,4 +1,4 @@
-"""Beyond one label a face, drawn: several labels, yes-or-no questions, groups of people, damaged pictures."""
+"""Figures beyond one label per face: several labels, binary tasks, groups of people, corrupted images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def draw_labels(axes: Axes, scores: MultiLabelScores) -> None:
     axes.invert_yaxis()
     axes.set(
         xlim=(0, 1),
-        title=f"Several labels a face: mean average precision {scores.mean_average_precision:.3f}",
+        title=f"Several labels per face: mean average precision {scores.mean_average_precision:.3f}",
     )
     axes.tick_params(axis="y", length=0)
     quiet(axes, grid="x")
@@ -74,8 +74,8 @@ def draw_sweep(axes: Axes, scores: MultiLabelScores) -> None:
     percent(axes, "y")
     quiet(axes)
     axes.set(
-        xlabel="probability from which the model names an emotion",
-        ylabel="faces with exactly the people's set",
+        xlabel="threshold on the probability of an emotion",
+        ylabel="faces with exactly the voters' set",
         title="Exact match by threshold",
     )
 
@@ -90,7 +90,7 @@ def draw_binary(axes: Axes, tasks: Sequence[BinaryScores]) -> None:
             [i - 0.3, i + 0.3],
             color=QUIET,
             lw=2,
-            label="always the same answer" if first else None,
+            label="baseline: always the larger side" if first else None,
         )
         axes.plot(
             scores.accuracy, i, "s", color=COLOURS[5], mec="black", ms=9, label="accuracy" if first else None
@@ -103,7 +103,7 @@ def draw_binary(axes: Axes, tasks: Sequence[BinaryScores]) -> None:
             ms=9,
             label="balanced accuracy" if first else None,
         )
-        axes.plot(each.roc_auc, i, "D", color=COLOURS[1], ms=8, label="area below ROC" if first else None)
+        axes.plot(each.roc_auc, i, "D", color=COLOURS[1], ms=8, label="area under ROC" if first else None)
     rows = [
         f"{e.classes[1]} against {'the rest' if e.classes[0].startswith('not ') else e.classes[0]}"
         f" ({e.scores.per_class[e.classes[1]].support:,} of {e.scores.n:,})"
@@ -111,7 +111,7 @@ def draw_binary(axes: Axes, tasks: Sequence[BinaryScores]) -> None:
     ]
     axes.set_yticks(range(len(rows)), rows)
     axes.invert_yaxis()
-    axes.set(xlim=(0.48, 1.01), title="Yes-or-no questions, from the same probabilities")
+    axes.set(xlim=(0.48, 1.01), title="Binary tasks, from the same probabilities")
     axes.tick_params(axis="y", length=0)
     percent(axes, "x")
     quiet(axes, grid="x")
@@ -144,7 +144,7 @@ def draw_groups(axes: Axes, scores: GroupScores) -> None:
 
 
 def draw_robustness(axes: Axes, found: Robustness) -> None:
-    """A row a kind of damage: the accuracy at each level, and the mean relative to clean."""
+    """One row per corruption: the accuracy at each level, and the mean relative to clean."""
     table = np.array([[found.clean, *each.accuracy] for each in found.corruptions])
     axes.imshow(table / max(found.clean, 1e-9), cmap="Blues", vmin=0, vmax=1.05, aspect="auto")
     for i, each in enumerate(found.corruptions):
@@ -160,7 +160,7 @@ def draw_robustness(axes: Axes, found: Robustness) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(
-        "Accuracy on damaged pictures, and below it the level\n"
+        "Accuracy on corrupted images, and below it the level\n"
         f"{found.relative:.1%} of the clean accuracy is left on average",
         pad=18,
     )

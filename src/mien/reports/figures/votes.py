@@ -1,4 +1,4 @@
-"""What ten people said of each face, beside the label: agreement, doubt, and the most disputed faces."""
+"""Ten votes per face beside the label: agreement, entropy, and the most disputed faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mien.data.table import UNLABELLED, FaceTable
 from mien.data.votes import TOP_VOTES, top_votes
 from mien.emotions import FERPLUS, VOTES
 from mien.errors import UsageError
-from mien.plotting import COLOURS, draw_faces, draw_matrix, quiet
+from mien.plotting import COLOURS, draw_faces, draw_matrix, draw_stacked, quiet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,23 +24,23 @@ _OUTCOME_COLOURS = (COLOURS[0], "#d0d4d8", COLOURS[1], COLOURS[4])
 
 @dataclass(frozen=True)
 class VotesByLabel:
-    """Where the votes of the faces of each label went.
+    """The distribution of the votes for the faces of each label.
 
     Attributes:
-        labels: names of the rows, those labels that have faces.
-        answers: names of the columns, the ten answers.
-        shares: (labels, answers), rows sum to 1.
+        labels: names of the rows, the labels that have faces.
+        choices: names of the columns, the ten choices of a voter.
+        shares: (labels, choices), rows sum to 1.
         faces: faces of each row.
     """
 
     labels: tuple[str, ...]
-    answers: tuple[str, ...]
+    choices: tuple[str, ...]
     shares: NDArray[np.float64]
     faces: tuple[int, ...]
 
 
 def votes_by_label(table: FaceTable) -> VotesByLabel:
-    """The share of all votes for the faces of each label that went to each answer.
+    """The share of all votes for the faces of each label that went to each choice.
 
     Raises:
         UsageError: the table has no votes.
@@ -50,7 +50,7 @@ def votes_by_label(table: FaceTable) -> VotesByLabel:
     sums = np.stack([votes[table.labels == label].sum(axis=0, dtype=np.float64) for label in there])
     return VotesByLabel(
         labels=tuple(table.classes[label] for label in there),
-        answers=VOTES,
+        choices=VOTES,
         shares=sums / sums.sum(axis=1, keepdims=True),
         faces=tuple(int((table.labels == label).sum()) for label in there),
     )
@@ -58,7 +58,7 @@ def votes_by_label(table: FaceTable) -> VotesByLabel:
 
 @dataclass(frozen=True)
 class LabelAgreement:
-    """What the voters said of each label's faces: (labels, 4) faces, by `OUTCOMES`; rows by `labels`."""
+    """For each label, how many faces had each of the `OUTCOMES`: `faces` is (labels, 4)."""
 
     labels: tuple[str, ...]
     faces: NDArray[np.int64]
@@ -70,12 +70,12 @@ class LabelAgreement:
         return shares
 
 
-# Of the ten answers, the one with most votes; where two share most votes it is a tie.
+# The choice with the most votes; if two share the most votes, it is a tie.
 OUTCOMES = ("the label", "a tie", "another emotion", "unknown or no face")
 
 
 def label_agreement(table: FaceTable) -> LabelAgreement:
-    """For each label that has faces, on how many of them most people said the label, and what they said else.
+    """For each label that has faces, on how many of them most people chose the label, or something else.
 
     Raises:
         UsageError: the table has no votes.
@@ -95,7 +95,7 @@ def label_agreement(table: FaceTable) -> LabelAgreement:
 
 
 def entropy_bits(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Entropy of each face's votes (N, answers) in bits, (N,): 0 where all agree, nan where nobody voted."""
+    """Entropy of each face's votes (N, choices) in bits, (N,): 0 where all agree, nan where nobody voted."""
     totals = votes.sum(axis=1, keepdims=True, dtype=np.float64)
     shares = np.divide(votes, totals, out=np.full(votes.shape, np.nan), where=totals > 0)
     logs = np.log2(shares, out=np.zeros(shares.shape), where=shares > 0)
@@ -104,7 +104,7 @@ def entropy_bits(votes: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def most_disputed(table: FaceTable, most: int = 24) -> NDArray[np.intp]:
-    """The places of the faces whose votes have the highest entropy, highest first; of equals the earlier row.
+    """The indices of the faces with the highest entropy of votes, highest first; of equals the earlier row.
 
     Raises:
         UsageError: the table has no votes.
@@ -115,38 +115,23 @@ def most_disputed(table: FaceTable, most: int = 24) -> NDArray[np.intp]:
 
 
 def draw_votes_by_label(axes: Axes, matrix: VotesByLabel) -> None:
-    """The matrix, a row a label."""
+    """The matrix, one row per label."""
     rows = [f"{name} ({n:,})" for name, n in zip(matrix.labels, matrix.faces, strict=True)]
     draw_matrix(
-        axes, matrix.shares, rows, matrix.answers, below="what people said (FER+)", left="label (faces)"
+        axes, matrix.shares, rows, matrix.choices, below="choice of the voters (FER+)", left="label (faces)"
     )
-    axes.set_title("Where the votes went, by label")
+    axes.set_title("Votes per label")
 
 
 def draw_label_agreement(axes: Axes, found: LabelAgreement) -> None:
-    """A bar a label, parted by what most people said of its faces."""
-    from matplotlib.ticker import PercentFormatter
-
-    places = np.arange(len(found.labels))
-    left = np.zeros(len(places))
-    for i, (name, colour) in enumerate(zip(OUTCOMES, _OUTCOME_COLOURS, strict=True)):
-        shares = found.shares[:, i]
-        axes.barh(places, shares, left=left, color=colour, edgecolor="white", label=name)
-        for place, (start, share) in enumerate(zip(left.tolist(), shares.tolist(), strict=True)):
-            if share > 0.035:  # narrower than its own text
-                ink = "white" if i in (0, 2) else "black"
-                axes.text(
-                    start + share / 2, place, f"{share:.0%}", ha="center", va="center", color=ink, fontsize=9
-                )
-        left += shares
+    """One bar per label, divided by the choice of most people for its faces."""
     faces = found.faces.sum(axis=1)
-    axes.set_yticks(places, [f"{name} ({n:,})" for name, n in zip(found.labels, faces, strict=True)])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    quiet(axes, grid="x")
+    rows = [f"{name} ({n:,})" for name, n in zip(found.labels, faces, strict=True)]
+    inks = ("white", "black", "white", "black")
+    parts = [(OUTCOMES[i], found.shares[:, i], _OUTCOME_COLOURS[i], inks[i]) for i in range(len(OUTCOMES))]
+    draw_stacked(axes, parts, rows, least=0.035)
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.45, -0.11))
-    axes.set(title="What most people said of the faces of each label", ylabel="label (faces)")
+    axes.set(title="Choice of most people for the faces of each label", ylabel="label (faces)")
 
 
 def draw_entropy(axes: Axes, table: FaceTable) -> None:
@@ -167,22 +152,22 @@ def draw_entropy(axes: Axes, table: FaceTable) -> None:
     axes.set_xlim(-0.05, np.nanmax(entropy, initial=1) + 0.3)
     quiet(axes)
     axes.set(
-        title="How much people disagreed",
-        xlabel="entropy of a face's votes in bits (0: all said the same)",
+        title="Disagreement of the voters",
+        xlabel="entropy of a face's votes in bits (0: all agree)",
         ylabel="faces",
     )
 
 
-def draw_disputed(axes: Axes, table: FaceTable, places: NDArray[np.intp]) -> None:
-    """The disputed faces, each with its label and the answers with most votes."""
+def draw_disputed(axes: Axes, table: FaceTable, indices: NDArray[np.intp]) -> None:
+    """The disputed faces, each with its label and the choices with the most votes."""
     votes = _votes(table)
     captions = []
-    for place in places:
-        label = int(table.labels[place])
+    for index in indices:
+        label = int(table.labels[index])
         name = "no label" if label == UNLABELLED else table.classes[label]
-        captions.append(f"label: {name}\n" + top_votes(votes[place]).replace(", ", "\n"))
-    draw_faces(axes, table.pixels[places], captions, columns=min(8, len(places)), lines=1 + TOP_VOTES)
-    axes.set_title("The faces on which people disagreed most")
+        captions.append(f"label: {name}\n" + top_votes(votes[index]).replace(", ", "\n"))
+    draw_faces(axes, table.pixels[indices], captions, columns=min(8, len(indices)), lines=1 + TOP_VOTES)
+    axes.set_title("The faces with the most disagreement")
 
 
 def _votes(table: FaceTable) -> NDArray[np.uint8]:

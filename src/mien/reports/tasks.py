@@ -1,4 +1,4 @@
-"""Parts of a page beyond one label a face: several labels, questions, groups, damaged pictures, the field."""
+"""Sections beyond one label per face: several labels, binary tasks, groups, corrupted images, leaderboard."""
 
 from __future__ import annotations
 
@@ -32,40 +32,41 @@ def multilabel_sections(deeper: ExtendedScores) -> Iterator[Section]:
     plain = dataclasses.asdict(found)
     yield Section(
         "multilabel",
-        "Several labels a face",
-        f"A face has every emotion that {found.vote_threshold:.0%} of its voters saw (FER+'s rule; "
+        "Several labels per face",
+        f"A face has every emotion that {found.vote_threshold:.0%} of its voters chose (FER+'s rule; "
         f"{found.n:,} faces, {found.mean_labels:.2f} labels each; {found.left_out:,} without clear labels "
-        f"are left out). The model's likeliest emotion is one of them on {found.top1_in_set:.1%}; named "
-        f"from the same probability, its set is exactly theirs on {found.exact_match:.1%}.",
+        f"are left out). The model's most probable emotion is one of them for {found.top1_in_set:.1%} of "
+        f"the faces. With the same threshold, its set equals theirs for {found.exact_match:.1%}.",
         (8.5, 1.5 + 0.42 * shown),
         lambda axes: tasks.draw_labels(axes, found),
         {key: value for key, value in plain.items() if key != "sweep"},
-        report="section 5.2",
+        report_place="section 5.2",
     )
     yield Section(
         "multilabel_threshold",
         "Exact match by threshold",
-        "The lower the threshold, the more emotions the model names. The likeliest is always named. The "
-        "threshold used is that of the votes; the best one is chosen on these very faces, so it flatters.",
+        "A lower threshold gives more emotions per face; the most probable one is always included. The "
+        "threshold used is that of the votes. The best one was selected on these faces, so its value is "
+        "optimistic.",
         (7.5, 4),
         lambda axes: tasks.draw_sweep(axes, found),
         {f"{level:.2f}": share for level, share in found.sweep.items()},
-        report="section 5.2",
+        report_place="section 5.2",
     )
 
 
 def all_binary_tasks(
     p: Predictions, deeper: ExtendedScores, generator: np.random.Generator, resamples: int
 ) -> list[BinaryScores]:
-    """All questions that these classes and faces can answer; those already asked are taken as they are."""
-    asked = {each.name: each for each in deeper.binary}
+    """The scores of all binary tasks that these faces allow; those already scored are taken as they are."""
+    scored = {each.name: each for each in deeper.binary}
     found = []
-    for framing in binary_tasks_of(p):
-        if framing.name in asked:
-            found.append(asked[framing.name])
+    for task in binary_tasks_of(p):
+        if task.name in scored:
+            found.append(scored[task.name])
             continue
         try:
-            found.append(score_binary(p, framing, generator, resamples=resamples))
+            found.append(score_binary(p, task, generator, resamples=resamples))
         except UsageError:  # one side has no faces in this data
             continue
     return found
@@ -80,16 +81,16 @@ def binary_tasks_of(p: Predictions) -> list[BinaryTask]:
 def binary_section(found: list[BinaryScores]) -> Section:
     return Section(
         "binary",
-        "Yes-or-no questions",
-        "The report wished to frame the problem as a binary one. A side's probability is the sum of its "
-        "emotions'. Negative is angry, disgust, fear, sad and contempt; positive is happy; surprise and "
-        "neutral are neither, and left out. Where one side is rare, accuracy says little: compare it with "
-        "always giving the same answer.",
+        "Binary tasks",
+        "The report proposed to treat the problem as a binary one. The probability of a side is the sum "
+        "over its emotions. Negative is angry, disgust, fear, sad and contempt; positive is happy; "
+        "surprise and neutral are left out. If one side is rare, compare the accuracy with the baseline of "
+        "always predicting the larger side.",
         (10, 1.6 + 0.5 * len(found)),
         lambda axes: tasks.draw_binary(axes, found),
         [
             {
-                "question": f"{each.classes[1]} against {each.classes[0]}",
+                "task": f"{each.classes[1]} against {each.classes[0]}",
                 "faces": each.scores.n,
                 "accuracy": each.scores.accuracy,
                 "balanced_accuracy": each.scores.balanced_accuracy,
@@ -98,11 +99,11 @@ def binary_section(found: list[BinaryScores]) -> Section:
                 "f1": each.scores.per_class[each.classes[1]].f1,
                 "roc_auc": each.roc_auc,
                 "average_precision": each.average_precision,
-                "always_the_same_answer": each.baseline,
+                "baseline": each.baseline,
             }
             for each in found
         ],
-        report="section 5.2",
+        report_place="section 5.2",
     )
 
 
@@ -117,20 +118,20 @@ def group_sections(groups: Sequence[GroupScores]) -> Iterator[Section]:
             {"fairness": UNMEASURED},
         )
     for i, each in enumerate(groups):
-        yield _one_grouping(each, "groups" if not i else f"groups_{i + 1}")
+        yield _group_section(each, "groups" if not i else f"groups_{i + 1}")
 
 
-def _one_grouping(found: GroupScores, name: str) -> Section:
+def _group_section(found: GroupScores, name: str) -> Section:
     text = (
-        f"Groups as the file names them in {found.column}; none is guessed from a face. Groups of fewer than "
-        f"{found.minimum_n} faces are not scored."
+        f"The groups come from the column {found.column} of the file; none is inferred from a face. Groups "
+        f"with fewer than {found.minimum_n} faces are not scored."
     )
     if found.gap is not None and found.gap_ci95 is not None:
         low, high = found.gap_ci95
         text += (
             f" The gap between best and worst is {100 * found.gap:.1f} points ({100 * low:.1f} to "
-            f"{100 * high:.1f}). Chance alone makes a gap: groups drawn at random, with as many faces of "
-            f"each label, have one at least as large in {found.p_value:.1%} of {found.permutations:,} draws."
+            f"{100 * high:.1f}). Random groups with the same number of faces per label "
+            f"have a gap at least as large in {found.p_value:.1%} of {found.permutations:,} draws."
         )
     return Section(
         name,
@@ -158,10 +159,10 @@ def _draw_unmeasured(axes: Axes) -> None:
 def robustness_section(found: Robustness) -> Section:
     return Section(
         "robustness",
-        "Damaged pictures",
-        f"Accuracy on {found.n:,} faces, each kind of damage in five strengths; the number of a row, and in "
-        "the title, is the mean accuracy over the clean one. The faces are 48 pixels wide or were made so; "
-        "at the strongest, people would hardly see more.",
+        "Corrupted images",
+        f"Accuracy on {found.n:,} faces under each corruption, in five strengths. The number at the right "
+        "of a row, and in the title, is the mean accuracy as a share of the accuracy on clean images. The "
+        "faces are 48 pixels wide.",
         (9, 1.5 + 0.62 * len(found.corruptions)),
         lambda axes: tasks.draw_robustness(axes, found),
         {
@@ -188,11 +189,11 @@ def leaderboard_section(cards: Sequence[Card] | None) -> Section:
     entries = leaderboard.leaderboard_entries(cards)
     return Section(
         "leaderboard",
-        "Where this stands",
-        "Public figures on FER2013 beside ours, which are read from the model's card. A figure means what "
-        "its protocol makes it: one net scores 1.6 to 1.8 points higher on PrivateTest than on PublicTest, "
-        "and the best epoch on the split that is reported is no blind result.",
+        "Comparison with published results",
+        "Published results on FER2013, and those of the models of mien, read from their cards. Compare "
+        "only results with the same protocol: one network scores 1.6 to 1.8 points higher on PrivateTest "
+        "than on PublicTest, and an epoch selected on the reported split makes a result too good.",
         (14.5, 1.4 + 0.36 * len(entries)),
         lambda axes: leaderboard.draw(axes, entries),
-        leaderboard.numbers(entries),
+        [dataclasses.asdict(entry) for entry in entries],
     )
