@@ -41,7 +41,7 @@ def test_the_same_is_said_of_the_faces_that_are_not_in_training(comparison: Comp
     assert comparison.deduplicated.n == 300
     assert comparison.left_out == {"c": 7}
     assert sum(comparison.support.values()) == 400
-    for each in comparison.judged:
+    for each in comparison.models:
         assert each.accuracy_ci95[0] < each.accuracy < each.accuracy_ci95[1]
 
 

@@ -139,10 +139,10 @@ def _table(comparison: Comparison) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=title, title_justify="left", title_style="bold")
     for i, head in enumerate(["", "accuracy", "macro F1", *(["accuracy, not in Training"] if fresh else [])]):
         table.add_column(head, justify="right" if i else "left")
-    for place, each in enumerate(comparison.judged):
+    for place, each in enumerate(comparison.models):
         cells = [(each.accuracy, each.accuracy_ci95), (each.macro_f1, each.macro_f1_ci95)]
         if fresh is not None:
-            cells.append((fresh.judged[place].accuracy, fresh.judged[place].accuracy_ci95))
+            cells.append((fresh.models[place].accuracy, fresh.models[place].accuracy_ci95))
         table.add_row(
             each.name, *(f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})" for value, (low, high) in cells)
         )
@@ -156,7 +156,7 @@ def _write(comparison: Comparison, runs: Sequence[Path], out: Path, faces: Sourc
     from mien.reports.writer import write
     from mien.runs.curves import read_runs
 
-    names = ", ".join(each.name for each in comparison.judged)
+    names = ", ".join(each.name for each in comparison.models)
     chapters = [
         Chapter(
             "comparison",

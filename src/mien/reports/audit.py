@@ -1,4 +1,4 @@
-"""The figures of an audit: how much was found, the surest faces of each kind, how often each is right."""
+"""The sections of an audit: findings by kind, the first faces of each kind, and the precision."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def audit_sections(table: FaceTable, found: Findings) -> Iterator[Section]:
     counts, measured = found.counts, found.precision
     yield Section(
         "audit_counts",
-        "Irregularities",
-        "Faces that a person should look at, by what seems wrong. One face may stand in several rows.",
+        "Findings",
+        "Faces to review, by kind of finding. One face can have several findings.",
         (7.5, 0.9 + 0.32 * len(counts)),
         partial(draw_counts, counts=counts),
         dict(counts),
     )
     for kind in counts:
-        surest = [each for each in found.findings if each.kind == kind][:_STRIP]
-        if surest:
+        first = [each for each in found.findings if each.kind == kind][:_STRIP]
+        if first:
             yield Section(
                 "audit_" + "_".join(kind.replace("(", "").replace(")", "").split()),
-                f"Surest: {kind}",
-                f"The first of {counts[kind]:,} findings, surest first.",
+                f"First findings: {kind}",
+                f"The first of {counts[kind]:,} findings, the most confident first.",
                 (1.32 * _STRIP, 2.15),
-                partial(draw_surest, table=table, surest=surest),
-                [{"row": each.row, "score": each.score, "evidence": each.evidence} for each in surest],
+                partial(draw_first, table=table, first=first),
+                [{"row": each.row, "score": each.score, "evidence": each.evidence} for each in first],
             )
     if measured:
         yield Section(
             "audit_precision",
-            "How often the audit is right",
-            "Of the surest findings, the share that the FER+ votes confirm. A model that was trained on a "
-            "split has seen its votes; the other split says how it does on faces that are new to it.",
+            "Precision of the audit",
+            "The share of the most confident findings that the FER+ votes confirm. A model that was "
+            "trained on a split has seen its votes; the other split shows its precision on new faces.",
             (8.2, 1.3 + 0.36 * len({(each.kind, each.split) for each in measured})),
             partial(draw_precision, measured=measured),
             [dataclasses.asdict(each) for each in measured],
@@ -64,22 +64,22 @@ def draw_counts(axes: Axes, counts: Mapping[str, int]) -> None:
     axes.set_xlim(0, max(1, *values) * 1.14)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     quiet(axes, grid="x")
-    axes.set(title="What the audit found", xlabel="findings")
+    axes.set(title="Findings of the audit", xlabel="findings")
 
 
-def draw_surest(axes: Axes, table: FaceTable, surest: Sequence[Finding]) -> None:
+def draw_first(axes: Axes, table: FaceTable, first: Sequence[Finding]) -> None:
     """The faces in a row, each with its row in the source, its label and what it should be."""
     captions = [
         f"row {each.row:,}\n{each.label or 'no label'}" + (f"\n{each.suggested}?" if each.suggested else "")
-        for each in surest
+        for each in first
     ]
-    pixels = table.pixels[[each.index for each in surest]]
+    pixels = table.pixels[[each.index for each in first]]
     draw_faces(axes, pixels, captions, columns=_STRIP, lines=3)
-    axes.set_title(f"{surest[0].kind}: the surest")
+    axes.set_title(f"{first[0].kind}: the most confident findings")
 
 
 def draw_precision(axes: Axes, measured: Sequence[PrecisionAtK]) -> None:
-    """A row for each kind and split, with a mark for each number of surest findings."""
+    """One row per kind and split, with one mark per number of findings."""
     rows = list(dict.fromkeys((each.kind, each.split) for each in measured))[::-1]
     depths = sorted({each.k for each in measured})
     for style, at in enumerate(depths):
@@ -90,7 +90,7 @@ def draw_precision(axes: Axes, measured: Sequence[PrecisionAtK]) -> None:
             s=60,
             marker=("o", "D", "s")[style % 3],
             color=COLOURS[style],
-            label=f"the {at} surest",
+            label=f"the first {at}",
             zorder=3 - style,
         )
     axes.set_yticks(range(len(rows)), [f"{kind}, {split or 'all'}" for kind, split in rows])

@@ -1,4 +1,4 @@
-"""Runs and models held against each other on the same faces: scores, pairs, and what can be said of each."""
+"""Models compared on the same faces: scores, and the difference of each pair."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One classifier on the faces that all answered: scores, bootstrap intervals of 95 %, recall by class."""
+    """One classifier on the common faces: scores, bootstrap intervals of 95 %, recall per class."""
 
     name: str
     accuracy: float
@@ -35,13 +35,13 @@ class ModelScores:
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two classifiers, how far they are apart, and what that means.
+    """Two classifiers, their difference, and what it means.
 
     Attributes:
         first, second: their names.
         paired: the second's scores less the first's, and McNemar's test.
         p: the mid-p value, adjusted for the number of pairs (Holm).
-        verdict: the answer in words.
+        verdict: the result in words.
     """
 
     first: str
@@ -60,7 +60,7 @@ class Comparison:
 
     n: int
     support: dict[str, int]
-    judged: tuple[ModelScores, ...]
+    models: tuple[ModelScores, ...]
     pairs: tuple[ComparedPair, ...]
     left_out: dict[str, int]
     deduplicated: Comparison | None = None
@@ -71,32 +71,32 @@ class Comparison:
 
 
 def compare_models(
-    meeting: CommonFaces, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
+    common: CommonFaces, new_generator: Callable[[], np.random.Generator], *, resamples: int = 2000
 ) -> Comparison:
-    """The comparison of classifiers that answered the same faces.
+    """The comparison of classifiers on the same faces.
 
     Args:
-        meeting: their answers.
+        common: the faces that all classifiers predicted, and their predictions.
         new_generator: gives the generator of the resamples, begun anew for each set of faces, so that the
             same faces always get the same intervals.
         resamples: behind each interval.
     """
-    whole = _of(meeting, np.ones(len(meeting.truth), bool), new_generator(), resamples)
-    if meeting.not_in_training is None or meeting.not_in_training.all() or not meeting.not_in_training.any():
+    whole = _of(common, np.ones(len(common.truth), bool), new_generator(), resamples)
+    if common.not_in_training is None or common.not_in_training.all() or not common.not_in_training.any():
         return whole
     return dataclasses.replace(
-        whole, deduplicated=_of(meeting, meeting.not_in_training, new_generator(), resamples)
+        whole, deduplicated=_of(common, common.not_in_training, new_generator(), resamples)
     )
 
 
 def sections(comparison: Comparison) -> Iterator[Section]:
     """The figures of a comparison, in their order."""
-    pairs, judged = comparison.pairs, comparison.judged
+    pairs, models = comparison.pairs, comparison.models
     yield Section(
         "differences",
         "Differences in accuracy",
         " ".join(pair.verdict for pair in pairs)
-        + " All of it is of these networks on faces like these: another seed would have trained others.",
+        + " This holds for these networks on faces like these; another seed gives other networks.",
         (9.5, 1.3 + 0.55 * len(pairs) * (2 if comparison.deduplicated else 1)),
         lambda axes: draw_differences(axes, comparison),
         {
@@ -104,32 +104,31 @@ def sections(comparison: Comparison) -> Iterator[Section]:
                 "difference": pair.paired.accuracy.value,
                 "low": pair.paired.accuracy.low,
                 "high": pair.paired.accuracy.high,
-                "only first right": pair.paired.test.only_first,
-                "only second right": pair.paired.test.only_second,
-                "mid-p, adjusted": pair.p,
+                "only_first_correct": pair.paired.test.only_first,
+                "only_second_correct": pair.paired.test.only_second,
+                "mid_p_adjusted": pair.p,
             }
             for pair in pairs
         },
     )
     yield Section(
         "recalls",
-        "Each emotion",
-        "Of the faces of each emotion, the share that was named right. Two that are equal overall may be "
-        "good at different faces.",
+        "Recall per emotion",
+        "The recall of each emotion. Two models with equal accuracy can be correct on different faces.",
         (9.5, 4.4),
         lambda axes: draw_recalls(axes, comparison),
-        {each.name: each.recall for each in judged},
+        {each.name: each.recall for each in models},
     )
 
 
 def draw_differences(axes: Axes, comparison: Comparison) -> None:
     """Each pair's difference in accuracy with its interval; hollow on faces that are not in Training."""
-    fresh = comparison.deduplicated
+    deduplicated = comparison.deduplicated
     rows: list[tuple[str, ComparedPair, bool]] = []
-    for place, pair in enumerate(comparison.pairs):
+    for i, pair in enumerate(comparison.pairs):
         rows.append((f"{pair.second}\nless {pair.first}", pair, False))
-        if fresh is not None:
-            rows.append(("without Training's duplicates", fresh.pairs[place], True))
+        if deduplicated is not None:
+            rows.append(("without Training's duplicates", deduplicated.pairs[i], True))
     for y, (_, pair, hollow) in enumerate(rows):
         found = pair.paired.accuracy
         colour = COLOURS[0] if found.low > 0 else COLOURS[1] if found.high < 0 else QUIET
@@ -138,27 +137,27 @@ def draw_differences(axes: Axes, comparison: Comparison) -> None:
             100 * found.value, y, xerr=reach, fmt="o", color=colour, capsize=4, linewidth=1.8, markersize=8,
             markerfacecolor="white" if hollow else colour,
         )  # fmt: skip
-        said = f"{100 * found.value:+.1f}  (p {'< 0.001' if pair.p < 0.001 else f'{pair.p:.3f}'})"
-        axes.annotate(said, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+        text = f"{100 * found.value:+.1f}  (p {'< 0.001' if pair.p < 0.001 else f'{pair.p:.3f}'})"
+        axes.annotate(text, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=9)
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), [text for text, *_ in rows], fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     reach_x = max(abs(x) for x in axes.get_xlim())
     axes.set_xlim(-reach_x, reach_x)
     quiet(axes, grid="x")
-    faces = f"{comparison.n:,} faces" + ("" if fresh is None else f"; hollow: {fresh.n:,}")
+    faces = f"{comparison.n:,} faces" + ("" if deduplicated is None else f"; hollow: {deduplicated.n:,}")
     axes.set(title=f"Difference in accuracy, with intervals of 95 % ({faces})", xlabel="percentage points")
 
 
 def draw_recalls(axes: Axes, comparison: Comparison) -> None:
-    """Recall of each emotion, a mark a classifier."""
+    """Recall of each emotion, one mark per classifier."""
     from matplotlib.ticker import PercentFormatter
 
     names = [name for name, n in comparison.support.items() if n]
     marks = "osD^vPX"
-    spread = 0.5 / max(len(comparison.judged) - 1, 1)
-    for i, each in enumerate(comparison.judged):
-        x = np.arange(len(names)) + (i - (len(comparison.judged) - 1) / 2) * spread
+    spread = 0.5 / max(len(comparison.models) - 1, 1)
+    for i, each in enumerate(comparison.models):
+        x = np.arange(len(names)) + (i - (len(comparison.models) - 1) / 2) * spread
         axes.vlines(x, 0, [each.recall[name] for name in names], color="#d5d5d5", linewidth=1.5, zorder=1)
         axes.plot(
             x,
@@ -173,21 +172,21 @@ def draw_recalls(axes: Axes, comparison: Comparison) -> None:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_ylim(0, 1.02)
     quiet(axes)
-    columns = min(len(comparison.judged), 3)
+    columns = min(len(comparison.models), 3)
     axes.legend(frameon=False, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, -0.13))
-    axes.set(title="Faces named right, by emotion (below: how many there are)", ylabel="recall")
+    axes.set(title="Recall per emotion (below: number of faces)", ylabel="recall")
 
 
 def _of(
-    meeting: CommonFaces, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
+    common: CommonFaces, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
 ) -> Comparison:
-    truth, answers, classes = meeting.truth[faces], meeting.answers[:, faces], meeting.classes
+    truth, answers, classes = common.truth[faces], common.answers[:, faces], common.classes
     count = len(classes)
-    judged = tuple(
-        _judge(name, truth, answer, classes, generator, resamples)
-        for name, answer in zip(meeting.names, answers, strict=True)
+    models = tuple(
+        _score(name, truth, answer, classes, generator, resamples)
+        for name, answer in zip(common.names, answers, strict=True)
     )
-    chosen = list(combinations(range(len(meeting.names)), 2))
+    chosen = list(combinations(range(len(common.names)), 2))
     found = [
         compare_paired(truth, answers[i], answers[j], count, generator, resamples=resamples)
         for i, j in chosen
@@ -195,19 +194,19 @@ def _of(
     adjusted = holm([each.test.mid_p for each in found])
     pairs = []
     for (i, j), paired, p in zip(chosen, found, adjusted, strict=True):
-        first, second = meeting.names[i], meeting.names[j]
+        first, second = common.names[i], common.names[j]
         pairs.append(ComparedPair(first, second, paired, p, verdict(paired, first, second, p)))
     support = np.bincount(truth, minlength=count)
     return Comparison(
         n=len(truth),
         support=dict(zip(classes, support.tolist(), strict=True)),
-        judged=judged,
+        models=models,
         pairs=tuple(pairs),
-        left_out=meeting.left_out,
+        left_out=common.left_out,
     )
 
 
-def _judge(
+def _score(
     name: str,
     truth: NDArray[np.int64],
     answer: NDArray[np.int64],

@@ -1,4 +1,4 @@
-"""A look at a table of faces: every figure as PNG and SVG, their numbers as JSON, and one page of all."""
+"""The sections about a data set, and the page of `mien explore`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mien.reports.figures import votes as vote_figures
 from mien.reports.writer import write
 
 _TEXT = (
-    "The report's section 2.1, and what it left out. Look before you train: how often each emotion is "
-    "there, what its faces look like, and how far people agree on them decides how well any model can do."
+    "This chapter corresponds to section 2.1 of the report, and adds to it. The frequency of each emotion, "
+    "the appearance of its faces and the agreement of people limit how good any model can be."
 )
 
 
@@ -47,7 +47,7 @@ def sections(table: FaceTable) -> Iterator[Section]:
 
 def chapter(table: FaceTable) -> Chapter:
     """Looking at the data, as a chapter of a page."""
-    return Chapter("data", "Looking at the data", _TEXT, sections(table))
+    return Chapter("data", "The data", _TEXT, sections(table))
 
 
 def explore(table: FaceTable, folder: Path, *, on_section: Callable[[str], None] = lambda _: None) -> Path:
@@ -63,11 +63,11 @@ def explore(table: FaceTable, folder: Path, *, on_section: Callable[[str], None]
         MissingExtra: matplotlib or pandas is not installed.
     """
     if not len(table):
-        raise DataError(f"{table.source or 'the table'} holds no faces, so there is nothing to look at.")
+        raise DataError(f"{table.source or 'the table'} contains no faces, so there is nothing to explore.")
     height, width = table.pixels.shape[1:]
     document = Document(
         name="explore",
-        title="A look at the data",
+        title="Exploration of the data",
         lead=f"{table.source}: {len(table):,} faces of {width} x {height} pixels.",
         chapters=[chapter(table)],
         about={"data": about(table)},
@@ -91,9 +91,8 @@ def _first_rows(table: FaceTable) -> Section:
     return Section(
         "first_rows",
         "The table",
-        "Its first rows. A face is one row: the number of its emotion, its pixels from 0 (black) to 255 "
-        "(white) line by line, and what it is meant to be used for. Here are the first of each face's "
-        "pixels.",
+        "The first rows of the table. A face is one row: the number of its emotion, its pixels from 0 "
+        "(black) to 255 (white) line by line, and its usage. Only the first pixels are shown.",
         (8, 0.5 + 0.36 * (len(frame) + 1)),
         lambda axes: counts.draw_first_rows(axes, frame),
         frame.reset_index().to_dict(orient="records"),
@@ -103,16 +102,16 @@ def _first_rows(table: FaceTable) -> Section:
 
 def _representatives(table: FaceTable) -> Section:
     chosen = face_figures.representatives(table)
-    how = "among the faces on which most people voted for the label, " if table.votes is not None else ""
+    how = "among the faces with the most votes for the label, " if table.votes is not None else ""
     return Section(
         "representatives",
-        "A face for each emotion",
-        "The pixels as a picture, with its label. The report found some labels questionable, and said that "
-        "a face can show two emotions at once. These faces are chosen by rule, so that they are typical: "
-        f"{how}the one that correlates most with the mean face of its emotion.",
+        "One face per emotion",
+        "The pixels as an image, with the label. The report found some labels questionable, because a face "
+        f"can show two emotions. Typical faces are selected by a rule: {how}the one with the highest "
+        "correlation with the mean face of its emotion.",
         (1.55 * len(chosen), 2.3 if table.votes is None else 2.5),
         lambda axes: face_figures.draw_representatives(axes, table, chosen),
-        {name: int(table.rows[place]) for name, place in chosen.items()},
+        {name: int(table.rows[index]) for name, index in chosen.items()},
         report_place="figure 2",
         alt="A row of faces, one for each emotion: " + ", ".join(chosen),
     )
@@ -128,9 +127,9 @@ def _counts(table: FaceTable) -> Iterator[Section]:
         yield Section(
             "emotions",
             "Distribution of the emotions",
-            f"Whoever always answered {most} would be right on {share:.1%} of these faces: a model must "
-            "beat that. Where a class is rare, accuracy says little of it; look at its own recall and at "
-            "macro F1 too.",
+            f"Always predicting {most} is correct for {share:.1%} of these faces; a model must be better "
+            "than that. Accuracy depends little on rare classes, so use the recall per class and macro F1, "
+            "too.",
             (7.5, 4),
             lambda axes: counts.draw_emotions(axes, counted),
             numbers["emotions"],
@@ -139,8 +138,8 @@ def _counts(table: FaceTable) -> Iterator[Section]:
     yield Section(
         "usage",
         "Distribution of usage",
-        "Training is learned from, PublicTest chooses among models, PrivateTest is looked at once, at the "
-        "end. Only what is in this data is drawn; a usage that it lacks is left out.",
+        "Training is for learning, PublicTest for selecting models, PrivateTest for one evaluation at the "
+        "end. Only the usages in this data are shown.",
         (2.2 + 1.3 * len(counted.splits), 3.6),
         lambda axes: counts.draw_splits(axes, counted),
         numbers["splits"],
@@ -150,8 +149,8 @@ def _counts(table: FaceTable) -> Iterator[Section]:
         yield Section(
             "emotions_by_split",
             "Emotions within each usage",
-            "Where the bars of an emotion are equally high, the splits were drawn alike, and what is "
-            "measured on one holds for the other.",
+            "If the bars of an emotion have equal heights, the splits have the same distribution, and "
+            "results on one are valid for the other.",
             (9.5, 4.4),
             lambda axes: counts.draw_by_split(axes, counted),
             numbers["by_split"],
@@ -164,9 +163,8 @@ def _mean_faces(table: FaceTable) -> Section:
     return Section(
         "mean_faces",
         "Mean faces",
-        "The mean of all faces of an emotion. What is sharp in it, all its faces share: the open mouth of "
-        "surprise, the teeth of a smile. Where the means are alike, the difference is subtle, and so will "
-        "the model's be.",
+        "The mean of all faces of an emotion. Sharp regions are common to its faces: the open mouth of "
+        "surprise, the teeth of a smile. Emotions with similar means are hard to separate.",
         (1.55 * len(means), 2.3),
         lambda axes: face_figures.draw_mean_faces(axes, table, means),
         {name: round(float(mean.mean()), 2) for name, mean in means.items()},
@@ -179,8 +177,8 @@ def _lighting(table: FaceTable) -> Section:
     return Section(
         "lighting",
         "Brightness and contrast",
-        "One dot a face. Photos were taken in any light, so training varies it too. Dots on the ground have "
-        "no contrast: those pictures are blank, and mien audit names them.",
+        "One dot per face. The lighting of the photos varies, so training varies it too. Dots at the "
+        "bottom have no contrast: these images are blank, and mien audit lists them.",
         (8.2, 4.6),
         lambda axes: face_figures.draw_lighting(axes, table, lighting),
         lighting.quantiles(),
@@ -192,10 +190,9 @@ def _votes_by_label(table: FaceTable) -> Section:
     shares = [dict(zip(matrix.choices, row, strict=True)) for row in np.round(matrix.shares, 5).tolist()]
     return Section(
         "votes_by_label",
-        "Label and votes",
-        "For FER+, ten people looked at every face again. Each row is a label; its cells say which share of "
-        "all votes for its faces went to each answer. Off the diagonal, people saw something else than the "
-        "label says.",
+        "Votes per label",
+        "For FER+, ten people labelled every face again. Each row is a label; its cells are the shares of "
+        "the votes for its faces. Outside the diagonal, people disagree with the label.",
         (9, 4.4),
         lambda axes: vote_figures.draw_votes_by_label(axes, matrix),
         dict(zip(matrix.labels, shares, strict=True)),
@@ -205,15 +202,15 @@ def _votes_by_label(table: FaceTable) -> Section:
 def _agreement(table: FaceTable) -> Section:
     found = vote_figures.label_agreement(table)
     agreed = agreement(table)
-    text = "The answer that got most votes, beside the label."
+    text = "The choice with the most votes, compared with the label."
     if agreed is not None:
         text += (
-            f" On {agreed.share:.1%} of the faces it is the label. A model that is right about the labels "
-            "more often than people are has learned how they were made, not only how faces look."
+            f" For {agreed.share:.1%} of the faces it is the label. A model whose accuracy is higher has "
+            "learned how the labels were made, not only the appearance of faces."
         )
     return Section(
         "agreement",
-        "How often people agree with the label",
+        "Agreement with the label",
         text,
         (9, 4.2),
         lambda axes: vote_figures.draw_label_agreement(axes, found),
@@ -228,9 +225,10 @@ def _disagreement(table: FaceTable) -> Iterator[Section]:
     entropy = vote_figures.entropy_bits(table.votes) if table.votes is not None else np.empty(0)
     yield Section(
         "vote_entropy",
-        "How much people disagreed",
-        "Entropy is 0 bits where all said the same, 1 bit where two answers got half of the votes each. No "
-        "model can be right for everyone on the faces to the right; an honest one is unsure of them.",
+        "Disagreement of the voters",
+        "The entropy is 0 bits if all voters agree, and 1 bit if two choices have half of the votes each. "
+        "No model can agree with everyone on the faces with a high entropy; a calibrated one has a low "
+        "confidence there.",
         (8, 4),
         lambda axes: vote_figures.draw_entropy(axes, table),
         {"mean_bits": float(np.nanmean(entropy)), "median_bits": float(np.nanmedian(entropy))},
@@ -239,8 +237,7 @@ def _disagreement(table: FaceTable) -> Iterator[Section]:
     yield Section(
         "most_disputed",
         "The most disputed faces",
-        "Those with the highest entropy of the votes. The report's remark on its figure 2, that a face can "
-        "be read in several ways, is seen best on these.",
+        "The faces with the highest entropy of the votes: they can be interpreted in several ways.",
         (12, 2.15 * -(-len(disputed) // 8) + 0.4),
         lambda axes: vote_figures.draw_disputed(axes, table, disputed),
         [{"row": int(table.rows[i]), "bits": round(float(entropy[i]), 4)} for i in disputed],

@@ -50,10 +50,10 @@ def draw_examples(axes: Axes, explained: Attributions, indices: NDArray[np.intp]
             extent = (x + right, x + right + 1, y - 1, y)
             axes.imshow(e.crops[i], cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
         draw_heat(axes, e.maps[i], (x + 1, x + 2, y - 1, y))
-        said = f"{e.classes[e.predicted[i]]} {e.confidence[i]:.0%}"
+        caption = f"{e.classes[e.predicted[i]]} {e.confidence[i]:.0%}"
         if e.predicted[i] != e.truth[i]:
-            said = f"{said}, label: {e.classes[e.truth[i]]}"
-        axes.text(x + 1, y - 1.03, said, ha="center", va="top", fontsize=9)
+            caption = f"{caption}, label: {e.classes[e.truth[i]]}"
+        axes.text(x + 1, y - 1.03, caption, ha="center", va="top", fontsize=9)
     axes.set(xlim=(-0.03, columns * 2.12 - 0.09), ylim=(-rows * 1.3, 0.03), aspect="equal")
     axes.set_axis_off()
 

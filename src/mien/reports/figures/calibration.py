@@ -37,10 +37,10 @@ class CalibrationReport:
     """Calibration of a model's predictions, fitted on one half of the faces and measured on the other.
 
     Attributes:
-        calibration: temperature and conformal sets; its temperature acts on untempered answers.
+        calibration: temperature and conformal sets; its temperature acts on the probabilities without one.
         before, after: the measured half, without any temperature and with the fitted one.
-        voters: whether right is the voters' share of the answer, not the label.
-        applied_temperature: the temperature that the model's own answers already hold.
+        voters: whether accuracy means the voters' share of the prediction, not the label.
+        applied_temperature: the temperature that the model's own probabilities contain.
         set_sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
         class_coverage: for each coverage, name to the share of the class's faces whose set holds it.
         not_in_training: whether the faces have no pixel-identical one in Training.
@@ -59,7 +59,7 @@ class CalibrationReport:
 def measure_calibration(
     predictions: Predictions, generator: np.random.Generator, *, applied_temperature: float = 1.0
 ) -> CalibrationReport | None:
-    """The trust in a classifier's predictions, None where there are too few faces for two halves.
+    """The calibration of a classifier's predictions; None if there are too few faces for two halves.
 
     `applied_temperature` is the temperature that its probabilities already hold: it is taken out first. Faces
     that stand in Training are left out where they are known. Predictions against the FER+ majority are
@@ -101,7 +101,7 @@ def measure_calibration(
 
 
 def draw_reliability(axes: Axes, report: CalibrationReport) -> None:
-    """Accuracy against confidence, before and after the temperature; areas say how many faces are there."""
+    """Accuracy against confidence, before and after the temperature; the areas show the number of faces."""
     c = report.calibration
     axes.plot([0, 1], [0, 1], color=QUIET, lw=1, ls=":")
     shown = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-# So that emotions can be told apart without colour too.
+# So that emotions differ without colour, too.
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -55,11 +55,11 @@ def representatives(table: FaceTable) -> dict[str, int]:
     chosen = {}
     for name, mean in mean_faces(table).items():
         label = table.classes.index(name)
-        places = np.flatnonzero(table.labels == label)
+        indices = np.flatnonzero(table.labels == label)
         if table.votes is not None:
-            voted = table.votes[places, VOTES.index(name)]
-            places = places[voted == voted.max()]
-        chosen[name] = int(places[_likeness(table.pixels[places], mean).argmax()])
+            voted = table.votes[indices, VOTES.index(name)]
+            indices = indices[voted == voted.max()]
+        chosen[name] = int(indices[_likeness(table.pixels[indices], mean).argmax()])
     return chosen
 
 
@@ -71,11 +71,11 @@ def measure_lighting(table: FaceTable) -> Lighting:
 
 def draw_representatives(axes: Axes, table: FaceTable, chosen: dict[str, int]) -> None:
     """The chosen faces in a row, each with its label, its row and the votes for its label."""
-    captions = [f"{table.labels[place]} {name}\nrow {table.rows[place]:,}" for name, place in chosen.items()]
+    captions = [f"{table.labels[index]} {name}\nrow {table.rows[index]:,}" for name, index in chosen.items()]
     if table.votes is not None:
         votes = table.votes
-        for i, (name, place) in enumerate(chosen.items()):
-            captions[i] += f"\n{votes[place, VOTES.index(name)]} of {votes[place].sum()} votes"
+        for i, (name, index) in enumerate(chosen.items()):
+            captions[i] += f"\n{votes[index, VOTES.index(name)]} of {votes[index].sum()} votes"
     lines = 2 if table.votes is None else 3
     draw_faces(axes, table.pixels[list(chosen.values())], captions, columns=len(chosen), lines=lines)
     axes.set_title("One face per emotion")

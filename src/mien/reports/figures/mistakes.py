@@ -29,7 +29,7 @@ def draw_mistakes(axes: Axes, predictions: Predictions, found: Sequence[Mistake]
         captions.append("\n".join(lines))
     faces = predictions.faces.pixels[[each.index for each in found]]
     draw_faces(axes, faces, captions, columns=COLUMNS, lines=2 if votes is None else 3)
-    people = "" if votes is None else "; below, the answer that most people gave"
+    people = "" if votes is None else ", and the choice of most people"
     axes.set_title(f"The most confident mistakes: prediction and its probability, and the label{people}")
 
 
