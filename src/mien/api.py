@@ -449,11 +449,10 @@ def _source_of(model: AnyModel) -> str | Path:
 def _input_of(model: str | Path) -> tuple[int, Framing]:
     """The side of a face that the model takes, and how faces lie in it."""
     from mien.images.crop import FER2013_FRAMING
-    from mien.loading import is_run
+    from mien.loading import is_run, recipe_of
     from mien.models.registry import find_model
-    from mien.runs.recipe import load_recipe
 
     if is_run(model):
-        return load_recipe(Path(model) / "recipe.toml").data.face_size, FER2013_FRAMING
+        return recipe_of(Path(model)).data.face_size, FER2013_FRAMING
     card = find_model(model).card
     return card.input_size, card.framing or FER2013_FRAMING
