@@ -127,7 +127,7 @@ def test_the_models_own_temperature_is_taken_out_before_the_fit(judged: Predicti
     assert calibrated.calibration.temperature == pytest.approx(plain.calibration.temperature, rel=1e-3)
     assert calibrated.calibration.ece_before == pytest.approx(plain.calibration.ece_before, abs=1e-6)
     np.testing.assert_allclose(calibrated.after.accuracy, plain.after.accuracy)
-    for fit, sizes in zip(plain.calibration.conformal, plain.sizes, strict=True):
+    for fit, sizes in zip(plain.calibration.conformal, plain.set_sizes, strict=True):
         assert sizes.sum() == pytest.approx(1)
         assert (sizes * np.arange(1, 8)).sum() == pytest.approx(fit.mean_size)
 

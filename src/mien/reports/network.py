@@ -127,7 +127,7 @@ def _layouts(network: NetworkDescription) -> Iterator[Section]:
         f"The network of the report, with its input of {side} pixels. The side of the maps is halved five "
         "times, so the last layers have only 2×2 cells of such a small face.",
         "EfficientNet-B0",
-        layout(_backbone(name), side) or [],
+        layout(next(each for each in BACKBONES if each.name == name), side) or [],
         side,
         report_place="figure 7",
     )
@@ -168,10 +168,3 @@ def _layout(
         report_place=report_place,
         alt=f"The {len(stages)} stages of {name} from left to right, as squares that become smaller.",
     )
-
-
-def _backbone(name: str) -> Any:
-    found = find_backbone(name)
-    if found is None:
-        raise LookupError(name)
-    return found
