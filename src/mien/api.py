@@ -425,7 +425,7 @@ def _predicted(
 
 def _image_sources(images: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
     """One or several images as a list, folders and globs as the images in them."""
-    from mien.images.decode import find_images
+    from mien.images.find import find_images
 
     one = isinstance(images, str | bytes | bytearray | memoryview) or not isinstance(images, Sequence)
     sources: list[ImageSource] = []

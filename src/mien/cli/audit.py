@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -19,12 +20,11 @@ _NONE = "none"
 
 Model: TypeAlias = Annotated[
     str,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A shipped model (see: mien models), an ONNX file, the folder of a run, or 'none'. A model that "
+    option(
+        options.MODEL,
+        "--model MODEL",
+        "A shipped model (see: mien models), an ONNX file, the folder of a run, or 'none'. A model that "
         "was trained on these faces hides their label errors.",
-        rich_help_panel=options.MODEL,
     ),
 ]
 

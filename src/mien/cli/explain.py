@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 from mien.cli.predict.options import Crops
 from mien.models.registry import DEFAULT
 
@@ -16,31 +17,27 @@ Images: TypeAlias = Annotated[
 ]
 Head: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--head",
-        metavar="HEAD",
-        help="The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the run's binary "
-        "task.",
-        rich_help_panel=options.MODEL,
+    option(
+        options.MODEL,
+        "--head HEAD",
+        "The head to explain: fer2013 (labels) or votes (FER+). Default: fer2013, or the run's binary task.",
     ),
 ]
 Layer: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--layer",
-        metavar="LAYER",
-        help="The layer of the maps. Default: the deepest whose maps have 6 x 6 cells or more.",
-        rich_help_panel=options.MODEL,
+    option(
+        options.MODEL,
+        "--layer LAYER",
+        "The layer of the maps. Default: the deepest whose maps have 6 x 6 cells or more.",
     ),
 ]
 Faces: TypeAlias = Annotated[
     int,
-    typer.Option(
-        "--faces",
-        metavar="N",
+    option(
+        options.DATA,
+        "--faces N",
+        "Explain at most this many faces of the data, drawn at random.",
         min=2,
-        help="Explain at most this many faces of the data, drawn at random.",
-        rich_help_panel=options.DATA,
     ),
 ]
 
@@ -55,7 +52,7 @@ def explain(
     head: Head = None,
     layer: Layer = None,
     out: options.OutFolder = Path("explain"),
-    threads: options.Threads = None,
+    threads: options.TorchThreads = None,
 ) -> None:
     """Show which parts of a face the predictions of a model rest on (Grad-CAM), for images or labelled faces.
 

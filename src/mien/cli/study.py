@@ -8,25 +8,24 @@ from typing import Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.options import option
 from mien.models.registry import DEFAULT
 
 Runs: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--run",
-        metavar="RUN",
-        help="The folder of a training run, to show its training. Repeatable.",
-        rich_help_panel=options.MODEL,
+    option(
+        options.MODEL,
+        "--run RUN",
+        "The folder of a training run, to show its training. Repeatable.",
     ),
 ]
 Model: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="The model to evaluate: a shipped model (see: mien models), an ONNX file, or the folder of a "
+    option(
+        options.MODEL,
+        "--model MODEL",
+        "The model to evaluate: a shipped model (see: mien models), an ONNX file, or the folder of a "
         f"run. Default: the first --run, else {DEFAULT}.",
-        rich_help_panel=options.MODEL,
     ),
 ]
 
