@@ -170,3 +170,8 @@ def test_a_device_that_is_not_there_is_refused_with_what_brings_it() -> None:
 
 def test_it_says_which_device_it_runs_on(model: Path) -> None:
     assert OnnxClassifier(model, device="cpu").device == "cpu"
+
+
+def test_a_folder_in_place_of_a_model_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModel, match="Export a training run first: mien export"):
+        OnnxClassifier(tmp_path)

@@ -38,11 +38,11 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
     """
     path = FOLDER / f"{model}.onnx" if isinstance(model, str) and "/" not in model else Path(model)
     if not path.is_file():
-        path = Path(model)
+        path = Path(model).expanduser()
     if not path.is_file():
-        raise UnknownModel(
-            f"{str(model)!r} is neither a shipped model ({', '.join(shipped()) or 'none'}) nor an ONNX file."
-        )
+        names = ", ".join(shipped()) or "none"
+        hint = " Export a training run first: mien export RUN." if path.is_dir() else ""
+        raise UnknownModel(f"{str(model)!r} is neither a shipped model ({names}) nor an ONNX file.{hint}")
     card = read_card(path.with_suffix(".json"))
     if verify and (found := sha256_file(path)) != card.sha256:
         raise CardError(
