@@ -55,7 +55,7 @@ def _second(folder: Path) -> Path:
     return write_clip(folder / "c.mkv", pictures, codec="ffv1")
 
 
-def test_a_camera_that_gives_no_more_pictures_was_unplugged(tmp_path: Path) -> None:
+def test_a_camera_that_gives_no_more_frames_was_unplugged(tmp_path: Path) -> None:
     """What the system calls it alone, `No such device`, says neither what happened nor what to do."""
     path = write_clip(
         tmp_path / "c.mkv", [np.full((32, 32, 3), i, np.uint8) for i in range(25)], codec="ffv1"

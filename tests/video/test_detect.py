@@ -48,12 +48,12 @@ def sliding(number: int) -> list[Box]:
     return [(10 + number * 0.5, 5, 12, 12)]
 
 
-def test_every_picture_comes_out_once_and_in_order() -> None:
+def test_every_frame_comes_out_once_and_in_order() -> None:
     found, _ = find(sliding, 20)
     assert [it.frame.index for it in found] == list(range(20))
 
 
-def test_a_steady_face_is_detected_in_one_picture_of_three_and_lies_between_in_the_others() -> None:
+def test_a_steady_face_is_detected_in_one_frame_of_three_and_lies_between_in_the_others() -> None:
     found, asked = find(sliding, 31)
     assert asked == list(range(0, 31, 3))
     assert [it.detected for it in found[:4]] == [True, False, False, True]
@@ -73,7 +73,7 @@ def test_a_steady_face_is_detected_in_one_picture_of_three_and_lies_between_in_t
         ("comes near", lambda i: [(10, 5, 10, 10), (17 if 15 <= i <= 18 else 40, 5, 10, 10)]),
     ],
 )
-def test_where_a_face_changes_every_picture_is_looked_at(name: str, scene: Scene) -> None:
+def test_where_a_face_changes_every_frame_gets_the_detector(name: str, scene: Scene) -> None:
     found, asked = find(scene, 31)
     assert {16, 17} <= set(asked)
     for it in found[15:19]:
@@ -81,7 +81,7 @@ def test_where_a_face_changes_every_picture_is_looked_at(name: str, scene: Scene
     assert len(asked) < 20
 
 
-def test_a_cut_is_looked_at_from_both_sides() -> None:
+def test_the_detector_runs_on_both_sides_of_a_cut() -> None:
     found, _ = find(
         lambda i: [(5, 5, 10, 10) if i < 17 else (6, 6, 10, 10)], 31, level=lambda i: 40 if i < 17 else 200
     )
@@ -96,12 +96,12 @@ def test_a_slow_change_of_light_is_no_cut() -> None:
     assert not any(it.cut for it in found)
 
 
-def test_without_skipping_each_picture_is_given_back_at_once() -> None:
+def test_without_skipping_each_frame_is_given_back_at_once() -> None:
     finder = DetectStage(Scripted(sliding), interval_s=0.0)
     assert all(len(finder.feed(frame(i))) == 1 for i in range(10))
 
 
-def test_at_few_pictures_a_second_none_is_skipped() -> None:
+def test_at_few_frames_a_second_none_is_skipped() -> None:
     detector = Scripted(sliding)
     finder = DetectStage(detector)
     for i in range(10):
@@ -109,7 +109,7 @@ def test_at_few_pictures_a_second_none_is_skipped() -> None:
     assert detector.asked == list(range(10))
 
 
-def test_boxes_of_a_reduced_picture_are_in_pixels_of_the_whole() -> None:
+def test_boxes_of_a_reduced_frame_are_in_pixels_of_the_whole() -> None:
     finder = DetectStage(Scripted(lambda _: [(20, 10, 12, 12)], scale=0.5), detector_size=32)
     (found,) = finder.feed(frame(0))
     assert found.detections[0].box == pytest.approx((20, 10, 12, 12))

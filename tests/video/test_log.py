@@ -75,8 +75,10 @@ def mid_batch(content: bytes) -> bytes:
     return b"".join(content.splitlines(keepends=True)[:-1])
 
 
-@pytest.mark.parametrize("interrupted_at", [1, 30, 62, 90])
-@pytest.mark.parametrize("damage", [bytes, torn, zeroed, mid_batch])
+@pytest.mark.parametrize(
+    ("interrupted_at", "damage"),
+    [(1, bytes), (30, torn), (62, zeroed), (62, mid_batch), (90, bytes), (90, mid_batch)],
+)
 def test_a_resumed_run_has_the_results_and_the_log_of_one_run(
     clip: Path,
     analyzer: Analyzer,

@@ -45,7 +45,7 @@ def read(source: Path, **options: object) -> tuple[list[VideoFrame], Video]:
         return list(video.frames(**options)), video  # type: ignore[arg-type]
 
 
-def test_pictures_come_in_order_with_their_numbers(tmp_path: Path) -> None:
+def test_frames_come_in_order_with_their_numbers(tmp_path: Path) -> None:
     frames, video = read(clip(tmp_path))
     assert [frame.index for frame in frames] == list(range(40))
     assert [number_of(frame) for frame in frames] == list(range(40))
@@ -88,7 +88,7 @@ def test_a_phones_rotation_is_undone(tmp_path: Path, degrees: int, corner: str) 
     assert frames[0].rgb().shape == (height, width, 3)
 
 
-def test_a_reduced_picture_is_that_of_pillow(tmp_path: Path) -> None:
+def test_a_reduced_frame_is_that_of_pillow(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:240, :320]
     waves = np.stack([127 + 120 * np.sin(rows / 19 + k) * np.cos(columns / 23) for k in range(3)], axis=2)
     frames, _ = read(write_clip(tmp_path / "waves.mp4", [waves.astype(np.uint8)] * 2))
@@ -123,14 +123,14 @@ def test_a_start_is_found_in_other_containers(tmp_path: Path, name: str) -> None
     assert [number_of(frame) for frame in frames] == [frame.index for frame in frames] == list(range(40, 60))
 
 
-def test_every_takes_the_first_picture_of_each_span_without_drifting(tmp_path: Path) -> None:
+def test_every_takes_the_first_frame_of_each_span_without_drifting(tmp_path: Path) -> None:
     frames, _ = read(clip(tmp_path, 60, rate=NTSC), interval_s=0.1)
     assert [frame.index for frame in frames] == [0, 3, 6, 9, *range(12, 60, 3)]
     wanted = [k * 0.1 for k in range(20)]
     assert all(0 <= frame.time_s - t < 1 / 29.97 for frame, t in zip(frames, wanted, strict=True))
 
 
-def test_going_on_behind_a_picture_gives_what_would_have_come(tmp_path: Path) -> None:
+def test_going_on_behind_a_frame_gives_what_would_have_come(tmp_path: Path) -> None:
     path = clip(tmp_path, 60, rate=NTSC)
     for every in (None, 0.2):
         whole, _ = read(path, start_s=0.3, interval_s=every)
@@ -151,7 +151,7 @@ def test_a_cut_file_gives_what_is_there_and_says_where_it_ended(tmp_path: Path) 
     assert "cut short" in said
 
 
-def test_a_broken_picture_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_a_broken_frame_is_left_out_and_counted(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), np.uint8)
     path = write_clip(tmp_path / "clip.avi", noise, codec="png", pixels="rgb24")
     with av.open(str(path)) as container:

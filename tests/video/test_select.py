@@ -42,7 +42,7 @@ def test_when_the_biggest_is_gone_nobody_takes_over_for_a_second() -> None:
     assert ids == [[1]] * 5 + [[]] * 10 + [[2]] * 5
 
 
-def test_an_empty_picture_has_no_biggest() -> None:
+def test_an_empty_frame_has_no_biggest() -> None:
     assert chosen([{}, {1: 50}]) == [[], [1]]
 
 

@@ -58,14 +58,14 @@ def test_emotions_stand_at_their_times_and_gaps_stay_empty(tmp_path: Path) -> No
     assert happy[1][0] - happy[0][0] == pytest.approx(3 * quarter, abs=12)
 
 
-def test_pictures_far_apart_leave_no_gaps(tmp_path: Path) -> None:
+def test_frames_far_apart_leave_no_gaps(tmp_path: Path) -> None:
     timeline = Timeline(FERPLUS)
     for i in range(20):
         timeline.write(result(i, {1: "happy"}, rate=0.5))
     assert len(spans(drawn(timeline, tmp_path / "t.png"), "happy")) == 1
 
 
-def test_a_panel_a_person_and_small_pictures_above(tmp_path: Path) -> None:
+def test_each_person_has_a_panel_with_thumbnails_above(tmp_path: Path) -> None:
     heights = []
     for people in (1, 3):
         timeline = Timeline(FERPLUS)

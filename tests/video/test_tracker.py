@@ -189,13 +189,13 @@ def test_faces_are_numbered_from_the_largest() -> None:
     assert (given["bert"][0], given["anna"][0]) == (1, 2)
 
 
-def test_at_one_picture_in_two_seconds_every_sighting_counts() -> None:
+def test_at_one_frame_in_two_seconds_every_sighting_counts() -> None:
     scene = moving(10, lambda t: {"anna": at(300 + t)} if t < 5 else {"bert": at(700)}, rate=0.5)
     given = ids(scene, rate=0.5)
     assert [set(given["anna"]), set(given["bert"])] == [{1}, {2}]
 
 
-def test_a_clip_of_one_picture_has_its_faces() -> None:
+def test_a_clip_of_one_frame_has_its_faces() -> None:
     assert ids([[("anna", at(300))]])["anna"] == [1]
 
 

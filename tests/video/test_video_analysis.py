@@ -58,7 +58,7 @@ def ids_near(results: Iterable[FrameResult], where: Where, within: float = 30) -
     return ids
 
 
-def test_a_face_that_pans_is_one_person_in_every_picture(
+def test_a_face_that_pans_is_one_person_in_every_frame(
     tmp_path: Path, analyzer: Analyzer, people: tuple[np.ndarray, np.ndarray]
 ) -> None:
     path = clip(tmp_path, [(people[0], lambda t: (120 + 250 * t, 180, 220))], 1.2)
@@ -105,7 +105,7 @@ def test_behind_a_cut_somebody_elsewhere_is_somebody_new(
     assert [[face.id for face in result.faces] for result in results] == [[1]] * 15 + [[2]] * 15
 
 
-def test_detecting_in_every_other_picture_gives_the_boxes_of_detecting_in_all(
+def test_detecting_in_some_frames_gives_the_boxes_of_detecting_in_all(
     tmp_path: Path, analyzer: Analyzer, people: tuple[np.ndarray, np.ndarray]
 ) -> None:
     path = clip(tmp_path, [(people[0], lambda t: (200 + 90 * t, 180, 180 * 1.3**t))], 1.4)
@@ -124,7 +124,7 @@ def test_a_clip_without_faces_has_results_without_faces(tmp_path: Path, analyzer
     assert [(result.frame, result.faces) for result in results] == [(i, ()) for i in range(10)]
 
 
-def test_every_start_and_end_choose_the_pictures(tmp_path: Path, analyzer: Analyzer) -> None:
+def test_every_start_and_end_choose_the_frames(tmp_path: Path, analyzer: Analyzer) -> None:
     path = clip(tmp_path, [], 2.0)
     results = analyze_video(path, analyzer=analyzer, start_s=0.4, end_s=1.2, interval_s=0.2)
     assert [result.frame for result in results] == [10, 15, 20, 25]
@@ -140,7 +140,7 @@ def test_the_biggest_is_one_person(
     assert all(len(result.faces) == 1 and result.faces[0].box[0] < 300 for result in results)
 
 
-def test_live_pictures_are_smoothed_from_the_past_alone_and_given_at_once(
+def test_live_frames_are_smoothed_from_the_past_alone_and_given_at_once(
     tmp_path: Path, analyzer: Analyzer, people: tuple[np.ndarray, np.ndarray]
 ) -> None:
     path = clip(tmp_path, [(people[0], lambda t: (200 + 60 * t, 180, 220))], 1.0)

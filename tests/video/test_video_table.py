@@ -40,7 +40,7 @@ def results(tops: list[dict[int, str]], *, rate: float = 10, source: str = "a.mp
 SCENE = results([{1: "happy", 2: "sad"}, {}, {1: "fear"}])
 
 
-def test_a_row_a_face_and_one_for_a_picture_without() -> None:
+def test_each_face_has_a_row_and_a_frame_without_faces_has_one() -> None:
     made = [row for result in SCENE for row in result.rows()]
     assert [(row["frame"], row.get("face_id")) for row in made] == [(0, 1), (0, 2), (1, None), (2, 1)]
     assert set(made[0]) == set(columns(HEAD))
@@ -175,7 +175,7 @@ def test_a_run_goes_on_over_a_blink_of_the_detector() -> None:
     assert person["longest_s"] == pytest.approx(1.0)
 
 
-def test_pictures_far_apart_count_for_the_time_between_them() -> None:
+def test_frames_far_apart_count_for_the_time_between_them() -> None:
     (person,) = summary(to_frame(results([{1: "happy"}, {1: "sad"}, {1: "sad"}], rate=0.5))).to_dict(
         "records"
     )

@@ -62,7 +62,7 @@ def pitch(wave: np.ndarray, rate: int) -> float:
 
 
 @pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)])
-def test_pictures_keep_their_times_and_the_clip_its_sound(tmp_path: Path, rate: Fraction) -> None:
+def test_frames_keep_their_times_and_the_clip_its_sound(tmp_path: Path, rate: Fraction) -> None:
     path = write_clip(tmp_path / "in.mp4", shades(50), rate=rate, tone_hz=440)
     out = save(path, tmp_path / "out.mp4")
     assert out is not None
@@ -173,7 +173,7 @@ def test_a_resumed_video_is_the_video_in_one_go(
     assert sorted(it.name for it in tmp_path.iterdir()) == ["broken.mp4", "in.mp4", "whole.mp4"]
 
 
-def test_no_picture_gives_no_video(tmp_path: Path) -> None:
+def test_no_frame_gives_no_video(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "in.mp4", shades(5))
     assert AnnotatedClip(open_video(path), tmp_path / "o.mp4").close() is None
     assert [it.name for it in tmp_path.iterdir()] == ["in.mp4"]

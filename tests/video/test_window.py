@@ -87,7 +87,7 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., VideoAnal
     return make
 
 
-def test_each_result_is_shown_on_its_own_picture(
+def test_each_result_is_shown_on_its_own_frame(
     tk: TkOfNothing, analyse: Callable[..., VideoAnalysis]
 ) -> None:
     window, painter, wanted = Window(), ClipPainter(), []
@@ -131,7 +131,7 @@ def test_leaving_the_window_stops_a_file_as_ctrl_c_does(
         ClipJob(analyse(), window=Window()).run()
 
 
-def test_a_picture_larger_than_the_screen_is_reduced_and_keeps_its_shape() -> None:
+def test_a_frame_larger_than_the_screen_is_reduced_and_keeps_its_shape() -> None:
     picture = Image.open(io.BytesIO(as_ppm(np.zeros((1080, 1920, 3), np.uint8), (1280, 800))))
     assert picture.size == (1152, 648)
     whole = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
@@ -154,7 +154,7 @@ def test_without_a_screen_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.skipif(not os.environ.get("DISPLAY"), reason="needs a screen, such as xvfb-run's")
-def test_the_real_tk_takes_the_pictures(analyse: Callable[..., VideoAnalysis]) -> None:
+def test_the_real_tk_takes_the_frames(analyse: Callable[..., VideoAnalysis]) -> None:
     tkinter = pytest.importorskip("tkinter")
     try:
         window = Window()

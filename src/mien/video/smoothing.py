@@ -41,7 +41,10 @@ def centred(times_s: Sequence[float], rows: Rows, at: int, how: Smoothing) -> Ro
     if how.tau_s == 0:
         return own
     times = np.asarray(times_s, dtype=np.float64)
-    first, last = _run_around(times, at, how)
+    reached = np.flatnonzero(np.abs(times - times[at]) <= how.reach_s)
+    gaps = np.flatnonzero(np.diff(times) > how.gap_s)  # behind these samples
+    first = max(reached[0], gaps[gaps < at].max(initial=-1) + 1)
+    last = min(reached[-1], gaps[gaps >= at].min(initial=len(times))) + 1
     near = times[first:last]
     if len(near) == 1:
         return own
@@ -49,24 +52,6 @@ def centred(times_s: Sequence[float], rows: Rows, at: int, how: Smoothing) -> Ro
     spans = (np.append(steps, steps[-1]) + np.insert(steps, 0, steps[0])) / 2
     weights = spans * np.exp(-np.abs(near - times[at]) / how.tau_s)
     return np.asarray(weights @ rows[first:last] / weights.sum(), dtype=np.float32)
-
-
-def _run_around(times: NDArray[np.float64], at: int, how: Smoothing) -> tuple[int, int]:
-    """The samples within reach of one that no gap separates from it, as a slice's ends."""
-    first, last = at, at + 1
-    while (
-        first > 0
-        and times[at] - times[first - 1] <= how.reach_s
-        and times[first] - times[first - 1] <= how.gap_s
-    ):
-        first -= 1
-    while (
-        last < len(times)
-        and times[last] - times[at] <= how.reach_s
-        and times[last] - times[last - 1] <= how.gap_s
-    ):
-        last += 1
-    return first, last
 
 
 @dataclass
@@ -77,16 +62,13 @@ class CausalSmoother:
     """
 
     how: Smoothing
-    time_s: float | None = None
+    time_s: float = -math.inf
     row: Rows | None = None
 
     def step(self, time_s: float, row: Rows) -> Rows:
         """The smoothed row (C,) at a time."""
-        fresh = self.row is None or self.time_s is None or time_s - self.time_s > self.how.gap_s
-        if fresh or self.row is None or self.time_s is None or self.how.tau_s == 0:
-            self.row = row
-        else:
+        if self.row is not None and self.how.tau_s > 0 and time_s - self.time_s <= self.how.gap_s:
             kept = np.float32(math.exp(-(time_s - self.time_s) / self.how.tau_s))
-            self.row = kept * self.row + (1 - kept) * row
-        self.time_s = time_s
-        return self.row
+            row = kept * self.row + (1 - kept) * row
+        self.time_s, self.row = time_s, row
+        return row

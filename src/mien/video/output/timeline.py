@@ -33,20 +33,15 @@ _ORDER = ("happy", "surprise", "neutral", "sad", "contempt", "fear", "angry", "d
 
 @dataclass
 class _Strip:
-    """One person's bins: sums of probabilities, frames with the face, uncertain ones among them."""
+    """One person: per bin the sums of probabilities, the frames with the face, the uncertain ones of them."""
 
-    sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    seen: dict[int, int] = field(default_factory=dict)
-    unsure: dict[int, int] = field(default_factory=dict)
+    bins: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     thumbnails: list[tuple[float, bytes]] = field(default_factory=list)
     last_s: float = 0.0
 
     @property
     def count(self) -> int:
-        return sum(self.seen.values())
-
-    def halve(self) -> None:
-        self.sums, self.seen, self.unsure = (_halved(it) for it in (self.sums, self.seen, self.unsure))
+        return int(sum(row[-2] for row in self.bins.values()))
 
 
 class Timeline:
@@ -112,10 +107,10 @@ class Timeline:
 
     def _add(self, at: int, face: TrackedFace, time_s: float) -> None:
         strip = self._strips.setdefault(face.id, _Strip())
-        row = np.array([face.face.emotions[name] for name in self._emotions])
-        strip.sums[at] = strip.sums.get(at, 0.0) + row
-        strip.seen[at] = strip.seen.get(at, 0) + 1
-        strip.unsure[at] = strip.unsure.get(at, 0) + face.face.uncertain
+        row = np.array(
+            [*(face.face.emotions[name] for name in self._emotions), 1, face.face.uncertain], float
+        )
+        strip.bins[at] = strip.bins.get(at, 0.0) + row
         strip.last_s = time_s
 
     def _keep(self, strip: _Strip, time_s: float, jpeg: bytes) -> None:
@@ -131,7 +126,7 @@ class Timeline:
         self._bin_s *= 2
         self._frames = _halved(self._frames)
         for strip in self._strips.values():
-            strip.halve()
+            strip.bins = _halved(strip.bins)
 
     def _drop_one(self, time_s: float) -> None:
         """Let go of who was seen for the shortest time and is not there now."""
@@ -148,8 +143,8 @@ class Timeline:
 
     def _panel(self, axes: Axes, person: int, strip: _Strip) -> None:
         order = sorted(self._emotions, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
-        for first, (edges_s, shares, unsure) in enumerate(self._stretches(strip)):
-            columns = [shares[:, self._emotions.index(name)] for name in order]
+        for first, (edges_s, shares) in enumerate(self._stretches(strip)):
+            columns, unsure = [shares[:, self._emotions.index(name)] for name in order], shares[:, -1]
             axes.stackplot(
                 edges_s,
                 columns,
@@ -171,31 +166,28 @@ class Timeline:
         _thumbnails(axes, strip.thumbnails, (start_s, end_s))
         axes.set_ylabel(f"person {person}", fontsize=9)
 
-    def _stretches(self, strip: _Strip) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Spans of time with the face: edges (B + 1,), shares (B + 1, C) and uncertain shares (B + 1,).
+    def _stretches(self, strip: _Strip) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Spans of time with the face: edges (B + 1,) and shares of its frames (B + 1, C + 2).
 
-        The last row repeats, for steps that are drawn behind each edge.
+        The columns are the emotions, 1, and the uncertain frames. The last row repeats, for steps that are
+        drawn behind each edge.
         """
         bins = sorted(self._frames)
         start_s = self._origin_s or 0.0
         ends = [*bins[1:], bins[-1] + 1]
         edges: list[float] = []
         shares: list[NDArray[Any]] = []
-        unsure: list[float] = []
+        nothing = np.zeros(len(self._emotions) + 2)
         for at, end in zip(bins, ends, strict=True):
-            there = strip.seen.get(at, 0) * 2 >= self._frames[at]
+            row = strip.bins.get(at, nothing)
+            there = row[-2] * 2 >= self._frames[at]
             if there:
                 edges.append(start_s + at * self._bin_s)
-                shares.append(strip.sums[at] / strip.seen[at])
-                unsure.append(strip.unsure[at] / strip.seen[at])
+                shares.append(row / row[-2])
             if edges and (not there or end == ends[-1]):
                 stop = end if there else at
-                yield (
-                    np.array([*edges, start_s + stop * self._bin_s]),
-                    np.array([*shares, shares[-1]]),
-                    np.array([*unsure, unsure[-1]]),
-                )
-                edges, shares, unsure = [], [], []
+                yield np.array([*edges, start_s + stop * self._bin_s]), np.array([*shares, shares[-1]])
+                edges, shares = [], []
 
 
 def _thumbnails(axes: Axes, thumbnails: Sequence[tuple[float, bytes]], span_s: tuple[float, float]) -> None:

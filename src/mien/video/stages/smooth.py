@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,6 @@ from mien.video.tracker import DOUBT_S
 _LEAST_DELAY_S = DOUBT_S + 0.05
 
 Rows = NDArray[np.float32]
-
-
-@dataclass
-class _History:
-    """The probabilities of one face, as far back as smoothing reaches."""
-
-    times_s: list[float] = field(default_factory=list)
-    rows: list[Rows] = field(default_factory=list)
 
 
 class SmoothStage:
@@ -57,7 +48,8 @@ class SmoothStage:
         self._selector = selector or FaceSelector("all")
         self._waiting: deque[TrackedFrame] = deque()
         self._ids: dict[int, int] = {}
-        self._history: dict[int, _History] = {}
+        # The probabilities of each track, as far back as smoothing reaches.
+        self._history: dict[int, list[tuple[float, Rows]]] = {}
         self._causal: dict[int, CausalSmoother] = {}
 
     def feed(self, tracked: TrackedFrame) -> list[AnalyzedFrame]:
@@ -67,9 +59,7 @@ class SmoothStage:
         self._waiting.append(tracked)
         if not self._live:
             for number, row in zip(tracked.numbers, tracked.record.probabilities, strict=True):
-                past = self._history.setdefault(number, _History())
-                past.times_s.append(time_s)
-                past.rows.append(row)
+                self._history.setdefault(number, []).append((time_s, row))
         done = []
         while self._waiting and self._waiting[0].record.position.time_s <= time_s - self._delay_s:
             done.append(self._result(self._waiting.popleft()))
@@ -117,22 +107,23 @@ class SmoothStage:
         if self._live:
             smoother = self._causal.setdefault(number, CausalSmoother(self._smoothing))
             return smoother.step(time_s, row)
-        past = self._history[number]
-        return centred(past.times_s, np.stack(past.rows), past.times_s.index(time_s), self._smoothing)
+        times_s, rows = zip(*self._history[number], strict=True)
+        return centred(times_s, np.stack(rows), times_s.index(time_s), self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:
         """Let go of what no frame that waits can reach any more."""
         newest_s = newest.record.position.time_s
         oldest_s = self._waiting[0].record.position.time_s if self._waiting else newest_s
+        from_s = oldest_s - self._smoothing.reach_s
         for number, past in list(self._history.items()):
-            while past.times_s and past.times_s[0] < oldest_s - self._smoothing.reach_s:
-                del past.times_s[0], past.rows[0]
-            if not past.times_s:
+            while past and past[0][0] < from_s:
+                del past[0]
+            if not past:
                 del self._history[number]
         self._causal = {
             number: smoother
             for number, smoother in self._causal.items()
-            if smoother.time_s is not None and newest_s - smoother.time_s <= self._smoothing.gap_s
+            if newest_s - smoother.time_s <= self._smoothing.gap_s
         }
         waiting = {number for tracked in self._waiting for number in tracked.numbers}
         self._ids = {number: person for number, person in self._ids.items() if number in waiting}
