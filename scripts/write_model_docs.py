@@ -144,6 +144,15 @@ def _figures(model: ModelFile) -> str:
     return "\n".join(rows)
 
 
+def _by_emotion(card: Card, head: str, fit: dict[str, Any]) -> str:
+    """The share of uncertain faces by predicted emotion, most often uncertain first."""
+    emotions = [label for label in card.head(head).labels if label not in card.head(head).abstain]
+    # Heads are measured on the classes of the truth, in the order of `FER2013` and `FERPLUS`: the head's own.
+    shares = zip(emotions, fit["uncertainty"]["uncertain_by_class"], strict=True)
+    known = sorted(((share, name) for name, share in shares if share is not None), reverse=True)
+    return ", ".join(f"{name} {share:.0%}" for share, name in known)
+
+
 def _calibration(model: ModelFile) -> str:
     figures = model.card.figures[SPLIT]
     found, crossed = figures["calibration"], figures.get("cross_validated", {})
@@ -179,6 +188,26 @@ def _calibration(model: ModelFile) -> str:
             rows.append(
                 f"| `{head}` | {row['coverage']:.2f} | {row['measured_coverage']:.1%} | {row['mean_size']:.2f} |"
             )
+    rows += [
+        "",
+        "`Face.uncertain`, fitted on the same half and measured on the other:",
+        "",
+        "| head | margin below which a face is uncertain | uncertain | right among the rest | wrong predictions that are uncertain | uncertain where the voters had no majority |",
+        "|---|---|---|---|---|---|",
+    ]
+    for head, fit in found.items():
+        u = fit["uncertainty"]
+        divided = u["uncertain_without_majority"]
+        rows.append(
+            f"| `{head}` | {u['margin']:.2f} | {u['uncertain']:.1%} | {u['accuracy']:.1%} | {u['errors_caught']:.1%} | "
+            f"{'' if divided is None else f'{divided:.1%}'} |"
+        )
+    rows += [
+        "",
+        "By predicted emotion, the share that is uncertain: "
+        + "; ".join(f"`{head}` {_by_emotion(model.card, head, fit)}" for head, fit in found.items())
+        + ".",
+    ]
     if "coverage" in figures:
         rows += [
             "",

@@ -16,12 +16,14 @@ def test_what_is_measured_replaces_what_stood_there_and_the_rest_stays(exported:
         first,
         temperatures={"votes": 0.7},
         conformal={"fer2013": {0.9: 0.2, "0.95": 0.1}},
+        certain_margins={"votes": 0.25},
         figures={"PrivateTest": {"accuracy": 0.6}},
     )
     assert card.head("votes").temperature == 0.7
     assert card.head("fer2013").temperature == 1.0
     assert card.head("fer2013").conformal == {"0.90": 0.2, "0.95": 0.1}
     assert card.head("votes").conformal == {}
+    assert (card.head("fer2013").certain_margin, card.head("votes").certain_margin) == (None, 0.25)
     assert card.figures == {"PublicTest": {"accuracy": 0.5}, "PrivateTest": {"accuracy": 0.6}}
     assert (card.sha256, card.training) == (exported.card.sha256, exported.card.training)
 

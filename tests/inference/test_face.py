@@ -12,7 +12,7 @@ from mien.inference.face import Face, face_columns, read_face
 from mien.models.card import Head
 
 SEVEN = Head("fer2013", FER2013)
-TEN = Head("votes", VOTES, ABSTAIN, conformal={"0.90": 0.2, "0.80": 0.35})
+TEN = Head("votes", VOTES, ABSTAIN, conformal={"0.90": 0.2, "0.80": 0.35}, certain_margin=0.25)
 
 
 def probabilities(labels: tuple[str, ...], **given: float) -> np.ndarray:
@@ -75,8 +75,10 @@ def test_a_coverage_that_was_not_measured_is_refused_with_those_that_were() -> N
         face(SEVEN, happy=1.0).set()
 
 
-def test_more_than_two_emotions_in_the_set_are_uncertain() -> None:
-    assert not face(TEN, happy=0.6, sad=0.4).uncertain
+def test_a_face_is_uncertain_where_two_emotions_are_nearly_as_probable() -> None:
+    some = face(TEN, happy=0.65, sad=0.35)
+    assert (some.margin, some.uncertain) == (pytest.approx(0.3), False)
+    assert face(TEN, happy=0.6, sad=0.4).uncertain
     assert face(TEN, happy=0.4, sad=0.35, fear=0.25).uncertain
 
 
@@ -94,7 +96,7 @@ def test_what_is_shown_are_the_emotions_or_all_votes_where_the_model_abstains() 
     assert abstaining.top[0] == "happy"
 
 
-def test_without_thresholds_a_face_is_uncertain_where_no_emotion_has_more_than_half() -> None:
+def test_without_a_margin_a_face_is_uncertain_where_no_emotion_has_more_than_half() -> None:
     assert not face(SEVEN, happy=0.51, sad=0.49).uncertain
     assert face(SEVEN, happy=0.4, sad=0.3, fear=0.3).uncertain
 

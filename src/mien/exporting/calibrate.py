@@ -121,6 +121,7 @@ def completed_card(
             name: {f"{fit.coverage:.2f}": fit.threshold for fit in head.calibration.conformal}
             for name, head in measured.items()
         },
+        certain_margins={name: head.calibration.uncertainty.margin for name, head in measured.items()},
         figures={split: figures},
         latency=latency,
     )

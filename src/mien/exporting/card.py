@@ -72,6 +72,7 @@ def with_measurements(
     *,
     temperatures: Mapping[str, float] | None = None,
     conformal: Mapping[str, Mapping[str, float]] | None = None,
+    certain_margins: Mapping[str, float] | None = None,
     figures: Mapping[str, Any] | None = None,
     latency: Mapping[str, Any] | None = None,
 ) -> Card:
@@ -81,14 +82,15 @@ def with_measurements(
         card: of the model that was measured.
         temperatures: by name of the head.
         conformal: by name of the head, coverage (such as 0.9, or its text ``"0.90"``) to threshold.
+        certain_margins: by name of the head.
         figures: by split; splits that are not named keep theirs.
         latency: milliseconds a face, and the machine.
 
     Raises:
         CardError: a head that the model does not have.
     """
-    temperatures, conformal = temperatures or {}, conformal or {}
-    for name in (*temperatures, *conformal):
+    temperatures, conformal, certain_margins = temperatures or {}, conformal or {}, certain_margins or {}
+    for name in (*temperatures, *conformal, *certain_margins):
         card.head(name)
     heads = tuple(
         dataclasses.replace(
@@ -98,6 +100,7 @@ def with_measurements(
                 f"{float(coverage):.2f}": float(threshold)
                 for coverage, threshold in conformal.get(head.name, head.conformal).items()
             },
+            certain_margin=certain_margins.get(head.name, head.certain_margin),
         )
         for head in card.heads
     )

@@ -94,7 +94,10 @@ def _card(
         card,
         name=name,
         sha256=sha256_file(onnx),
-        heads=tuple(dataclasses.replace(head, temperature=1.0, conformal={}) for head in card.heads),
+        heads=tuple(
+            dataclasses.replace(head, temperature=1.0, conformal={}, certain_margin=None)
+            for head in card.heads
+        ),
         training={**card.training, "export": {**card.training["export"], "int8": facts}},
         figures={},
         notes=(*card.notes, note),

@@ -13,9 +13,10 @@ from mien.errors import CardError
 from mien.geometry import Box, Point
 from mien.models.card import Head
 
-# The coverage that decides about `Face.uncertain`, and the most emotions that a certain face may leave open.
+# The coverage of `Face.set` by default.
 _COVERAGE = 0.9
-_MOST_OPEN = 2
+# Without a fitted margin on the card, a certain emotion has more than half of the probability.
+_HALF = 0.5
 _BOX = ("x", "y", "box_width", "box_height")
 
 
@@ -32,6 +33,7 @@ class Face:
             out of all votes; empty for a model that cannot abstain.
         keypoints: the detector's six points (x, y): the two eyes, nose, mouth, the two ears; or None.
         thresholds: coverage, such as ``"0.90"``, to the threshold of the conformal set; from the card.
+        certain_margin: the least `margin` of a certain face; from the card, or None.
     """
 
     box: Box
@@ -40,6 +42,7 @@ class Face:
     abstentions: dict[str, float] = field(default_factory=dict)
     keypoints: tuple[Point, ...] | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
+    certain_margin: float | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in self.shown[:3])
@@ -56,6 +59,11 @@ class Face:
     def second(self) -> tuple[str, float]:
         """The second most probable emotion and its probability."""
         return self._ranked()[1]
+
+    @property
+    def margin(self) -> float:
+        """By how much the most probable emotion leads the second, 0..1."""
+        return self.top[1] - self.second[1]
 
     @property
     def abstain(self) -> float:
@@ -103,14 +111,15 @@ class Face:
     def uncertain(self) -> bool:
         """Whether the prediction should not be read as one emotion.
 
-        True where it abstains, or where the set of 90 % coverage has more than two members. Where the card
-        has no such threshold: where no emotion has more than half.
+        True where it abstains, or where the most probable emotion leads the second by less than the card's
+        margin. The margin was fitted on held-out faces; the card says how often such faces are uncertain and
+        how often the certain ones are right. If the card has no margin: where no emotion has more than half.
         """
         if self.abstains:
             return True
-        if f"{_COVERAGE:.2f}" in self.thresholds:
-            return len(self.set(_COVERAGE)) > _MOST_OPEN
-        return self.top[1] <= 0.5
+        if self.certain_margin is None:
+            return self.top[1] <= _HALF
+        return self.margin < self.certain_margin
 
     def to_dict(self) -> dict[str, Any]:
         """The face as plain values for JSON.
@@ -174,4 +183,5 @@ def read_face(
         abstentions=abstentions,
         keypoints=None if keypoints is None else tuple((float(px), float(py)) for px, py in keypoints),
         thresholds=dict(head.conformal),
+        certain_margin=head.certain_margin,
     )

@@ -29,6 +29,8 @@ class Head:
         abstain: those of `labels` that are no emotion but grounds to abstain.
         temperature: divide the logits by it before the softmax (Guo et al. 2017).
         conformal: coverage, as text such as ``"0.90"``, to the threshold of the conformal set.
+        certain_margin: the least lead of the most probable emotion over the second with which a prediction is
+            certain; None where none was fitted.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Head:
     abstain: tuple[str, ...] = ()
     temperature: float = 1.0
     conformal: dict[str, float] = field(default_factory=dict)
+    certain_margin: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import UsageError
 from mien.evaluation.calibration.conformal import conformal_threshold, prediction_set, set_coverage
+from mien.evaluation.calibration.uncertainty import UncertaintyFit, fit_margin, measure_margin
 from mien.evaluation.metrics.calibration import (
     bias_corrected_error,
     calibration_error,
@@ -128,6 +129,7 @@ class Calibration:
         n_measured: faces it was measured on.
         n_sets: those of them whose class is known; the conformal sets were measured on these.
         conformal: thresholds for each coverage, fitted and measured on the same halves.
+        uncertainty: the margin below which a prediction is uncertain, fitted and measured on the same halves.
     """
 
     temperature: float
@@ -140,6 +142,7 @@ class Calibration:
     n_measured: int
     n_sets: int
     conformal: tuple[ConformalFit, ...]
+    uncertainty: UncertaintyFit
 
 
 def calibrate(
@@ -177,6 +180,8 @@ def calibrate(
         members = prediction_set(warm[unseen], threshold)
         size = float(members.sum(axis=1).mean())
         fits.append(ConformalFit(coverage, threshold, set_coverage(members, truth[unseen]), size))
+    margin = fit_margin(warm[fitted], truth[fitted])
+    divided = None if known.all() else warm[~fitted_on & ~known]
     return Calibration(
         temperature=temperature,
         ece_before=_error(probabilities[~fitted_on], target[~fitted_on]),
@@ -188,6 +193,7 @@ def calibrate(
         n_measured=int((~fitted_on).sum()),
         n_sets=int(unseen.sum()),
         conformal=tuple(fits),
+        uncertainty=measure_margin(margin, warm[unseen], truth[unseen], divided),
     )
 
 
