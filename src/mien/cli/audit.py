@@ -9,6 +9,7 @@ import typer
 
 from mien.cli import options
 from mien.cli.options import option
+from mien.cli.tables import results_table
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -60,22 +61,9 @@ def audit(
 
 def _precision_table(measured: Sequence[PrecisionAtK]) -> Table:
     """One row per kind and split: how many of the most confident findings the votes confirm."""
-    from rich import box
-    from rich.table import Table
-
     ks = sorted({each.k for each in measured})
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        title="Confirmed by the FER+ votes",
-        title_justify="left",
-    )
-    table.add_column("kind", no_wrap=True)
-    table.add_column("faces", no_wrap=True)
-    for k in ks:
-        table.add_column(f"of the {k} most confident", justify="right")
-    table.add_column("in the data", justify="right")
+    headings = ["kind", "split", *(f"of the {k} most confident" for k in ks), "in the data"]
+    table = results_table("Confirmed by the FER+ votes", *headings, wrap=True)
     for kind, split in dict.fromkeys((each.kind, each.split) for each in measured):
         cells = {each.k: each for each in measured if (each.kind, each.split) == (kind, split)}
         shares = [_share(cells.get(k)) for k in ks]

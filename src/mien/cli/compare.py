@@ -11,6 +11,7 @@ import typer
 from mien.cli import options
 from mien.cli.evaluate.command import Truth
 from mien.cli.options import option
+from mien.cli.tables import results_table, with_interval
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,23 +130,17 @@ def _lines(comparison: Comparison, split: str | None, runs: Sequence[Path]) -> I
 
 
 def _table(comparison: Comparison) -> Table:
-    from rich import box
-    from rich.table import Table
-
     fresh = comparison.deduplicated
     title = f"On the same {comparison.n:,} faces" + (
         "" if fresh is None else f", {fresh.n:,} of them not in Training"
     )
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, title=title, title_justify="left", title_style="bold")
-    for i, head in enumerate(["", "accuracy", "macro F1", *(["accuracy, not in Training"] if fresh else [])]):
-        table.add_column(head, justify="right" if i else "left")
-    for place, each in enumerate(comparison.models):
+    headings = ["", "accuracy", "macro F1", *(["accuracy, not in Training"] if fresh else [])]
+    table = results_table(title, *headings, wrap=True)
+    for i, each in enumerate(comparison.models):
         cells = [(each.accuracy, each.accuracy_ci95), (each.macro_f1, each.macro_f1_ci95)]
         if fresh is not None:
-            cells.append((fresh.models[place].accuracy, fresh.models[place].accuracy_ci95))
-        table.add_row(
-            each.name, *(f"{value:.1%} ({100 * low:.1f} to {100 * high:.1f})" for value, (low, high) in cells)
-        )
+            cells.append((fresh.models[i].accuracy, fresh.models[i].accuracy_ci95))
+        table.add_row(each.name, *(with_interval(*cell) for cell in cells))
     return table
 
 

@@ -10,6 +10,7 @@ import typer
 
 from mien.cli import options
 from mien.cli.options import option
+from mien.cli.tables import results_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,31 +142,16 @@ def _wrote(exported: Exported, console: Console) -> None:
 
 
 def _calibration(exported: Exported, split: str, measured: Mapping[str, MeasuredHead]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{exported.card.name} on {split}",
-        title_justify="left",
+    headings = ["head", "accuracy", "macro F1", "temperature", "ECE before", "ECE after"]
+    table = results_table(
+        f"{exported.card.name} on {split}",
+        *headings,
+        *("cross-validated", "chance", "90 % sets: size, coverage"),
         caption="ECE: calibration error on the half that the temperature was not fitted on; cross-validated: "
         "of all faces, each by the temperature of the other half, over 20 random halves; chance: that of a "
         "perfect model",
-        caption_justify="left",
+        wrap=True,
     )
-    table.add_column("head")
-    for column in (
-        "accuracy",
-        "macro F1",
-        "temperature",
-        "ECE before",
-        "ECE after",
-        "cross_validated",
-        "chance",
-        "90 % sets: size, coverage",
-    ):
-        table.add_column(column, justify="right")
     for name, head in measured.items():
         scores, fitted = head.evaluation.scores, head.calibration
         sets = {fit.coverage: f"{fit.mean_size:.2f}, {fit.measured_coverage:.1%}" for fit in fitted.conformal}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from mien.cli import options
 from mien.cli.options import option
+from mien.cli.tables import results_table
 from mien.errors import CardError, UsageError, VerifyError
 
 if TYPE_CHECKING:
@@ -111,13 +112,7 @@ def _title(found: Verified) -> str:
 
 
 def _show(found: Verified) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for column in ("card", "95 % interval", "measured", ""):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = results_table("", "figure", "card", "95 % interval", "measured", "")
     for check in found.checks:
         low, high = check.interval or (0.0, 0.0)
         both = check.card is not None and check.measured is not None

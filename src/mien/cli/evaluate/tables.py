@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from mien.cli.tables import results_table, with_interval
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -74,13 +76,13 @@ def _render(evaluation: Evaluation) -> Iterator[RenderableType]:
 
 
 def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
-    table = _table(
+    table = results_table(
         "Scores", "", "all faces", *([] if deduplicated is None else ["no duplicates of Training"])
     )
     both = [each for each in (scores, deduplicated) if each is not None]
     rows: dict[str, Callable[[Scores], str]] = {
-        "accuracy": lambda s: _with_interval(s.accuracy, s.accuracy_ci95),
-        "macro F1": lambda s: _with_interval(s.macro_f1, s.macro_f1_ci95),
+        "accuracy": lambda s: with_interval(s.accuracy, s.accuracy_ci95),
+        "macro F1": lambda s: with_interval(s.macro_f1, s.macro_f1_ci95),
         "macro precision": lambda s: f"{s.macro_precision:.1%}",
         "macro recall": lambda s: f"{s.macro_recall:.1%}",
         "top-2 accuracy": lambda s: f"{s.top2_accuracy:.1%}",
@@ -96,7 +98,7 @@ def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
 
 
 def _per_class(scores: Scores) -> Table:
-    table = _table("Each class", "", "precision", "recall", "F1", "faces")
+    table = results_table("Each class", "", "precision", "recall", "F1", "faces")
     for name, s in scores.per_class.items():
         table.add_row(name, f"{s.precision:.1%}", f"{s.recall:.1%}", f"{s.f1:.1%}", f"{s.support:,}")
     return table
@@ -104,7 +106,7 @@ def _per_class(scores: Scores) -> Table:
 
 def _confusion(scores: Scores) -> Table:
     """Each row in percent of its faces; correct ones bold, frequent mistakes coloured, rare ones dim."""
-    table = _table("Of the faces of a row, % that were predicted as the column", "", *scores.per_class)
+    table = results_table("Of the faces of a row, % that were predicted as the column", "", *scores.per_class)
     shares = 100 * scores.confusion / scores.confusion.sum(axis=1, keepdims=True).clip(1)
     for i, (name, row) in enumerate(zip(scores.per_class, shares, strict=True)):
         cells = []
@@ -116,8 +118,10 @@ def _confusion(scores: Scores) -> Table:
 
 
 def _votes(votes: VoteScores) -> Table:
-    table = _table(f"Against the FER+ votes, head {votes.head}", "", f"{votes.n:,} faces with a majority")
-    table.add_row("accuracy, 8 classes", _with_interval(votes.accuracy, votes.accuracy_ci95))
+    table = results_table(
+        f"Against the FER+ votes, head {votes.head}", "", f"{votes.n:,} faces with a majority"
+    )
+    table.add_row("accuracy, 8 classes", with_interval(votes.accuracy, votes.accuracy_ci95))
     table.add_row("macro F1", f"{votes.macro_f1:.1%}")
     table.add_row("calibration error to the majority", f"{votes.ece:.3f}")
     table.add_row("calibration error to the voters", f"{votes.ece_voters:.3f}")
@@ -128,7 +132,7 @@ def _votes(votes: VoteScores) -> Table:
 
 
 def _several_labels(scores: MultiLabelScores) -> Table:
-    table = _table("Several labels per face, by the votes", "", f"{scores.n:,} faces")
+    table = results_table("Several labels per face, by the votes", "", f"{scores.n:,} faces")
     table.add_row("exactly the people's set", f"{scores.exact_match:.1%}")
     table.add_row("likeliest is one of the set", f"{scores.top1_in_set:.1%}")
     table.add_row("mean average precision", f"{scores.mean_average_precision:.3f}")
@@ -139,7 +143,7 @@ def _several_labels(scores: MultiLabelScores) -> Table:
 
 def _binary(binary: tuple[BinaryScores, ...]) -> Table:
     """One column per task, so that several fit on a narrow screen."""
-    table = _table("Binary tasks", "", *(each.classes[1] for each in binary))
+    table = results_table("Binary tasks", "", *(each.classes[1] for each in binary))
     rows: dict[str, Callable[[BinaryScores], str]] = {
         "against": lambda f: "the rest" if f.classes[0].startswith("not ") else f.classes[0],
         "accuracy": lambda f: f"{f.scores.accuracy:.1%}",
@@ -164,13 +168,15 @@ def _groups(scores: GroupScores) -> Table:
         low, high = scores.gap_ci95
         gap = f"gap {100 * scores.gap:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
         gap += f", p = {scores.p_value:.3g}"
-    table = _table(f"By {scores.column}: {gap}", "", "accuracy", "macro F1", "from the others", "faces")
+    table = results_table(
+        f"By {scores.column}: {gap}", "", "accuracy", "macro F1", "from the others", "faces"
+    )
     for name, each in scores.groups.items():
         if each.accuracy is None or each.accuracy_ci95 is None:
             table.add_row(name, f"fewer than {scores.minimum_n}", "", "", f"{each.n:,}")
             continue
         difference = "" if each.difference is None else f"{100 * each.difference:+.1f}"
-        accuracy = _with_interval(each.accuracy, each.accuracy_ci95)
+        accuracy = with_interval(each.accuracy, each.accuracy_ci95)
         table.add_row(name, accuracy, f"{each.macro_f1:.1%}", difference, f"{each.n:,}")
     return table
 
@@ -179,30 +185,8 @@ def _robustness(found: Robustness) -> Table:
     title = (
         f"Damaged images, {found.n:,} faces: {found.relative:.1%} of the clean accuracy, {found.clean:.1%}"
     )
-    table = _table(title, "", "1", "2", "3", "4", "5", "of clean")
+    table = results_table(title, "", "1", "2", "3", "4", "5", "of clean")
     for each in found.corruptions:
         cells = (f"{value:.0%}" for value in each.accuracy)
         table.add_row(each.name, *cells, f"{each.relative:.0%}")
     return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-        show_edge=False,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-    )
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    return table
-
-
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.1%} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
