@@ -52,7 +52,7 @@ def test_a_fifth_of_each_face_is_painted_where_the_map_is_highest(explained: Att
         np.testing.assert_array_equal(after[~chosen], before[~chosen])
 
 
-def test_true_maps_cost_most_where_they_are_hottest() -> None:
+def test_correct_maps_cost_most_where_they_are_hottest() -> None:
     """A classifier that looks at one corner, and maps that say so, beside maps that say something else."""
     generator = np.random.default_rng(1)
     crops = generator.integers(0, 60, (20, 16, 16), dtype=np.uint8)
@@ -79,13 +79,13 @@ def test_true_maps_cost_most_where_they_are_hottest() -> None:
     assert lying.hottest > 0.95 > 0.5 > lying.coldest
 
 
-def test_one_face_cannot_be_tried(explained: Attributions) -> None:
+def test_one_face_is_too_few_for_the_deletion_test(explained: Attributions) -> None:
     one = replace(explained, crops=explained.crops[:1])
     with pytest.raises(UsageError, match="two faces"):
         deletion_test(one, lambda faces: np.ones((len(faces), 7), np.float32))
 
 
-def test_the_surest_come_first_and_no_text_is_clipped(explained: Attributions) -> None:
+def test_the_most_confident_come_first_and_no_text_is_clipped(explained: Attributions) -> None:
     tried = deletion_test(explained, lambda faces: np.full((len(faces), 7), 1 / 7, np.float32))
     drawn = {section.name: section for section in sections(explained, tried)}
     assert [each["row"] for each in drawn["attribution_examples"].numbers] == [32, 31, 30, 37, 36, 35, 34]

@@ -54,7 +54,7 @@ def voted(table: FaceTable) -> VotePredictions:
     return predict_votes(noisy(VOTES, table), table, "PublicTest")
 
 
-def test_every_part_of_the_issue_is_there(judged: Predictions, voted: VotePredictions) -> None:
+def test_every_section_is_there(judged: Predictions, voted: VotePredictions) -> None:
     robust = measure_robustness(FakeClassifier.predicting("happy"), judged, faces=3)
     found = {
         section.name: section for section in sections(judged, voted=voted, robustness=robust, resamples=50)
@@ -132,7 +132,7 @@ def test_the_models_own_temperature_is_taken_out_before_the_fit(judged: Predicti
         assert (sizes * np.arange(1, 8)).sum() == pytest.approx(fit.mean_size)
 
 
-def test_a_votes_head_is_held_against_the_voters_shares(table: FaceTable) -> None:
+def test_a_votes_head_is_compared_with_the_voters_shares(table: FaceTable) -> None:
     majority = predict_split(
         noisy(VOTES, table), table, "PublicTest", head="votes", labels="ferplus", known_only=True
     )
@@ -213,7 +213,7 @@ def test_another_card_gives_other_figures_and_ten_crops_stand_apart() -> None:
     assert all(entry.kind != "ours" for entry in others)
 
 
-def test_every_public_figure_has_its_protocol_and_its_source() -> None:
+def test_every_published_result_has_its_protocol_and_its_source() -> None:
     entries = leaderboard.published_results()
     stated = {round(entry.accuracy, 4) for entry in entries}
     # Those that the project set out from.

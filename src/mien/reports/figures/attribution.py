@@ -38,7 +38,7 @@ def draw_means(axes: Axes, means: dict[str, MeanAttribution]) -> None:
         axes.text(extent[0] + 0.5, -1.04, text, ha="center", va="top", fontsize=9, linespacing=1.2)
     axes.set(xlim=(-0.03, len(means) * 1.08 - 0.05), ylim=(-1.42, 0.03), aspect="equal")
     axes.set_axis_off()
-    axes.set_title("What the predictions rest on, per emotion")
+    axes.set_title("Mean maps, per emotion")
 
 
 def draw_examples(axes: Axes, explained: Attributions, indices: NDArray[np.intp], *, columns: int) -> None:
