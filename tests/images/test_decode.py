@@ -155,6 +155,13 @@ def test_a_file_that_is_open_as_text_is_refused_with_a_remedy(tmp_path: Path) ->
         read_image(file)  # type: ignore[arg-type]
 
 
+def test_a_closed_file_is_refused_as_an_image(tmp_path: Path) -> None:
+    with (tmp_path / "photo.png").open("wb") as file:
+        pass
+    with pytest.raises(ImageError, match=r"photo\.png cannot be read: .*closed"):
+        read_image(file)
+
+
 def test_reading_in_threads_leaves_the_filters_of_warnings_as_they_were(photo: NDArray[np.uint8]) -> None:
     data = encoded(Image.fromarray(photo), "PNG")
     before = list(warnings.filters)

@@ -185,9 +185,12 @@ def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]
         )
     name = getattr(source, "name", None)
     name = name if isinstance(name, str) else "<stream>"
-    with suppress(AttributeError, OSError):  # a pipe has no beginning to go to
-        source.seek(0)
-    content = source.read()
+    try:
+        with suppress(AttributeError, OSError):  # a pipe has no beginning to go to
+            source.seek(0)
+        content = source.read()
+    except (OSError, ValueError) as error:  # the latter for a closed file
+        raise ImageError(f"{name} cannot be read: {error}.") from error
     if not isinstance(content, bytes):
         raise ImageError(f"{name} is open as text. Open it in binary mode: open(path, 'rb').")
     return name, io.BytesIO(content)

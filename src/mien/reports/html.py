@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from mien.images.decode import decode
 from mien.plotting import DPI
 from mien.reports.document import Document
 from mien.templates import render
@@ -86,15 +86,14 @@ def page_html(document: Document, chapters: Sequence[PageChapter]) -> str:
 def embed_image(path: Path) -> EmbeddedImage:
     """A PNG file as a data URL: PNG or lossless WebP, whichever is smaller."""
     content, kind = path.read_bytes(), "png"
-    with Image.open(path) as opened:
-        width, height = opened.size
-        packed = io.BytesIO()
-        opened.save(packed, "WEBP", lossless=True, method=4)
+    image, _ = decode(content, name=str(path))
+    packed = io.BytesIO()
+    image.save(packed, "WEBP", lossless=True, method=4)
     if packed.tell() < len(content):
         kind, content = "webp", packed.getvalue()
-    scale = _CSS_PIXELS_PER_INCH / DPI
+    width, height = (round(pixels * _CSS_PIXELS_PER_INCH / DPI) for pixels in image.size)
     data = base64.b64encode(content).decode("ascii")
-    return EmbeddedImage(f"data:image/{kind};base64,{data}", round(width * scale), round(height * scale))
+    return EmbeddedImage(f"data:image/{kind};base64,{data}", width, height)
 
 
 def plain(value: Any) -> Any:
