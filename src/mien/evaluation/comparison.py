@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mien.emotions import VOTES
 from mien.errors import FormatError, SourceNotFound, UsageError
 from mien.evaluation.predictions import Predictions
+from mien.files import read_csv
 
 # What tells a face from the others: its split, its row in the source, its file.
 Face = tuple[str, str, str]
@@ -61,8 +62,7 @@ def read_predictions(path: Path) -> PredictedClasses:
         FormatError: it has other columns, no row, or a face twice.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_csv(path)
     except FileNotFoundError:
         raise SourceNotFound(
             f"{path} does not exist. Write it with: mien evaluate --predictions {path}"

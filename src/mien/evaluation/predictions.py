@@ -132,30 +132,6 @@ def predict_split(
     return targets.predictions(given, classifier.labels, model=classifier.name, head=head)
 
 
-def predict_binary(
-    classifier: Classifier,
-    table: FaceTable,
-    split: str,
-    task: BinaryTask,
-    *,
-    labels: Labels = "fer2013",
-    batch_size: int = 256,
-    progress: Callable[[int], None] | None = None,
-) -> Predictions:
-    """The predictions of a classifier that was trained on a binary task, for the faces of its two classes.
-
-    Faces of neither class are left out and counted.
-
-    Raises:
-        DataError: the table has no such split.
-        UsageError: the classifier has other columns, or no face is of either class.
-        ModelError: the classifier gave no probabilities.
-    """
-    targets = binary_targets(table, split, classifier.labels, task, model=classifier.name, labels=labels)
-    given = classify(classifier, targets.faces.pixels, batch_size=batch_size, progress=progress)
-    return targets.predictions(given, classifier.labels, model=classifier.name, head=task.name)
-
-
 def vote_predictions(predictions: Predictions) -> VotePredictions:
     """The predictions for faces with votes, of which there may be fewer than the split has.
 
@@ -248,7 +224,12 @@ def binary_targets(
     model: str,
     labels: Labels = "fer2013",
 ) -> Targets:
-    """The faces of a split that are of either class of a binary task. Raises as `predict_binary` does."""
+    """The faces of a split that are of either class of a binary task; the others are left out and counted.
+
+    Raises:
+        DataError: the table has no such split.
+        UsageError: the model has other columns than the task's classes, or no face is of either class.
+    """
     if columns != task.classes:
         raise UsageError(f"model {model!r} predicts {', '.join(columns)}, not {' or '.join(task.classes)}.")
     indices, truth, classes, left_out = _labelled(table.split(split), labels)

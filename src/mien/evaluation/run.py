@@ -39,23 +39,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What of a model is scored, and on which faces.
-
-    Attributes:
-        split: the split; for None PublicTest, or the only one there is.
-        labels: the truth: the labels of the data, or the majority of its FER+ votes.
-        head: the head that predicts; for None the one of the labels, or of the run's binary task.
-        known_only: leave out faces of classes that the model does not know.
-        tta: average the probabilities over ten crops of each face.
-        binary: names of binary tasks to score from the same probabilities.
-        vote_threshold: share of a face's votes, and probability, from which an emotion is one of its labels.
-        groups: a CSV that names groups of people, see `mien.evaluation.fairness.read_groups`.
-        minimum_n: groups with fewer faces are not scored.
-        robustness: measure the accuracy under 45 corruptions, too.
-        robustness_faces: limit to this many faces for that, drawn at random.
-        resamples: of the bootstrap.
-        batch_size: faces in one call of the model.
-    """
+    """What of a model is scored, and on which faces; `mien.evaluate` describes each option."""
 
     split: str | None = None
     labels: Labels = "fer2013"

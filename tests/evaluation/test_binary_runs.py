@@ -1,4 +1,4 @@
-"""A classifier of two answers is scored on its own question, on the faces that are on a side of it."""
+"""A model of two classes is scored on its own binary task, on the faces of those classes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from mien.emotions import FER2013, binary_task
 from mien.errors import UsageError
 from mien.evaluation.binary import as_binary
 from mien.evaluation.comparison import join_predictions, predicted_classes
-from mien.evaluation.predictions import predict_binary, predict_split
-from mien.testing.fakes import FakeClassifier, numbered_faces
+from mien.evaluation.predictions import predict_split
+from mien.evaluation.run import predict_labels
+from mien.testing.fakes import FakeClassifier, FakeModel, numbered_faces
 
 NEGATIVE = binary_task("negative")
+
+
+def model(predicted: str, labels: tuple[str, ...]) -> FakeModel:
+    """A model whose only head is that of the binary task."""
+    return FakeModel({"negative": FakeClassifier.predicting(predicted, labels=labels)})
 
 
 @pytest.fixture
@@ -28,9 +34,8 @@ def table() -> FaceTable:
     )
 
 
-def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTable) -> None:
-    always = FakeClassifier.predicting("negative", labels=NEGATIVE.classes)
-    found = predict_binary(always, table, "PublicTest", NEGATIVE)
+def test_only_faces_of_the_two_classes_are_predicted_and_the_others_are_counted(table: FaceTable) -> None:
+    found = predict_labels(model("negative", NEGATIVE.classes), table, "PublicTest")
     assert found.classes == ("positive", "negative")
     assert [FER2013[row] for row in found.faces.rows] == ["angry", "disgust", "fear", "happy", "sad"]
     assert found.truth.tolist() == [1, 1, 1, 0, 1]
@@ -40,9 +45,7 @@ def test_only_faces_on_a_side_are_asked_and_the_others_are_counted(table: FaceTa
 
 
 def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) -> None:
-    two = predict_binary(
-        FakeClassifier.predicting("positive", labels=NEGATIVE.classes), table, "PublicTest", NEGATIVE
-    )
+    two = predict_labels(model("positive", NEGATIVE.classes), table, "PublicTest")
     seven = as_binary(
         predict_split(FakeClassifier.predicting("happy"), table, "PublicTest", head="fer2013"), NEGATIVE
     )
@@ -52,9 +55,8 @@ def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) ->
     assert not meeting.left_out
 
 
-def test_another_question_is_refused(table: FaceTable) -> None:
+def test_a_model_of_other_classes_than_its_task_is_refused(table: FaceTable) -> None:
     with pytest.raises(UsageError, match=r"predicts angry, .*, not positive or negative"):
-        predict_binary(FakeClassifier.predicting("happy"), table, "PublicTest", NEGATIVE)
-    happy = FakeClassifier.predicting("happy", labels=binary_task("happy").classes)
+        predict_labels(model("happy", FER2013), table, "PublicTest")
     with pytest.raises(UsageError, match="not positive or negative"):
-        predict_binary(happy, table, "PublicTest", NEGATIVE)
+        predict_labels(model("happy", binary_task("happy").classes), table, "PublicTest")
