@@ -51,7 +51,7 @@ def test_it_meets_a_model_of_all_emotions_on_the_same_faces(table: FaceTable) ->
     )
     meeting = join_predictions([predicted_classes(two, "two"), predicted_classes(seven, "seven")])
     assert len(meeting.truth) == 5
-    np.testing.assert_array_equal(meeting.answers[0], meeting.answers[1])
+    np.testing.assert_array_equal(meeting.predicted[0], meeting.predicted[1])
     assert not meeting.left_out
 
 

@@ -33,13 +33,13 @@ def predictions(emotion: str) -> Predictions:
 
 def answers(
     name: str,
-    answered: list[str],
+    predicted: list[str],
     *,
     truth: tuple[str, ...] = ("happy", "sad", "happy"),
     rows: tuple[int, ...] = (0, 1, 2),
 ) -> PredictedClasses:
     faces = tuple(("PublicTest", str(row), "") for row in rows)
-    return PredictedClasses(name, faces, np.array(truth), np.array(answered), None)
+    return PredictedClasses(name, faces, np.array(truth), np.array(predicted), None)
 
 
 def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None
     direct, read = predicted_classes(made), read_predictions(tmp_path / "happy.csv")
     assert read.name == "happy"
     assert direct.faces == read.faces == tuple(("PublicTest", str(row), "") for row in (50, 51, 52))
-    for name in ("truth", "answered", "in_training"):
+    for name in ("truth", "predicted", "in_training"):
         np.testing.assert_array_equal(getattr(direct, name), getattr(read, name))
     assert direct.truth.tolist() == ["happy", "sad", "happy"]
     assert direct.in_training is not None
@@ -59,7 +59,7 @@ def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() ->
     first = answers("first", ["happy", "sad", "sad"])
     second = answers("second", ["fear", "happy"], truth=("happy", "happy"), rows=(2, 0))
     meeting = join_predictions([first, second])
-    named = [[meeting.classes[i] for i in row] for row in (meeting.truth, *meeting.answers)]
+    named = [[meeting.classes[i] for i in row] for row in (meeting.truth, *meeting.predicted)]
     assert named == [["happy", "happy"], ["happy", "sad"], ["happy", "fear"]]
     assert meeting.left_out == {"first": 1}
     assert meeting.classes == ("fear", "happy", "sad")
@@ -68,7 +68,7 @@ def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() ->
 
 def test_what_one_knows_of_duplicates_holds_for_all() -> None:
     one, two = predicted_classes(predictions("happy"), "one"), predicted_classes(predictions("sad"), "two")
-    unknowing = PredictedClasses("two", two.faces, two.truth, two.answered, None)
+    unknowing = PredictedClasses("two", two.faces, two.truth, two.predicted, None)
     meeting = join_predictions([unknowing, one])
     assert meeting.not_in_training is not None
     assert meeting.not_in_training.tolist() == [True, False, True]

@@ -73,7 +73,7 @@ def test_the_scores_are_scikit_learns(votes):
     assert found.sweep[0.3] == found.exact_match
 
 
-def test_the_likeliest_is_always_named():
+def test_the_most_probable_class_is_always_named():
     assert named(np.array([[0.2, 0.1, 0.1]]), 0.3).tolist() == [[True, False, False]]
 
 

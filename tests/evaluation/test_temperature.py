@@ -128,7 +128,7 @@ def test_sets_hold_the_truth_of_unseen_faces_as_often_as_promised(generator, cov
     assert np.mean(promised_too_much) < 8
 
 
-def test_every_set_holds_the_likeliest_class():
+def test_every_set_contains_the_most_probable_class():
     probabilities = np.array([[0.4, 0.35, 0.25], [0.9, 0.06, 0.04]])
     np.testing.assert_array_equal(
         prediction_set(probabilities, 0.5), [[True, False, False], [True, False, False]]

@@ -34,7 +34,7 @@ def test_one_other_top_answer_is_an_error_however_close() -> None:
     tied[0, :2] = tied[0].max() + 1
     nudged = tied.copy()
     nudged[0, 1] += 1e-5
-    with pytest.raises(ExportError, match="top answer on 1 of 50"):
+    with pytest.raises(ExportError, match="most probable class on 1 of 50"):
         prove({"fer2013": tied}, {"fer2013": nudged})
 
 

@@ -63,7 +63,7 @@ class ExplainableModel(Protocol):
     def explain(
         self, crops: NDArray[np.uint8], *, most: int = 1, progress: Callable[[int], None] = lambda _: None
     ) -> Explanation:
-        """Predictions for gray faces, uint8 (N, S, S), and what speaks for the `most` likeliest."""
+        """Predictions for gray faces, uint8 (N, S, S), and what speaks for the `most` most probable."""
         ...
 
 

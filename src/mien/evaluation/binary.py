@@ -1,4 +1,4 @@
-"""Binary framings: the probabilities of seven or eight emotions as the answer to one yes-or-no question."""
+"""Binary tasks: the probabilities of seven or eight emotions as those of one yes-or-no question."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mien.evaluation.scores import Scores, score
 
 @dataclass(frozen=True, eq=False)
 class BinaryScores:
-    """How well a question is answered by the sum of the probabilities on each side of it.
+    """The scores of a binary task, by the sum of the probabilities on each side.
 
     Attributes:
-        name: of the framing.
-        classes: the two answers, that of the question last.
-        scores: all scores of the two classes; the answer is yes from a probability of one half.
+        name: of the task.
+        classes: the two classes, that of the question last.
+        scores: all scores of the two classes; the prediction is yes from a probability of one half.
         roc_auc: area below the ROC curve of the probability of yes.
         average_precision: area below its precision-recall curve.
-        baseline: accuracy of always giving the more frequent answer.
+        baseline: accuracy of always predicting the more frequent class.
         left_out: emotion to number of faces that are on neither side.
     """
 
@@ -44,8 +44,8 @@ class BinaryScores:
         return {**fields, "classes": list(self.classes), **self.scores.to_dict()}
 
 
-def as_binary(predictions: Predictions, framing: BinaryTask) -> Predictions:
-    """The predictions as answers to the framing's question, two columns, rows sum to 1.
+def as_binary(predictions: Predictions, task: BinaryTask) -> Predictions:
+    """The predictions for a binary task: two columns, rows sum to 1.
 
     A side's probability is the sum of its emotions' over that of both sides. Faces whose true emotion is on
     neither side are left out and counted in `left_out`.
@@ -54,25 +54,25 @@ def as_binary(predictions: Predictions, framing: BinaryTask) -> Predictions:
         UsageError: the model or the faces know nothing of one of the sides.
     """
     p = predictions
-    sides = np.array(framing.sides(p.classes))
+    sides = np.array(task.sides(p.classes))
     true = sides[p.truth]
-    for side, name in enumerate(framing.classes):
+    for side, name in enumerate(task.classes):
         if not (sides == side).any() or not (true == side).any():
             raise UsageError(
-                f"framing {framing.name!r} needs faces that are {name}, and {p.faces.source or 'the data'} "
+                f"task {task.name!r} needs faces that are {name}, and {p.faces.source or 'the data'} "
                 f"has none in {p.split}. Its classes: {', '.join(p.classes)}."
             )
     kept = true != NEITHER
     given = p.probabilities[kept].astype(np.float64)
     two = np.stack([given[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)
     totals = two.sum(axis=1, keepdims=True)
-    # A face to which the model gives neither side anything is answered evenly, which is no.
-    answers = np.divide(two, totals, out=np.full_like(two, 0.5), where=totals > 0).astype(np.float32)
+    # A face with a probability of 0 on both sides gets one half on each, which is no.
+    halves = np.divide(two, totals, out=np.full_like(two, 0.5), where=totals > 0).astype(np.float32)
     outside = {p.classes[i]: int((p.truth == i).sum()) for i in np.flatnonzero(sides == NEITHER)}
     return dataclasses.replace(
         p,
-        classes=framing.classes,
-        probabilities=answers,
+        classes=task.classes,
+        probabilities=halves,
         truth=true[kept],
         faces=p.faces.take(kept),
         not_in_training=None if p.not_in_training is None else p.not_in_training[kept],
@@ -82,22 +82,22 @@ def as_binary(predictions: Predictions, framing: BinaryTask) -> Predictions:
 
 def score_binary(
     predictions: Predictions,
-    framing: BinaryTask,
+    task: BinaryTask,
     generator: np.random.Generator,
     *,
     resamples: int = 2000,
 ) -> BinaryScores:
-    """The scores of a framing's question, from the same probabilities as all others.
+    """The scores of a binary task, from the same probabilities as all other scores.
 
     Raises:
         UsageError: the model or the faces know nothing of one of the sides.
     """
-    two = as_binary(predictions, framing)
+    two = as_binary(predictions, task)
     positive, chance = two.truth == 1, two.probabilities[:, 1]
     return BinaryScores(
-        name=framing.name,
-        classes=framing.classes,
-        scores=score(two.probabilities, two.truth, framing.classes, generator, resamples=resamples),
+        name=task.name,
+        classes=task.classes,
+        scores=score(two.probabilities, two.truth, task.classes, generator, resamples=resamples),
         roc_auc=roc(chance, positive).auc,
         average_precision=precision_recall(chance, positive).average_precision,
         baseline=float(max(positive.mean(), 1 - positive.mean())),

@@ -1,4 +1,4 @@
-"""What several classifiers answered on the same faces, from their predictions or from the CSV of them."""
+"""What several classifiers predicted for the same faces, from their predictions or a CSV of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mien.errors import FormatError, SourceNotFound, UsageError
 from mien.evaluation.predictions import Predictions
 from mien.files import read_csv
 
-# What tells a face from the others: its split, its row in the source, its file.
+# What identifies a face: its split, its row in the source, its file.
 Face = tuple[str, str, str]
 
 _NEEDED = ("row", "split", "truth", "predicted")
@@ -24,24 +24,24 @@ _NEEDED = ("row", "split", "truth", "predicted")
 
 @dataclass(frozen=True, eq=False)
 class PredictedClasses:
-    """One classifier's answer on each of N faces.
+    """The class that one classifier predicts for each of N faces.
 
     Attributes:
         name: of the classifier.
         faces: which they are, (N).
-        truth, answered: names of classes, (N,).
-        in_training: (N,) whether the face is pixel-identical to one in Training; None where nobody knows.
+        truth, predicted: names of classes, (N,).
+        in_training: (N,) whether the face is pixel-identical to one in Training; None if that is not known.
     """
 
     name: str
     faces: tuple[Face, ...]
     truth: NDArray[np.str_]
-    answered: NDArray[np.str_]
+    predicted: NDArray[np.str_]
     in_training: NDArray[np.bool_] | None
 
 
 def predicted_classes(predictions: Predictions, name: str | None = None) -> PredictedClasses:
-    """The likeliest class of each face; the first of equals."""
+    """The most probable class of each face; the first of equals."""
     p = predictions
     classes = np.array(p.classes)
     names = np.full(len(p.truth), "") if p.faces.names is None else p.faces.names
@@ -49,13 +49,13 @@ def predicted_classes(predictions: Predictions, name: str | None = None) -> Pred
         name=name or p.model,
         faces=tuple((p.split, str(row), str(file)) for row, file in zip(p.faces.rows, names, strict=True)),
         truth=classes[p.truth],
-        answered=classes[p.probabilities.argmax(axis=1)],
+        predicted=classes[p.probabilities.argmax(axis=1)],
         in_training=None if p.not_in_training is None else ~p.not_in_training,
     )
 
 
 def read_predictions(path: Path) -> PredictedClasses:
-    """The answers in a CSV of ``mien evaluate --predictions``, named after the file.
+    """The predictions in a CSV of ``mien evaluate --predictions``, named after the file.
 
     Raises:
         SourceNotFound: there is no such file.
@@ -84,34 +84,34 @@ def read_predictions(path: Path) -> PredictedClasses:
         name=path.stem,
         faces=faces,
         truth=np.array([row["truth"] for row in rows]),
-        answered=np.array([row["predicted"] for row in rows]),
+        predicted=np.array([row["predicted"] for row in rows]),
         in_training=np.array([each == "1" for each in known]) if all(known) else None,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class CommonFaces:
-    """K classifiers on the N faces that all of them answered.
+    """K classifiers on the N faces that all of them predicted.
 
     Attributes:
         names: of the classifiers, (K).
-        classes: every name of a class among truths and answers.
+        classes: every name of a class among truths and predictions.
         truth: (N,) index into `classes`.
-        answers: (K, N) likewise.
+        predicted: (K, N) likewise.
         not_in_training: (N,) faces without a pixel-identical one in Training; None where that is unknown.
-        left_out: name to the number of its faces that another did not answer.
+        left_out: name to the number of its faces that are missing from another.
     """
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
-    answers: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     not_in_training: NDArray[np.bool_] | None
     left_out: dict[str, int]
 
 
 def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
-    """The answers brought together face by face, in the order of the first.
+    """The predictions brought together face by face, in the order of the first.
 
     Raises:
         UsageError: fewer than two, two of one name, no face in common, or a face with two truths.
@@ -123,23 +123,23 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
         raise UsageError(
             f"two of {', '.join(names)} have the same name; rename one, so that they can be told apart."
         )
-    places = [{face: i for i, face in enumerate(each.faces)} for each in several]
-    common = [face for face in several[0].faces if all(face in place for place in places)]
+    positions = [{face: i for i, face in enumerate(each.faces)} for each in several]
+    common = [face for face in several[0].faces if all(face in position for position in positions)]
     if not common:
         raise UsageError(
             f"{', '.join(names)} have no face in common. Evaluate them on the same data and split."
         )
-    index = [np.array([place[face] for face in common]) for place in places]
+    index = [np.array([position[face] for face in common]) for position in positions]
     truths = np.stack([each.truth[i] for each, i in zip(several, index, strict=True)])
     if (differ := (truths != truths[0]).any(axis=0)).any():
         face = common[int(differ.argmax())]
         raise UsageError(
             f"row {face[1]} of {face[0]} is {' and '.join(sorted(set(truths[:, differ.argmax()])))}: "
-            f"{', '.join(names)} were held against different labels. Evaluate them with the same --labels."
+            f"{', '.join(names)} were scored against different labels. Evaluate them with the same --labels."
         )
-    answered = np.stack([each.answered[i] for each, i in zip(several, index, strict=True)])
-    found, numbers = np.unique(np.concatenate([truths[:1], answered]), return_inverse=True)
-    # In the order that all of mien has, whatever the alphabet says.
+    predicted = np.stack([each.predicted[i] for each, i in zip(several, index, strict=True)])
+    found, numbers = np.unique(np.concatenate([truths[:1], predicted]), return_inverse=True)
+    # In mien's order of emotions, not the alphabet's.
     order = sorted(
         range(len(found)), key=lambda i: (VOTES.index(found[i]) if found[i] in VOTES else -1, found[i])
     )
@@ -151,7 +151,7 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
         names=names,
         classes=tuple(str(name) for name in classes),
         truth=numbers[0],
-        answers=numbers[1:],
+        predicted=numbers[1:],
         not_in_training=None if seen is None else ~seen,
         left_out={
             each.name: len(each.faces) - len(common) for each in several if len(each.faces) > len(common)

@@ -1,4 +1,4 @@
-"""What can be wrong with a face's picture, in five strengths: blur, noise, JPEG, light, where it lies.
+"""Corruptions of a face in five strengths: blur, noise, JPEG, light, position.
 
 Source: the kinds and the five strengths follow Hendrycks & Dietterich 2019, "Benchmarking Neural Network
 Robustness to Common Corruptions and Perturbations"; the levels are ours, chosen for faces of 48 pixels, where

@@ -1,4 +1,4 @@
-"""What is measured beyond a model's scores: ranking, several labels, questions, groups, damaged pictures."""
+"""What is measured beyond a model's scores: ranking, several labels, binary tasks, groups, corruptions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ExtendedScores:
     """What else is known of a classifier on one split; each documented in docs/evaluation.md.
 
     Attributes:
-        ranking: where the true class stands among its answers.
+        ranking: rank of the true class among its classes.
         vote_ranking: how its order fits the voters'; None without votes.
-        multilabel: several emotions a face; None without votes.
-        binary: the yes-or-no questions that were asked.
+        multilabel: several emotions per face; None without votes.
+        binary: the binary tasks.
         groups: one for each column that names groups. None at all means that fairness is unmeasured.
-        robustness: accuracy on damaged pictures, where it was asked for.
+        robustness: accuracy on corrupted images, where it was measured.
     """
 
     ranking: Ranking
@@ -65,10 +65,10 @@ def score_extended(
 ) -> ExtendedScores:
     """Ranking, several labels and framings of a classifier's predictions, with what else was measured.
 
-    `voted` are its answers for the faces with votes, on which their order and several labels are scored.
+    `voted` are its predictions for the faces with votes, on which their order and several labels are scored.
 
     Raises:
-        UsageError: a framing that these classes or faces cannot answer, or a threshold out of range.
+        UsageError: a binary task that these classes or faces do not allow, or a threshold out of range.
     """
     orders = labels = None
     if voted is not None:

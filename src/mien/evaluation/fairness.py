@@ -19,7 +19,7 @@ from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import Integers
 from mien.evaluation.predictions import Predictions
 
-# What an evaluation says without such a file.
+# The note of an evaluation without such a file.
 UNMEASURED = (
     "Fairness is unmeasured: the data names no groups of people, and mien does not guess them from faces. "
     "Give groups that people named themselves with --groups FILE.csv."
@@ -97,7 +97,7 @@ class GroupScores:
 
 
 def read_groups(path: Path, predictions: Predictions) -> tuple[Grouping, ...]:
-    """The groupings in a CSV, one a column beside `row` (the source's row) or `name` (the face's file).
+    """The groupings in a CSV, one per column beside `row` (the source's row) or `name` (the face's file).
 
     A name may be the whole path below the data's root or, where no two files share it, the file's name alone.
     Lines of other faces are passed over; an empty cell is no group.
@@ -108,20 +108,20 @@ def read_groups(path: Path, predictions: Predictions) -> tuple[Grouping, ...]:
         UsageError: names are given and the faces have none, or the file names none of the faces.
     """
     rows, key, columns = _read(path)
-    places = _places(predictions, key, path)
+    indices = _indices(predictions, key, path)
     cells: dict[str, list[str]] = {column: [""] * len(predictions.truth) for column in columns}
     seen: dict[int, str] = {}
     for number, row in enumerate(rows, start=2):
-        place = places.get((row[key] or "").strip())
-        if place is None:
+        index = indices.get((row[key] or "").strip())
+        if index is None:
             continue
-        if place in seen:
+        if index in seen:
             raise FormatError(
                 f"{path}, line {number}: {key} {row[key]} stands there already. Remove one line."
             )
-        seen[place] = row[key]
+        seen[index] = row[key]
         for column in columns:
-            cells[column][place] = (row[column] or "").strip()
+            cells[column][index] = (row[column] or "").strip()
     if not seen:
         raise UsageError(
             f"{path} names none of the {len(predictions.truth):,} faces by {key}. "
@@ -156,18 +156,18 @@ def score_groups(
     scored = np.flatnonzero(sizes >= minimum_n)
     kept = np.isin(grouping.member, scored)
     member = np.searchsorted(scored, grouping.member[kept]) if len(scored) else np.empty(0, np.int64)
-    truth, answer = p.truth[kept], p.probabilities[kept].argmax(axis=1)
-    counts = _counts(member, truth, answer, len(scored), len(p.classes))
+    truth, predicted = p.truth[kept], p.probabilities[kept].argmax(axis=1)
+    counts = _counts(member, truth, predicted, len(scored), len(p.classes))
     drawn = [_resampled(each, generator, resamples) for each in counts]
     scores = {name: GroupScore(int(size)) for name, size in zip(grouping.groups, sizes, strict=True)}
-    for place, which in enumerate(scored):
-        scores[grouping.groups[which]] = _score(place, counts, drawn)
+    for index, which in enumerate(scored):
+        scores[grouping.groups[which]] = _score(index, counts, drawn)
     gap = gap_ci95 = macro_f1_gap = p_value = None
     if len(scored) > 1:
         gap = _range(metrics.accuracy(counts))
         gap_ci95 = _interval(_ranges([metrics.accuracy(each) for each in drawn]))
         macro_f1_gap = _range(metrics.macro_f1(counts))
-        p_value = _p_value(gap, member, truth, truth == answer, len(scored), generator, permutations)
+        p_value = _p_value(gap, member, truth, truth == predicted, len(scored), generator, permutations)
     return GroupScores(
         column=grouping.name,
         groups=scores,
@@ -203,17 +203,17 @@ def _read(path: Path) -> tuple[list[dict[str, str]], str, list[str]]:
     return rows, keys[0], others
 
 
-def _places(predictions: Predictions, key: str, path: Path) -> Mapping[str, int]:
-    """What the file may call each face, to its place among the predictions."""
+def _indices(predictions: Predictions, key: str, path: Path) -> Mapping[str, int]:
+    """Names of each face in the file, to its index among the predictions."""
     if key == "row":
-        return {str(row): place for place, row in enumerate(predictions.faces.rows)}
+        return {str(row): index for index, row in enumerate(predictions.faces.rows)}
     names = predictions.faces.names
     if names is None:
         raise UsageError(f"{path} names files, and the faces of this data have none. Use a column row.")
-    whole = {str(name): place for place, name in enumerate(names)}
+    whole = {str(name): index for index, name in enumerate(names)}
     last = [Path(str(name)).name for name in names]
     often = Counter(last)
-    return {**{name: place for place, name in enumerate(last) if often[name] == 1}, **whole}
+    return {**{name: index for index, name in enumerate(last) if often[name] == 1}, **whole}
 
 
 def _grouping(column: str, values: list[str]) -> Grouping:
@@ -223,10 +223,10 @@ def _grouping(column: str, values: list[str]) -> Grouping:
 
 
 def _counts(
-    member: Integers, truth: Integers, answer: Integers, groups: int, classes: int
+    member: Integers, truth: Integers, predicted: Integers, groups: int, classes: int
 ) -> NDArray[np.int64]:
     """The confusion matrix of each group, (G, C, C)."""
-    cells = (member * classes + truth) * classes + answer
+    cells = (member * classes + truth) * classes + predicted
     return (
         np.bincount(cells, minlength=groups * classes**2).reshape(groups, classes, classes).astype(np.int64)
     )
@@ -239,20 +239,20 @@ def _resampled(
     return generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
 
 
-def _score(place: int, counts: NDArray[np.int64], drawn: list[NDArray[np.int64]]) -> GroupScore:
-    own = counts[place]
-    others = [each for i, each in enumerate(drawn) if i != place]
+def _score(index: int, counts: NDArray[np.int64], drawn: list[NDArray[np.int64]]) -> GroupScore:
+    own = counts[index]
+    others = [each for i, each in enumerate(drawn) if i != index]
     difference = interval = None
     if others:
         rest = counts.sum(axis=0) - own
         difference = float(metrics.accuracy(own) - metrics.accuracy(rest))
-        interval = _interval(metrics.accuracy(drawn[place]) - metrics.accuracy(np.sum(others, axis=0)))
+        interval = _interval(metrics.accuracy(drawn[index]) - metrics.accuracy(np.sum(others, axis=0)))
     return GroupScore(
         n=int(own.sum()),
         accuracy=float(metrics.accuracy(own)),
-        accuracy_ci95=_interval(metrics.accuracy(drawn[place])),
+        accuracy_ci95=_interval(metrics.accuracy(drawn[index])),
         macro_f1=float(metrics.macro_f1(own)),
-        macro_f1_ci95=_interval(metrics.macro_f1(drawn[place])),
+        macro_f1_ci95=_interval(metrics.macro_f1(drawn[index])),
         difference=difference,
         difference_ci95=interval,
     )

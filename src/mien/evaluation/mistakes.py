@@ -13,14 +13,14 @@ from mien.evaluation.predictions import Predictions
 
 @dataclass(frozen=True)
 class Mistake:
-    """One wrong answer.
+    """One wrong prediction.
 
     Attributes:
         index: of the face among the predictions.
         row: of the face in the source.
         name: its file, or "".
         truth, predicted: names of classes.
-        confidence: the answer's probability.
+        confidence: the probability of the prediction.
         truth_probability: what the true class got.
     """
 
@@ -35,7 +35,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """Faces of one class that were answered with another.
+    """Faces of one class that were predicted as another.
 
     Attributes:
         truth, predicted: names of classes.
@@ -52,28 +52,28 @@ class ConfusedPair:
 
 
 def confident_mistakes(predictions: Predictions, most: int = 32) -> tuple[Mistake, ...]:
-    """The wrong answers with the highest probability, highest first; pixel-identical faces count once."""
+    """The wrong predictions with the highest probability, highest first; pixel-identical faces count once."""
     wrong = np.flatnonzero(predictions.probabilities.argmax(axis=1) != predictions.truth)
     return _most_confident(predictions, wrong, most)
 
 
 def confused_pairs(predictions: Predictions, most: int = 6, examples: int = 8) -> tuple[ConfusedPair, ...]:
-    """The pairs of true class and wrong answer with most faces, each with examples."""
+    """The pairs of true class and wrong prediction with most faces, each with examples."""
     p = predictions
     counts = confusion(p.probabilities, p.truth)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    answers = p.probabilities.argmax(axis=1)
+    top = p.probabilities.argmax(axis=1)
     pairs = []
     for cell in np.argsort(-wrong.ravel(), kind="stable")[:most]:
-        true, answer = divmod(int(cell), len(p.classes))
-        if not wrong[true, answer]:
+        true, predicted = divmod(int(cell), len(p.classes))
+        if not wrong[true, predicted]:
             break
-        indices = np.flatnonzero((p.truth == true) & (answers == answer))
+        indices = np.flatnonzero((p.truth == true) & (top == predicted))
         pairs.append(
             ConfusedPair(
                 truth=p.classes[true],
-                predicted=p.classes[answer],
+                predicted=p.classes[predicted],
                 faces=len(indices),
                 share=len(indices) / int(counts[true].sum()),
                 examples=_most_confident(p, indices, examples),

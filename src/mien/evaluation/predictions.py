@@ -169,8 +169,8 @@ def predict_votes(
             f"{table.source or 'the data'} has no FER+ votes for {split}. Give them with --votes."
         )
     voted = faces.votes.any(axis=1)
-    answers = classify(classifier, faces.pixels[voted], batch_size=batch_size, progress=progress)
-    return VotePredictions(align(answers, classifier.labels, FERPLUS), faces.votes[voted])
+    given = classify(classifier, faces.pixels[voted], batch_size=batch_size, progress=progress)
+    return VotePredictions(align(given, classifier.labels, FERPLUS), faces.votes[voted])
 
 
 def targets_of(

@@ -1,4 +1,4 @@
-"""How much of a model's accuracy is left when the pictures are damaged."""
+"""How much of a model's accuracy is left on corrupted images."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def measure_robustness(
     """The classifier's accuracy on the faces of its predictions, damaged in each way and strength.
 
     Each corruption and strength draws from a generator of its own, so that the same seed gives the same
-    faces, whichever else are asked for. With `faces`, a random part of so many is asked about. `progress` is
+    faces, whichever others are measured. With `faces`, a random part of so many is predicted. `progress` is
     called with the number of faces in each batch.
 
     Raises:
-        ModelError: the classifier's answer is no probabilities.
+        ModelError: the classifier gave no probabilities.
     """
     p = predictions if faces is None else _part(predictions, faces, np.random.default_rng(seed))
     clean = float(metrics.accuracy(metrics.confusion(p.probabilities, p.truth)))
@@ -79,8 +79,8 @@ def measure_robustness(
         for strength, level in enumerate(corruption.levels):
             generator = np.random.default_rng([seed, strength, *corruption.name.encode()])
             damaged = corruption.apply(p.faces.pixels, level, generator)
-            answers = classify(classifier, damaged, batch_size=batch_size, progress=progress)
-            given = align(answers, classifier.labels, p.classes)
+            given = classify(classifier, damaged, batch_size=batch_size, progress=progress)
+            given = align(given, classifier.labels, p.classes)
             accuracies.append(float(metrics.accuracy(metrics.confusion(given, p.truth))))
         scores.append(
             CorruptionScore(

@@ -31,11 +31,11 @@ class ClassScore:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a set of n faces says of a classifier; docs/evaluation.md explains each.
+    """The scores of a classifier on n faces; docs/evaluation.md explains each.
 
     Attributes:
         per_class: name to its scores, in the order of the columns.
-        confusion: counts (C, C), row the true class, column the answer.
+        confusion: counts (C, C), row the true class, column the predicted.
     """
 
     accuracy: float

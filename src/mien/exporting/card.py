@@ -32,7 +32,7 @@ def card_of_run(
 ) -> Card:
     """The card of an ONNX file made from a run, uncalibrated and without figures.
 
-    The default head is the votes' where the network has one: a distribution over people's answers says
+    The default head is the votes' where the network has one: a distribution over people's votes says
     more than one label. `export` holds the facts of the export itself, kept under ``training.export``.
 
     Raises:
@@ -84,7 +84,7 @@ def with_measurements(
         conformal: by name of the head, coverage (such as 0.9, or its text ``"0.90"``) to threshold.
         certain_margins: by name of the head.
         figures: by split; splits that are not named keep theirs.
-        latency: milliseconds a face, and the machine.
+        latency: milliseconds per face, and the machine.
 
     Raises:
         CardError: a head that the model does not have.

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import onnx
-import onnxscript  # noqa: F401  torch's exporter needs it, and would say so only halfway through
+import onnxscript  # noqa: F401  torch's exporter needs it, and fails only halfway through without it
 import torch
 from torch import Tensor, nn
 
@@ -35,9 +35,9 @@ class _Standalone(nn.Module):
 def write_onnx(network: ExpressionNet, path: Path, *, input_size: int) -> None:
     """Write a network in evaluation mode as one self-contained ONNX file.
 
-    It takes ``pixels``, uint8 (N, input_size, input_size) with any N, and answers float32 logits (N, C), one
-    output a head, named as the head is. Normalisation is folded into the convolutions and so are their
-    paddings, and nothing is kept but what the answer needs.
+    It takes ``pixels``, uint8 (N, input_size, input_size) with any N, and gives float32 logits (N, C), one
+    output per head, named as the head is. Normalisation is folded into the convolutions and so are their
+    paddings, and nothing is kept but what the output needs.
 
     Raises:
         ExportError: torch cannot express the network in ONNX.

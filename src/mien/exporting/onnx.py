@@ -11,7 +11,7 @@ from mien.data.table import FaceTable
 from mien.errors import UsageError
 from mien.exporting.card import card_of_run, write_card
 from mien.exporting.graph import OPSET, write_onnx
-from mien.exporting.parity import Agreement, prove, run_onnx
+from mien.exporting.parity import HeadAgreement, prove, run_onnx
 from mien.files import staged
 from mien.models.card import Framing
 from mien.models.registry import ModelFile
@@ -22,7 +22,7 @@ from mien.training.classifier import load_run, logits_of
 class Exported(ModelFile):
     """A model on disk, and by head how far it agrees with what it was made from."""
 
-    agreement: Mapping[str, Agreement]
+    agreement: Mapping[str, HeadAgreement]
 
 
 def export_run(

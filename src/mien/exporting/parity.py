@@ -1,4 +1,4 @@
-"""The proof that an exported file says what its network says."""
+"""The proof that an exported file predicts what its network predicts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Logits = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How far two sets of answers of one head to the same faces agree.
+class HeadAgreement:
+    """How far two predictions of one head for the same faces agree.
 
     Attributes:
-        faces: how many were asked about.
+        faces: how many were predicted.
         max_dp: the largest difference of a probability.
-        same_top: faces whose likeliest class is the same.
+        same_top: faces whose most probable class is the same.
     """
 
     faces: int
@@ -40,30 +40,30 @@ class Agreement:
         return asdict(self)
 
 
-def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> Agreement:
+def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> HeadAgreement:
     """How far two arrays of logits (N, C) agree, N > 0, as probabilities."""
     difference = np.abs(softmax(one).astype(np.float64) - softmax(other))
-    return Agreement(
+    return HeadAgreement(
         len(one), float(difference.max()), int((one.argmax(axis=1) == other.argmax(axis=1)).sum())
     )
 
 
-def prove(expected: Logits, exported: Logits) -> dict[str, Agreement]:
+def prove(expected: Logits, exported: Logits) -> dict[str, HeadAgreement]:
     """The agreement of each head, where it is as good as it must be.
 
     Raises:
         ExportError: a head is missing, a probability differs by more than `LIMIT`, is not a number, or a
-            face has another likeliest class.
+            face has another most probable class.
     """
     if list(expected) != list(exported):
-        raise ExportError(f"the file answers {list(exported)} where the network answers {list(expected)}.")
+        raise ExportError(f"the file has the heads {list(exported)}, the network {list(expected)}.")
     proof = {name: agreement(expected[name], exported[name]) for name in expected}
     for name, found in proof.items():
         # Written so that NaN fails.
         if not found.max_dp <= LIMIT or found.same_top != found.faces:
             raise ExportError(
                 f"torch and ONNX Runtime disagree on head {name!r}: probabilities by up to "
-                f"{found.max_dp:.2g} (allowed {LIMIT:g}) and the top answer on "
+                f"{found.max_dp:.2g} (allowed {LIMIT:g}) and the most probable class on "
                 f"{found.faces - found.same_top} of {found.faces} faces. Nothing was written. Other versions "
                 "of torch or onnxruntime may help."
             )
@@ -71,7 +71,7 @@ def prove(expected: Logits, exported: Logits) -> dict[str, Agreement]:
 
 
 def run_onnx(path: Path, crops: NDArray[np.uint8], *, batch_size: int = 64) -> dict[str, NDArray[np.float32]]:
-    """What ONNX Runtime on the CPU says of faces, uint8 (N, S, S), N > 0: logits (N, C) by output.
+    """Logits (N, C) of ONNX Runtime on the CPU by output, for faces, uint8 (N, S, S), N > 0.
 
     Raises:
         ExportError: ONNX Runtime cannot open or run the file.
@@ -80,7 +80,7 @@ def run_onnx(path: Path, crops: NDArray[np.uint8], *, batch_size: int = 64) -> d
 
     try:
         session = open_session(path)
-        answers = [
+        batches = [
             session.run(None, {INPUT: np.ascontiguousarray(crops[start : start + batch_size])})
             for start in range(0, len(crops), batch_size)
         ]
@@ -88,5 +88,5 @@ def run_onnx(path: Path, crops: NDArray[np.uint8], *, batch_size: int = 64) -> d
         raise ExportError(f"ONNX Runtime cannot run the exported file: {error}") from error
     names = [output.name for output in session.get_outputs()]
     return {
-        name: np.concatenate(parts) for name, parts in zip(names, zip(*answers, strict=True), strict=True)
+        name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)
     }

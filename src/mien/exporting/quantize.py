@@ -18,7 +18,7 @@ from mien.emotions import FER2013
 from mien.exporting.card import write_card
 from mien.exporting.graph import INPUT
 from mien.exporting.onnx import Exported, check_output
-from mien.exporting.parity import Agreement, agreement, run_onnx
+from mien.exporting.parity import HeadAgreement, agreement, run_onnx
 from mien.files import sha256_file, staged
 from mien.models.card import Card
 
@@ -36,11 +36,11 @@ def quantize_export(
     calibrate_on: str = "Training",
     out: Path | None = None,
 ) -> Exported:
-    """The same model in eight bits, as a second file with a card of its own.
+    """The same model in eight bits, as a second file with its own card.
 
     Weights are signed, with a scale a channel; activations are unsigned, with the ranges that they take on
-    faces of `calibrate_on`, drawn by the generator. What it says of `split` is compared with what the
-    float32 model says, and its card states the difference; temperatures and figures start anew.
+    faces of `calibrate_on`, drawn by the generator. Its predictions for `split` are compared
+    with those of the float32 model, and its card states the difference; temperatures and figures start anew.
 
     Args:
         exported: the float32 model.
@@ -77,13 +77,13 @@ def quantize_export(
 
 
 def _card(
-    exported: Exported, onnx: Path, name: str, facts: dict[str, Any], found: dict[str, Agreement]
+    exported: Exported, onnx: Path, name: str, facts: dict[str, Any], found: dict[str, HeadAgreement]
 ) -> Card:
     card = exported.card
     cost = ", ".join(f"{a.same_top / a.faces:.2%} on head {head}" for head, a in found.items())
     note = (
-        f"Quantised to eight bits. Its top answer is that of the float32 model {card.name} for {cost}. x86 "
-        "processors without VNNI saturate in eight bits and may differ more."
+        f"Quantized to eight bits. It predicts the class of the float32 model {card.name} for {cost}. "
+        "x86 processors without VNNI saturate in eight bits and may differ more."
     )
     if accuracy := facts.get("accuracy"):
         note += (
@@ -130,9 +130,9 @@ def _quantize(source: Path, target: Path, crops: NDArray[np.uint8]) -> None:
             Faces(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            # Lite0 at 96 px on one core of an AMD EPYC with VNNI, ms a face: float32 2.1, unsigned by signed
-            # 1.2, signed by signed 2.0, unsigned by unsigned 8.8. Seven-bit weights (reduce_range), which
-            # older processors want, cost 3.0 points of accuracy instead of 0.7.
+            # Lite0 at 96 px on one core of an AMD EPYC with VNNI, ms per face: float32 2.1, unsigned by
+            # signed 1.2, signed by signed 2.0, unsigned by unsigned 8.8. Seven-bit weights (reduce_range),
+            # which older processors want, cost 3.0 points of accuracy instead of 0.7.
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
@@ -153,7 +153,7 @@ def _quiet_root_logger() -> Iterator[None]:
 
 
 def _accuracy(logits: NDArray[np.float32], faces: FaceTable) -> float:
-    """Share of the labelled faces whose likeliest class is their label."""
+    """Share of the labelled faces whose most probable class is their label."""
     column = np.array([FER2013.index(name) for name in faces.classes])
     known = faces.labels >= 0
     return float((logits.argmax(axis=1)[known] == column[faces.labels[known]]).mean())

@@ -43,7 +43,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Framing:
-    """Where the detector's box lies in a training picture, as fractions of the picture's side.
+    """Where the detector's box lies in a training image, as fractions of the image's side.
 
     A crop is the square in which the detected box lies at these fractions, so that faces reach the
     model framed as the faces that it was trained on.

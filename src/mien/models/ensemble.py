@@ -1,4 +1,4 @@
-"""Several classifiers that answer as one: the plain mean of their probabilities."""
+"""Several classifiers as one: the plain mean of their probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mien.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A classifier whose answer is the mean of its members', each counting the same.
+    """A classifier that gives the mean of its members' probabilities, each counting the same.
 
     Weights that are fitted to a split, or members that are chosen on it, would make figures on that split too
     good; a uniform mean of members that were named beforehand has nothing to fit.
@@ -34,7 +34,7 @@ class Ensemble:
         for member in self.members[1:]:
             if member.labels != self.labels:
                 raise UsageError(
-                    f"the members of an ensemble must answer the same question: {self.members[0].name} says "
+                    f"the members of an ensemble must have the same labels: {self.members[0].name} has "
                     f"{', '.join(self.labels)}, {member.name} {', '.join(member.labels)}."
                 )
 

@@ -171,7 +171,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> Any:
         raise ModelError(f"ONNX Runtime cannot open {path}: {error}") from error
     if device != "auto" and session.get_providers()[0] != _PROVIDERS[device]:
         raise UsageError(
-            f"device {device!r} was asked for, but ONNX Runtime could only use {session.get_providers()[0]}; "
+            f"device {device!r} was requested, but ONNX Runtime could only use {session.get_providers()[0]}; "
             "its drivers or libraries are missing. Use device 'cpu', or see `mien doctor`."
         )
     return session

@@ -30,7 +30,7 @@ def shipped() -> list[str]:
 def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFile:
     """The model of a shipped name or of a path to an ONNX file with its card beside it.
 
-    With `verify`, the file's SHA-256 is held against the card's.
+    With `verify`, the file's SHA-256 is compared with the card's.
 
     Raises:
         UnknownModel: neither a shipped name nor a file.

@@ -180,15 +180,15 @@ def draw_recalls(axes: Axes, comparison: Comparison) -> None:
 def _of(
     common: CommonFaces, faces: NDArray[np.bool_], generator: np.random.Generator, resamples: int
 ) -> Comparison:
-    truth, answers, classes = common.truth[faces], common.answers[:, faces], common.classes
+    truth, predicted, classes = common.truth[faces], common.predicted[:, faces], common.classes
     count = len(classes)
     models = tuple(
         _score(name, truth, answer, classes, generator, resamples)
-        for name, answer in zip(common.names, answers, strict=True)
+        for name, answer in zip(common.names, predicted, strict=True)
     )
     chosen = list(combinations(range(len(common.names)), 2))
     found = [
-        compare_paired(truth, answers[i], answers[j], count, generator, resamples=resamples)
+        compare_paired(truth, predicted[i], predicted[j], count, generator, resamples=resamples)
         for i, j in chosen
     ]
     adjusted = holm([each.test.mid_p for each in found])

@@ -134,7 +134,7 @@ def _votes(votes: VoteScores) -> Table:
 def _several_labels(scores: MultiLabelScores) -> Table:
     table = results_table("Several labels per face, by the votes", "", f"{scores.n:,} faces")
     table.add_row("exactly the people's set", f"{scores.exact_match:.1%}")
-    table.add_row("likeliest is one of the set", f"{scores.top1_in_set:.1%}")
+    table.add_row("most probable is one of the set", f"{scores.top1_in_set:.1%}")
     table.add_row("mean average precision", f"{scores.mean_average_precision:.3f}")
     table.add_row("micro F1", f"{scores.micro_f1:.1%}")
     table.add_row("labels per face", f"{scores.mean_labels:.2f}")

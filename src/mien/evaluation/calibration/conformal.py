@@ -41,9 +41,9 @@ def conformal_threshold(probabilities: Floats, truth: Integers, coverage: float)
 
 
 def prediction_set(probabilities: Floats, threshold: float) -> NDArray[np.bool_]:
-    """The classes in each face's set, (N, C): those at or above the threshold, and always the likeliest.
+    """The classes in each face's set, (N, C): those at or above the threshold, and always the most probable.
 
-    Adding the likeliest where none reaches the threshold keeps every set non-empty and can only raise the
+    Adding the most probable where none reaches the threshold keeps every set non-empty and can only raise the
     coverage.
     """
     members = probabilities >= threshold

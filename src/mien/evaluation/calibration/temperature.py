@@ -21,20 +21,20 @@ from mien.evaluation.metrics.votes import expected_voters_noise, voters_calibrat
 from mien.probabilities import tempered
 
 # The temperatures that are searched. Trained classifiers need about 0.5 to 5; an end of this range as the
-# answer means that the probabilities carry no information, or are always right.
+# temperature means that the probabilities carry no information, or are always right.
 COLDEST, HOTTEST = 0.02, 50.0
 COVERAGES = (0.8, 0.9, 0.95)
 
 
 def match_confidence(probabilities: Floats, truth: Floats | Integers) -> float:
-    """The temperature at which the answers are on average as sure as they are right.
+    """The temperature at which mean confidence equals the share of correct predictions.
 
     `truth` is (N,) true classes, or (N, C) the voters' shares of each class; then mean confidence becomes the
-    mean share of the voters who gave the answer. The answers themselves stay, so what is right does not
+    mean share of the voters who chose the class. Predictions stay, so what is correct does not
     depend on the temperature, and mean confidence falls as it rises: bisection finds the one solution.
 
-    The temperature of the least cross-entropy bends to the few faces that were answered wrongly and surely;
-    FER2013 has many of those, for its labels are noisy, and what a calibration error measures is not them.
+    The temperature of the least cross-entropy is drawn to the few faces that are wrong with high confidence.
+    FER2013 has many of those, for its labels are noisy, and a calibration error does not measure them.
 
     Raises:
         UsageError: arrays that do not fit, or no faces.
@@ -72,7 +72,7 @@ class ConformalFit:
     Attributes:
         coverage: the promise.
         threshold: the smallest probability, after the temperature, with which a class enters the set.
-        measured_coverage: share of unseen faces whose set held the true class.
+        measured_coverage: share of unseen faces whose set contained the true class.
         mean_size: mean number of classes in their sets.
     """
 
@@ -156,10 +156,10 @@ def calibrate(
 ) -> Calibration:
     """Temperature and thresholds fitted on the faces of the mask (N,) and measured on the others.
 
-    The temperature is that of `match_confidence`: it leaves every answer as it is.
+    The temperature is that of `match_confidence`: it changes no prediction.
 
     With `voters`, (N, C) their shares of each class, it is fitted to the shares and the calibration errors
-    are those against them: a head that foretells a vote must not be sharpened until it foretells the
+    are those against them: a head that predicts votes must not be sharpened until it predicts the
     majority. Then faces without a majority (`truth` -1) belong to it too: if only those counted on which the
     voters agreed, faces would be chosen by the outcome, and a perfect model would look too modest. The
     conformal sets always hold `truth`, so they leave those faces out.
@@ -241,7 +241,7 @@ def cross_validate_temperature(
 
 
 def _correctness(probabilities: Floats, truth: Floats | Integers) -> NDArray[np.float64]:
-    """Of each face's likeliest class, (N,): 1 where it is the true one, else 0; or its share of voters."""
+    """Of each face's most probable class, (N,): 1 if it is the true one, else 0; or its share of voters."""
     top = probabilities.argmax(axis=1)
     if truth.ndim == 1:
         check(probabilities, truth.astype(np.int64))

@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: reliability bins, calibration error, accuracy against coverage."""
+"""Whether confidence can be trusted: reliability bins, calibration error, accuracy against coverage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BINS = 15
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Faces grouped by the confidence of their likeliest class; all arrays are (bins,).
+    """Faces grouped by the confidence of their most probable class; all arrays are (bins,).
 
     Attributes:
         count: faces in the bin.
@@ -53,7 +53,7 @@ def adaptive_reliability(probabilities: Floats, truth: Integers, *, bins: int = 
 
 
 def calibration_error(probabilities: Floats, truth: Integers, *, bins: int = BINS) -> float:
-    """The expected calibration error of the likeliest class, 0..1, over equally wide bins."""
+    """The expected calibration error of the most probable class, 0..1, over equally wide bins."""
     return reliability(probabilities, truth, bins=bins).error
 
 
@@ -62,8 +62,8 @@ def expected_calibration_noise(
 ) -> float:
     """The calibration error that a perfectly calibrated model with these confidences would show.
 
-    Chance alone fills each bin with a few too many or too few right answers, so on N faces the error of no
-    model goes to 0. A measured error at or below this cannot be told from perfect calibration.
+    Chance alone fills each bin with a few too many or too few correct predictions, so on N faces no model has
+    an error of 0. A measured error at or below this cannot be distinguished from perfect calibration.
 
     Source: the consistency resampling of Bröcker & Smith 2007, "Increasing the Reliability of Reliability
     Diagrams", averaged.
@@ -105,9 +105,9 @@ class CoverageCurve:
     """Accuracy on the most confident faces, from one face to all; all arrays are (N,).
 
     Attributes:
-        coverage: share of the faces that are answered, rising to 1.
+        coverage: share of the faces that are kept, rising to 1.
         accuracy: share of those that are right.
-        confidence: the lowest confidence among those: answer only above it to get this point.
+        confidence: the lowest confidence among those: keep predictions from it on to get this point.
     """
 
     coverage: NDArray[np.float64]
@@ -121,20 +121,20 @@ class CoverageCurve:
 
 
 def coverage_curve(probabilities: Floats, truth: Integers) -> CoverageCurve:
-    """How accuracy rises when only the most confident faces are answered.
+    """How accuracy rises when only the most confident predictions are kept.
 
     Source: Geifman & El-Yaniv 2017, "Selective Classification for Deep Neural Networks".
     """
     confidence, right = confidence_and_right(probabilities, truth)
     order = np.argsort(-confidence, kind="stable")
-    answered = np.arange(1, len(truth) + 1)
-    return CoverageCurve(answered / len(truth), np.cumsum(right[order]) / answered, confidence[order])
+    kept = np.arange(1, len(truth) + 1)
+    return CoverageCurve(kept / len(truth), np.cumsum(right[order]) / kept, confidence[order])
 
 
 def confidence_and_right(
     probabilities: Floats, truth: Integers
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The probability of each face's likeliest class, (N,), and whether that class is the true one, (N,)."""
+    """The probability of each face's most probable class, (N,), and whether it is the true class, (N,)."""
     check(probabilities, truth)
     return probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == truth
 

@@ -43,7 +43,7 @@ def check(probabilities: Floats, truth: Integers) -> None:
 
 
 def confusion(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
-    """Counts (C, C): row the true class, column the likeliest (the first of equals)."""
+    """Counts (C, C): row the true class, column the most probable (the first of equals)."""
     check(probabilities, truth)
     classes = probabilities.shape[1]
     cells = truth * classes + probabilities.argmax(axis=1)
@@ -64,7 +64,7 @@ def accuracy(counts: Integers) -> NDArray[np.float64]:
 
 
 def precision(counts: Integers) -> NDArray[np.float64]:
-    """Share of each class's answers that are right, (..., C); 0 for a class that was never answered."""
+    """Share of each class's predictions that are correct, (..., C); 0 for a class never predicted."""
     return _divide(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-2))
 
 
@@ -74,7 +74,7 @@ def recall(counts: Integers) -> NDArray[np.float64]:
 
 
 def f1(counts: Integers) -> NDArray[np.float64]:
-    """Harmonic mean of precision and recall, (..., C); 0 for a class neither present nor answered."""
+    """Harmonic mean of precision and recall, (..., C); 0 for a class neither present nor predicted."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     return _divide(2 * hits, counts.sum(axis=-2) + counts.sum(axis=-1))
 
@@ -142,7 +142,7 @@ def bootstrap_intervals(
 
 
 def top_k_accuracy(probabilities: Floats, truth: Integers, k: int) -> float:
-    """Share of faces whose true class is among the k likeliest; of equals, the first column comes first."""
+    """Share of faces whose true class is among the k most probable; of equals, the first column is first."""
     check(probabilities, truth)
     rows = np.arange(len(truth))
     own = probabilities[rows, truth][:, None]

@@ -1,4 +1,4 @@
-"""Several emotions a face: what enough of ten people saw, against what the model gives enough probability.
+"""Several emotions per face: what enough of ten people saw, against what the model gives enough probability.
 
 FER+'s voters often split between two emotions. As a multi-label problem both are right, and a model should
 name both.
@@ -39,16 +39,16 @@ class MultiLabelScores:
 
     Attributes:
         vote_threshold: share of a face's votes from which an emotion is one of its labels.
-        threshold: probability from which the model names an emotion; the likeliest it always names.
+        threshold: probability from which the model names an emotion; the most probable it always names.
         exact_match: share of faces on which both sets are the same.
-        top1_in_set: share of faces whose likeliest emotion is one of the labels.
+        top1_in_set: share of faces whose most probable emotion is one of the labels.
         hamming_loss: share of wrong decisions over all faces and emotions.
         micro_f1: F1 over all decisions together.
         macro_f1: mean F1 of the emotions that some face shows.
         mean_average_precision: mean of `average_precision` over the same; no threshold is in it.
         label_ranking_average_precision: for each label, the share of labels among what stands at or above it
             in the model's order; averaged over a face's labels, then over faces.
-        mean_labels, mean_named: labels a face, and emotions that the model names.
+        mean_labels, mean_named: labels per face, and emotions that the model names.
         per_emotion: name to its scores.
         sweep: threshold to the exact match that it would give.
         n: faces.
@@ -77,8 +77,8 @@ def labels_of_votes(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The emotions that enough people saw in each face, (N, 8), and which faces have clear labels, (N,).
 
-    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. Answers given by a single person are struck. An
-    answer with `threshold` of the rest is a label. A face is not clear, and has none, where its labels hold
+    `votes` is (N, 10) in the order of `mien.emotions.VOTES`. Votes by a single person are removed. An
+    emotion with `threshold` of the rest is a label. A face is not clear, and has none, where its labels hold
     half of the rest or less together, or "unknown" or "not a face" has most votes.
 
     Source: the multi-target mode of ferplus.py in github.com/microsoft/FERPlus.
@@ -90,15 +90,15 @@ def labels_of_votes(
         raise UsageError(f"the threshold of votes must lie between 0 and 1, such as 0.3, not {threshold}.")
     counted = np.where(votes > 1, votes, 0).astype(np.float64)
     total = counted.sum(axis=1, keepdims=True)
-    # A little below, since 0.3 * 10 is 3.0000000000000004 or 2.9999999999999996 by the machine's mood.
+    # A little below, since 0.3 * 10 is 3.0000000000000004 or 2.9999999999999996 by rounding.
     kept = (counted >= threshold * total - 1e-9) & (counted > 0)
-    held = np.where(kept, counted, 0)
-    clear = (held.sum(axis=1) > 0.5 * total[:, 0]) & (held.argmax(axis=1) < _EMOTIONS)
+    kept_votes = np.where(kept, counted, 0)
+    clear = (kept_votes.sum(axis=1) > 0.5 * total[:, 0]) & (kept_votes.argmax(axis=1) < _EMOTIONS)
     return kept[:, :_EMOTIONS] & clear[:, None], clear
 
 
 def named(probabilities: Floats, threshold: float) -> NDArray[np.bool_]:
-    """The classes that a model names, (N, C): those with that probability, and always the likeliest."""
+    """The classes that a model names, (N, C): those with that probability, and always the most probable."""
     members = probabilities >= threshold
     members[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return members
@@ -124,25 +124,27 @@ def score_labels(
     if not clear.any():
         raise UsageError(f"none of the {len(votes)} faces has clear labels among its votes.")
     truth, given = labels[clear], probabilities[clear]
-    said = named(given, threshold)
-    hits = (truth & said).sum(axis=0)
-    per_emotion = {name: _emotion(given[:, i], truth[:, i], said[:, i]) for i, name in enumerate(FERPLUS)}
+    given_labels = named(given, threshold)
+    hits = (truth & given_labels).sum(axis=0)
+    per_emotion = {
+        name: _emotion(given[:, i], truth[:, i], given_labels[:, i]) for i, name in enumerate(FERPLUS)
+    }
     shown = [each for each in per_emotion.values() if each.support]
     top = given.argmax(axis=1)
     return MultiLabelScores(
         vote_threshold=vote_threshold,
         threshold=threshold,
-        exact_match=_exact(truth, said),
+        exact_match=_exact(truth, given_labels),
         top1_in_set=float(truth[np.arange(len(truth)), top].mean()),
-        hamming_loss=float((truth != said).mean()),
-        micro_f1=float(2 * hits.sum() / (truth.sum() + said.sum())),
+        hamming_loss=float((truth != given_labels).mean()),
+        micro_f1=float(2 * hits.sum() / (truth.sum() + given_labels.sum())),
         macro_f1=float(np.mean([each.f1 for each in shown])),
         mean_average_precision=float(
             np.mean([each.average_precision for each in shown if each.average_precision is not None])
         ),
         label_ranking_average_precision=_label_ranking(truth, given),
         mean_labels=float(truth.sum(axis=1).mean()),
-        mean_named=float(said.sum(axis=1).mean()),
+        mean_named=float(given_labels.sum(axis=1).mean()),
         per_emotion=per_emotion,
         sweep={float(level): _exact(truth, named(given, float(level))) for level in _SWEEP},
         n=len(truth),
@@ -150,19 +152,19 @@ def score_labels(
     )
 
 
-def _emotion(scores: Floats, truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> EmotionScore:
-    hits, support, answers = int((truth & said).sum()), int(truth.sum()), int(said.sum())
+def _emotion(scores: Floats, truth: NDArray[np.bool_], given_labels: NDArray[np.bool_]) -> EmotionScore:
+    hits, support, named_faces = int((truth & given_labels).sum()), int(truth.sum()), int(given_labels.sum())
     return EmotionScore(
         average_precision=precision_recall(scores, truth).average_precision if support else None,
-        precision=hits / answers if answers else 0.0,
+        precision=hits / named_faces if named_faces else 0.0,
         recall=hits / support if support else 0.0,
-        f1=2 * hits / (support + answers) if support + answers else 0.0,
+        f1=2 * hits / (support + named_faces) if support + named_faces else 0.0,
         support=support,
     )
 
 
-def _exact(truth: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:
-    return float((truth == said).all(axis=1).mean())
+def _exact(truth: NDArray[np.bool_], given_labels: NDArray[np.bool_]) -> float:
+    return float((truth == given_labels).all(axis=1).mean())
 
 
 def _label_ranking(truth: NDArray[np.bool_], scores: Floats) -> float:

@@ -1,7 +1,7 @@
-"""How high the true class stands among a face's classes: top-k, and what the second answer is worth.
+"""How high the true class stands among a face's classes: top-k, and how often the second class is right.
 
-A face can show two emotions at once, and one label an image hides that. The two likeliest classes, in their
-order, say more than the first alone; against ten people's votes it can be measured how much more.
+A face can show two emotions at once, and one label per image hides that. The two most probable classes, in
+their order, hold more than the first alone; ten people's votes show how much more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mien.evaluation.metrics.classification import Floats, Integers, check
 
 @dataclass(frozen=True)
 class PairScore:
-    """The faces that were answered with the same first and second class.
+    """The faces with the same two most probable classes.
 
     Attributes:
         first, second: the two classes.
@@ -34,15 +34,15 @@ class PairScore:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where the true class stands when the classes are ordered from the likeliest.
+    """Where the true class stands when the classes are ordered from the most probable.
 
     Attributes:
-        top_k_accuracy: share of faces whose true class is among the k likeliest, for k = 1, 2, ... C.
+        top_k_accuracy: share of faces whose true class is among the k most probable, for k = 1, 2, ... C.
         mean_rank: of the true class; 1 is first.
-        mean_reciprocal_rank: mean of 1 / rank, 1 where every answer is right.
-        second_when_wrong: of the wrong answers, the share whose second class is the true one.
-        per_class_top2: name to the share of the class's faces that have it among the two likeliest.
-        pairs: first and second answers that occur together, the most frequent first.
+        mean_reciprocal_rank: mean of 1 / rank, 1 if every prediction is correct.
+        second_when_wrong: of the wrong predictions, the share whose second class is the true one.
+        per_class_top2: name to the share of the class's faces that have it among the two most probable.
+        pairs: first and second classes that occur together, the most frequent first.
         n: faces.
     """
 
@@ -61,8 +61,8 @@ class VoteRanking:
 
     Attributes:
         ndcg: normalized discounted cumulative gain, the voters' shares being the gains; 1 is their order.
-        first_in_voters_two: share of faces whose likeliest class is one of the voters' two.
-        same_two: share of faces whose two likeliest classes are the voters' two, in either order.
+        first_in_voters_two: share of faces whose most probable class is one of the voters' two.
+        same_two: share of faces whose two most probable classes are the voters' two, in either order.
         same_order: the same, and in the voters' order.
         n: faces with a vote for an emotion.
         n_two: those on which the voters' first two are clear: both have votes, and no third has as many as
@@ -78,7 +78,7 @@ class VoteRanking:
 
 
 def ranks(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
-    """The place of each face's true class among its probabilities, (N,), 1 the likeliest.
+    """The rank of each face's true class among its probabilities, (N,), 1 the most probable.
 
     Of equal probabilities the first column comes first.
     """
@@ -86,12 +86,12 @@ def ranks(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
     before = (probabilities > own) | ((probabilities == own) & earlier)
-    place: NDArray[np.int64] = 1 + before.sum(axis=1).astype(np.int64)
-    return place
+    rank_of_truth: NDArray[np.int64] = 1 + before.sum(axis=1).astype(np.int64)
+    return rank_of_truth
 
 
 def top_two(probabilities: Floats) -> NDArray[np.int64]:
-    """The two likeliest classes of each face in their order, (N, 2); of equals the first column first."""
+    """The two most probable classes of each face in their order, (N, 2); of equals the first column first."""
     return np.argsort(-probabilities, axis=1, kind="stable")[:, :2].astype(np.int64)
 
 
@@ -101,18 +101,20 @@ def rank(probabilities: Floats, truth: Integers, classes: tuple[str, ...], *, pa
     Raises:
         UsageError: no faces, arrays that do not fit, or fewer than two classes.
     """
-    place = ranks(probabilities, truth)
+    rank_of_truth = ranks(probabilities, truth)
     if len(classes) < 2:
-        raise UsageError(f"a second answer needs two classes, and there is one: {', '.join(classes)}.")
-    wrong = place > 1
+        raise UsageError(f"a second class needs two classes, and there is one: {', '.join(classes)}.")
+    wrong = rank_of_truth > 1
     per_class = {
-        name: float((place[truth == i] <= 2).mean()) for i, name in enumerate(classes) if (truth == i).any()
+        name: float((rank_of_truth[truth == i] <= 2).mean())
+        for i, name in enumerate(classes)
+        if (truth == i).any()
     }
     return Ranking(
-        top_k_accuracy=tuple(float((place <= k).mean()) for k in range(1, len(classes) + 1)),
-        mean_rank=float(place.mean()),
-        mean_reciprocal_rank=float((1 / place).mean()),
-        second_when_wrong=float((place[wrong] == 2).mean()) if wrong.any() else 0.0,
+        top_k_accuracy=tuple(float((rank_of_truth <= k).mean()) for k in range(1, len(classes) + 1)),
+        mean_rank=float(rank_of_truth.mean()),
+        mean_reciprocal_rank=float((1 / rank_of_truth).mean()),
+        second_when_wrong=float((rank_of_truth[wrong] == 2).mean()) if wrong.any() else 0.0,
         per_class_top2=per_class,
         pairs=_pairs(top_two(probabilities), truth, classes)[:pairs],
         n=len(truth),

@@ -12,7 +12,7 @@ from mien.errors import UsageError
 from mien.evaluation.metrics import classification as metrics
 from mien.evaluation.metrics.classification import Integers
 
-# What is called real: a p-value below it, adjusted where several pairs were looked at.
+# What is called real: a p-value below it, adjusted where several pairs were tested.
 ALPHA = 0.05
 
 
@@ -61,12 +61,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two classifiers held against each other on n faces.
+    """Two classifiers compared on n faces.
 
     Attributes:
         accuracy: the second's less the first's.
         macro_f1: the same of macro F1.
-        agree: share of the faces on which both gave the same answer.
+        agree: share of the faces on which both predicted the same class.
         detectable: the smallest difference in accuracy that so many faces, with as many on which the two
             differ, would show as real in half of all cases.
     """
@@ -88,9 +88,9 @@ def compare_paired(
     *,
     resamples: int = 2000,
 ) -> Paired:
-    """Two answers (N,) to the same N faces held against each other and the truth (N,), all indices.
+    """The predictions (N,) of two classifiers for the same faces compared, and the truth (N,), all indices.
 
-    Faces are drawn with replacement, and each brings both answers along, so what both find hard cancels out.
+    Faces are drawn with replacement, and each brings both predictions, so what both find hard cancels out.
     The intervals speak of the sampling of faces alone: another seed would have trained another network.
 
     Raises:
@@ -100,15 +100,19 @@ def compare_paired(
     """
     if not len(truth) or truth.shape != first.shape or truth.shape != second.shape:
         raise UsageError(
-            f"truth and answers must be (N,) with N > 0, not {truth.shape}, {first.shape}, {second.shape}."
+            f"truth and predictions must be (N,), N > 0, not {truth.shape}, {first.shape}, {second.shape}."
         )
     n = len(truth)
-    # Faces alike in truth and both answers are interchangeable: drawing their counts is drawing the faces.
+    # Faces of the same truth and predictions are interchangeable: drawing their counts draws the faces.
     cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
     drawn = generator.multinomial(n, counts / n, size=resamples)  # (resamples, cells)
-    accuracy = [_accuracy(cells[0], answer, each) for answer in cells[1:] for each in (counts[None], drawn)]
+    accuracy = [
+        _accuracy(cells[0], predicted, each) for predicted in cells[1:] for each in (counts[None], drawn)
+    ]
     f1 = [
-        _macro_f1(cells[0], answer, each, classes) for answer in cells[1:] for each in (counts[None], drawn)
+        _macro_f1(cells[0], predicted, each, classes)
+        for predicted in cells[1:]
+        for each in (counts[None], drawn)
     ]
     test = mcnemar(first == truth, second == truth)
     return Paired(
@@ -122,15 +126,15 @@ def compare_paired(
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """P-values adjusted for having looked at all of them, in the same order.
+    """P-values adjusted for testing all of them, in the same order.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted
 
 
@@ -166,15 +170,15 @@ def _difference(
     return Difference(float(second[0] - first[0]), float(low), float(high))
 
 
-def _accuracy(truth: Integers, answer: Integers, counts: Integers) -> NDArray[np.float64]:
+def _accuracy(truth: Integers, predicted: Integers, counts: Integers) -> NDArray[np.float64]:
     """Of each row of counts (R, cells), (R,)."""
-    right: NDArray[np.float64] = counts[:, truth == answer].sum(axis=1) / counts.sum(axis=1)
+    right: NDArray[np.float64] = counts[:, truth == predicted].sum(axis=1) / counts.sum(axis=1)
     return right
 
 
-def _macro_f1(truth: Integers, answer: Integers, counts: Integers, classes: int) -> NDArray[np.float64]:
+def _macro_f1(truth: Integers, predicted: Integers, counts: Integers, classes: int) -> NDArray[np.float64]:
     """Of each row of counts (R, cells), (R,)."""
     matrices = np.zeros((len(counts), classes * classes), np.int64)
-    for place, cell in enumerate(truth * classes + answer):
-        matrices[:, cell] += counts[:, place]
+    for index, cell in enumerate(truth * classes + predicted):
+        matrices[:, cell] += counts[:, index]
     return metrics.macro_f1(matrices.reshape(-1, classes, classes))

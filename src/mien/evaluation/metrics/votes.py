@@ -1,4 +1,4 @@
-"""Ten people's votes as the truth: the FER+ majority, and the distance to what the voters said."""
+"""Ten people's votes as the truth: the FER+ majority, and the distance to the voters' shares."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class VoteScores:
     """How well probabilities of the eight emotions fit the votes, on the faces that have a majority.
 
     Attributes:
-        accuracy: share of faces whose likeliest emotion is the majority's.
+        accuracy: share of faces whose most probable emotion is the majority's.
         accuracy_ci95: its bootstrap interval.
         macro_f1: against the majority, over the emotions that are some face's majority.
-        ece: calibration error of the likeliest emotion against the majority.
+        ece: calibration error of the most probable emotion against the majority.
         ece_voters: the same against the share of the voters who chose that emotion.
         kl: mean KL(voters || probabilities) in nats.
-        kl_baseline: the same for a smoothed one-hot of the model's own likeliest emotion.
+        kl_baseline: the same for a smoothed one-hot of the model's own most probable emotion.
         kl_reduction: 1 - kl / kl_baseline, what the rest of the distribution is worth.
         baseline_smoothing: the smoothing of that baseline, the one that serves it best.
         n: faces with a majority.
-        head: which of the model's answers was scored.
+        head: which of the model's heads was scored.
     """
 
     accuracy: float
@@ -63,12 +63,12 @@ def divergence(voters: NDArray[np.float64], probabilities: Floats) -> NDArray[np
 
 
 def smoothed_one_hot(probabilities: Floats, voters: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The best that one label can say of the votes: each face's likeliest class smoothed, and how much.
+    """The best fit of one label to the votes: each face's most probable class smoothed, and how much.
 
-    The smoothing s gives the likeliest class 1 - s + s / C and each other s / C. It is the one that makes
+    The smoothing s gives the most probable class 1 - s + s / C and each other s / C. It is the one that makes
     the mean KL to these very voters least, so a model that beats this baseline beats it at every smoothing.
-    With a the mean share of the voters on the likeliest class, the cross-entropy -a log(1 - s + s / C) -
-    (1 - a) log(s / C) is least where the likeliest class gets a.
+    With a the mean share of the voters on the most probable class, the cross-entropy -a log(1 - s + s / C) -
+    (1 - a) log(s / C) is least where the most probable class gets a.
     """
     n, classes = probabilities.shape
     rows, top = np.arange(n), probabilities.argmax(axis=1)
@@ -120,7 +120,7 @@ def score_votes(
 
 
 def voters_calibration_error(probabilities: Floats, voters: NDArray[np.float64]) -> float:
-    """The calibration error with the voters' share of the likeliest emotion in place of right or wrong.
+    """The calibration error with the voters' share of the most probable emotion in place of right or wrong.
 
     Both are (N, C), columns alike.
     """
@@ -131,7 +131,7 @@ def voters_calibration_error(probabilities: Floats, voters: NDArray[np.float64])
 
 
 def voters_reliability(probabilities: Floats, voters: NDArray[np.float64]) -> Reliability:
-    """Bins of confidence with the voters' mean share of the likeliest emotion in place of accuracy.
+    """Bins of confidence with the voters' mean share of the most probable emotion in place of accuracy.
 
     Both are (N, C), columns alike; its `error` is `voters_calibration_error`.
     """
@@ -145,7 +145,7 @@ def expected_voters_noise(
 ) -> float:
     """The calibration error against the voters that a model would show whose probabilities they vote by.
 
-    Ten people are few, so their shares differ from what a perfect model says of them by chance alone.
+    Ten people are few, so their shares differ from the probabilities of a perfect model by chance alone.
     """
     confidence = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
     group = equal_width(confidence, BINS)
