@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,74 +18,78 @@ if TYPE_CHECKING:
     from mien.serve.settings import Settings
 
 _KEY_VARIABLE = "MIEN_API_KEY"
-_ADDRESS, _ACCESS, _LIMITS = "Address", "Access", "Limits"
+_ADDRESS, _ACCESS = "Address", "Access"
 
 
-def _address(help: str, *names: str, **options: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=_ADDRESS, **options)
+def _limit(name: str, help: str, minimum: float) -> Any:
+    return option("Limits", f"{name} N", help, min=minimum)
 
 
-def _access(help: str, *names: str, **options: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=_ACCESS, **options)
-
-
-def _limit(help: str, minimum: float, **options: Any) -> Any:
-    return typer.Option(help=help, rich_help_panel=_LIMITS, min=minimum, metavar="N", **options)
-
-
-Port: TypeAlias = Annotated[int, _address("The port; 0 chooses a free one.", min=0, max=65535, metavar="N")]
-_Host: TypeAlias = Annotated[
-    str, _address("The address to listen on; 0.0.0.0 for all networks.", metavar="HOST")
+Port = Annotated[int, option(_ADDRESS, "--port N", "The port; 0 chooses a free one.", min=0, max=65535)]
+_Host = Annotated[str, option(_ADDRESS, "--host HOST", "The address to listen on; 0.0.0.0 for all networks.")]
+_Certificate = Annotated[
+    Path | None, option(_ADDRESS, "--certificate FILE", "Serve HTTPS with this certificate (PEM).")
 ]
-_Certificate: TypeAlias = Annotated[
-    Path | None, _address("Serve HTTPS with this certificate (PEM).", metavar="FILE")
+_CertificateKey = Annotated[
+    Path | None, option(_ADDRESS, "--certificate-key FILE", "The certificate's private key (PEM).")
 ]
-_CertificateKey: TypeAlias = Annotated[
-    Path | None, _address("The certificate's private key (PEM).", metavar="FILE")
-]
-_AccessLog: TypeAlias = Annotated[bool, _address("Print one line per request.", "--access-log")]
-_ApiKeyFile: TypeAlias = Annotated[
+_AccessLog = Annotated[bool, option(_ADDRESS, "--access-log", "Print one line per request.")]
+_ApiKeyFile = Annotated[
     Path | None,
-    _access(
+    option(
+        _ACCESS,
+        "--api-key-file FILE",
         f"A file whose first line is the API key for clients. Default: the variable {_KEY_VARIABLE}.",
-        metavar="FILE",
     ),
 ]
-_WithoutKey: TypeAlias = Annotated[
+_WithoutKey = Annotated[
     bool,
-    _access(
-        "Listen beyond this machine without a key; everyone who can reach it may use it.", "--without-key"
+    option(
+        _ACCESS,
+        "--without-key",
+        "Listen beyond this machine without a key; everyone who can reach it may use it.",
     ),
 ]
-_AllowHost: TypeAlias = Annotated[
-    list[str], _access("A further host name by which clients may call the server.", metavar="NAME")
-]
-_AllowOrigin: TypeAlias = Annotated[
+_AllowHost = Annotated[
     list[str],
-    _access("A site whose pages may use the server, such as https://example.org.", metavar="ORIGIN"),
+    option(_ACCESS, "--allow-host NAME", "A further host name by which clients may call the server."),
 ]
-Labels: TypeAlias = Annotated[
-    LabelSet | None, option(MODEL, "--labels SET", "The default label set. Default: the model's own.")
+_AllowOrigin = Annotated[
+    list[str],
+    option(
+        _ACCESS,
+        "--allow-origin ORIGIN",
+        "A site whose pages may use the server, such as https://example.org.",
+    ),
 ]
-_Workers: TypeAlias = Annotated[
+Labels = Annotated[
+    LabelSet | None,
+    option(
+        MODEL,
+        "--labels SET",
+        "The label set unless a request or the page chooses another. Default: the model's own.",
+    ),
+]
+_Workers = Annotated[
     int | None,
     option(MACHINE, "--workers N", "Images to analyze at the same time. Default: one per core.", min=1),
 ]
-_MaxBodyMb: TypeAlias = Annotated[float, _limit("Maximum request size in MB.", 0.001)]
-_MaxImages: TypeAlias = Annotated[int, _limit("Maximum number of images per request.", 1)]
-_MaxMegapixels: TypeAlias = Annotated[float, _limit("Maximum image size in megapixels.", 0.001)]
-_MaxWaiting: TypeAlias = Annotated[
-    int, _limit("Maximum number of waiting images; further requests get status 503.", 1)
+_MaxBodyMb = Annotated[float, _limit("--max-body-mb", "Maximum request size in MB.", 0.001)]
+_MaxImages = Annotated[int, _limit("--max-images", "Maximum number of images per request.", 1)]
+_MaxMegapixels = Annotated[float, _limit("--max-megapixels", "Maximum image size in megapixels.", 0.001)]
+_MaxWaiting = Annotated[
+    int, _limit("--max-waiting", "Maximum number of waiting images; further requests get status 503.", 1)
 ]
-_MaxPerClient: TypeAlias = Annotated[
-    int, _limit("Maximum number of open requests per client; further ones get status 429.", 1)
+_MaxPerClient = Annotated[
+    int,
+    _limit("--max-per-client", "Maximum number of open requests per client; further ones get status 429.", 1),
 ]
-_MaxStreams: TypeAlias = Annotated[int, _limit("Maximum number of open streams.", 0)]
-_MaxVideoMb: TypeAlias = Annotated[float, _limit("Maximum clip size in MB.", 0.001)]
-_MaxVideoMinutes: TypeAlias = Annotated[float, _limit("Maximum clip length in minutes.", 0.01)]
-_MaxJobs: TypeAlias = Annotated[int, _limit("Maximum number of waiting and running clips.", 0)]
-_Timeout: TypeAlias = Annotated[
-    float, _limit("Maximum time in seconds to receive a request and respond.", 0.1)
+_MaxStreams = Annotated[int, _limit("--max-streams", "Maximum number of open streams.", 0)]
+_MaxVideoMb = Annotated[float, _limit("--max-video-mb", "Maximum clip size in MB.", 0.001)]
+_MaxVideoMinutes = Annotated[float, _limit("--max-video-minutes", "Maximum clip length in minutes.", 0.01)]
+_MaxJobs = Annotated[int, _limit("--max-jobs", "Maximum number of waiting and running clips.", 0)]
+_Timeout = Annotated[
+    float, _limit("--timeout", "Maximum time in seconds to receive a request and respond.", 0.1)
 ]
 
 
