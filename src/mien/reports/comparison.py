@@ -53,7 +53,7 @@ class ComparedPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All scores of K classifiers on n faces; `deduplicated` holds those on faces that are not in Training.
+    """All scores of K classifiers on n faces; `deduplicated` are those on faces not in Training.
 
     `support` is the number of faces of each class.
     """
@@ -183,8 +183,8 @@ def _of(
     truth, predicted, classes = common.truth[faces], common.predicted[:, faces], common.classes
     count = len(classes)
     models = tuple(
-        _score(name, truth, answer, classes, generator, resamples)
-        for name, answer in zip(common.names, predicted, strict=True)
+        _score(name, truth, each, classes, generator, resamples)
+        for name, each in zip(common.names, predicted, strict=True)
     )
     chosen = list(combinations(range(len(common.names)), 2))
     found = [
@@ -209,12 +209,12 @@ def _of(
 def _score(
     name: str,
     truth: NDArray[np.int64],
-    answer: NDArray[np.int64],
+    predicted: NDArray[np.int64],
     classes: tuple[str, ...],
     generator: np.random.Generator,
     resamples: int,
 ) -> ModelScores:
-    counts = np.bincount(truth * len(classes) + answer, minlength=len(classes) ** 2)
+    counts = np.bincount(truth * len(classes) + predicted, minlength=len(classes) ** 2)
     counts = counts.reshape(len(classes), len(classes))
     return ModelScores(
         name=name,

@@ -29,7 +29,7 @@ _TEXT = (
 class NetworkDescription:
     """What is shown of a model: its backbone by timm's name, and the recipe of its training.
 
-    `recipe` is plain, as a card or a run holds it; `size` is the side in pixels at which the network works.
+    `recipe` is plain, as in a card or a run; `size` is the side in pixels at which the network works.
     """
 
     name: str

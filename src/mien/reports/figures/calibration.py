@@ -42,7 +42,7 @@ class CalibrationReport:
         voters: whether accuracy means the voters' share of the prediction, not the label.
         applied_temperature: the temperature that the model's own probabilities contain.
         set_sizes: (coverages, C) share of the measured faces whose set has 1, 2, ... C classes.
-        class_coverage: for each coverage, name to the share of the class's faces whose set holds it.
+        class_coverage: for each coverage, name to the share of its faces whose set contains it.
         not_in_training: whether the faces have no pixel-identical one in Training.
     """
 
