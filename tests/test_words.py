@@ -1,10 +1,11 @@
-"""Help and documentation use the field's words, in plain English.
+"""Help, documentation and docstrings use the field's words, in plain English.
 
 The list has the words that were given up, each with what to write instead. History is left alone.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ WORDS = {
     r"ten views|views of each face|more looks?|one look": "crops",
     r"yes-or-no questions?": "binary task",
     r"pump|twins|opinions": "frame loop, duplicates, votes",
-    r"(?-i:Finder|Follower|Teller|Chooser|Asked|Aside)": "DetectStage, TrackStage, options, ...",
+    r"(?-i:Finder|Follower|Teller|Chooser)": "DetectStage, TrackStage, options, ...",
     # Habits.
     r"(?:an?|one) (?:row|file|run|room|bar|lane|line|object|test|name|folder|label|core|key) an? \w+": "per",
     r"(?:frames|faces|images) a (?:second|person|image)": "frames per second",
@@ -39,7 +40,7 @@ WORDS = {
     r"(?:held|holds?) (?:\w+ ){0,3}against": "compare with",
     r"mindful|believed": "affected by, reliable",
     r"only so many|so long a|in so long|about so long": "limit to this many; per interval",
-    r"is no (?:image|time|face|model|name|number|key|folder|file)": "is not a ...",
+    r"(?<!there )is no (?:image|time|face|model|name|number|key|folder|file)": "is not a ...",
     r"says? (?:of|how far|whether it is)": "shows, contains",
     r"(?:at all if|if) not given": "Default: ...",
     r", for (?:it|they|that) (?:is|are|was|were|has|have)": "because",
@@ -80,6 +81,24 @@ def test_a_page_uses_the_fields_words(page: Path) -> None:
 
 def test_the_help_uses_the_fields_words() -> None:
     assert [hit for text in _help(typer.main.get_command(app)) for hit in _found(text)] == []
+
+
+def _first_lines(path: Path) -> list[str]:
+    """The first line of each docstring of a file."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    return [(ast.get_docstring(node) or "").partition("\n")[0] for node in nodes if isinstance(node, kinds)]
+
+
+def test_the_first_line_of_each_docstring_uses_the_fields_words() -> None:
+    """They become the reference of the site, and what an editor shows."""
+    hits = {
+        path.relative_to(ROOT).as_posix(): hit
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for line in _first_lines(path)
+        for hit in _found(line)
+    }
+    assert hits == {}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ NEITHER = -1
 
 @dataclass(frozen=True)
 class BinaryTask:
-    """Emotions as the two classes of one yes-or-no question.
+    """Emotions as the two classes of a binary task.
 
     Attributes:
         name: ``"happy"`` or ``"negative"``.

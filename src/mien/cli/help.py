@@ -41,7 +41,7 @@ class HelpfulGroup(TyperGroup):
 
 
 def usage_pieces(command: Any, ctx: Any) -> list[str]:
-    """``["[OPTIONS]", "SOURCE..."]``: optional arguments stand in brackets."""
+    """``["[OPTIONS]", "SOURCE..."]``: optional arguments are in brackets."""
     arguments = [each for each in command.get_params(ctx) if each.param_type_name == "argument"]
     names = [
         name if each.required or name.startswith("[") else f"[{name}]"
@@ -88,7 +88,7 @@ def paragraphs(text: str | None) -> list[str]:
 
 
 def metavar(parameter: Any) -> str:
-    """What stands for a parameter's value: its metavar, else the last word of its name; "" for a flag."""
+    """The placeholder of a parameter's value: its metavar, else the last word of its name; "" for a flag."""
     if parameter.metavar:
         return str(parameter.metavar)
     if getattr(parameter, "is_flag", False):

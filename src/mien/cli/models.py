@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _EXPLANATION = """\
 [bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ decides how much larger a network becomes, and \
 three bases how the growth is shared out: {alpha}^φ the layers (depth), {beta}^φ the channels (width), \
-{gamma}^φ the side of the picture. What a convolution costs grows with layers once, with channels and with \
+{gamma}^φ the side of the image. What a convolution costs grows with layers once, with channels and with \
 the side twice; {alpha} × {beta}² × {gamma}² = {product:.2f}, about 2, so each step of φ about doubles it. φ \
 above is the exponent that fits the three published multipliers best, for they were rounded by hand. For b7 \
 it foretells {foretold:.0f} times the MACs of b0; counted, they are {counted:.0f} times as many.

@@ -152,7 +152,7 @@ def _training(loaded: LoadedRun, facts: dict[str, Any], export: Mapping[str, Any
 def _notes(loaded: LoadedRun) -> tuple[str, ...]:
     spec, kept = loaded.recipe.data, loaded.facts["epoch"]["epoch"]
     notes = [
-        "Says how a face looks to people who label pictures, not what the person feels.",
+        "Predicts how a face looks to people who label images, not what the person feels.",
         f"Of the {loaded.recipe.schedule.epochs} epochs planned, number {kept} was kept, for its "
         f"{loaded.recipe.loop.select} on {spec.validation}: figures on that split are a little too good.",
     ]

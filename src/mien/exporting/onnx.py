@@ -45,7 +45,7 @@ def export_run(
         faces: the table that has the split.
         name: the model's name; that of `out`, or ``mien-RECIPE``, for None.
         split: the faces to prove it on.
-        framing: where the detector's box lies in a training picture.
+        framing: where the detector's box lies in a training image.
 
     Raises:
         ModelError: the folder holds no network that can be loaded.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def overview(runs: Sequence[Learning]) -> pd.DataFrame:
-    """A row a run: epochs, the best of them and what it measured, where the gap opens, and what it cost.
+    """One row per run: epochs, the best of them and what it measured, where the gap opens, and what it cost.
 
     Accuracies are shares, `step_ms` is the median of a step, `minutes` are of the whole run.
 

@@ -116,7 +116,7 @@ def draw_overview(axes: Axes, table: pd.DataFrame) -> None:
         "minutes": _number("{:.1f}"),
     }
     heads = {
-        "gap opens": "gap opens at", "step_ms": "ms a step", "accuracy": "its accuracy", "loss": "its loss",
+        "gap opens": "gap opens at", "step_ms": "ms per step", "accuracy": "its accuracy", "loss": "its loss",
         "last accuracy": "last epoch's",
     }  # fmt: skip
     names = list(form)

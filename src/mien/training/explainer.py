@@ -69,7 +69,7 @@ class Explainer:
     def explain(
         self, crops: NDArray[np.uint8], *, most: int = 1, progress: Callable[[int], None] = lambda _: None
     ) -> Explanation:
-        """The answers to faces, uint8 (N, S, S), and what speaks for the `most` likeliest of each.
+        """The answers to faces, uint8 (N, S, S), and what speaks for the `most` most probable of each.
 
         `progress` is called with a number of faces: N times `most` in all.
 

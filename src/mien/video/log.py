@@ -1,4 +1,4 @@
-"""The log of a clip's analysis: all that was expensive to find out, from which every result follows.
+"""The log of a clip's analysis: everything that was expensive to compute, from which every result follows.
 
 JSON lines: a header, then one line per analyzed frame with its time, boxes, landmarks, detection confidence,
 8 x 8 grey values and probabilities of each face. An interrupted run resumes from it, and `replay` tracks and

@@ -251,7 +251,7 @@ class Video:
         return count
 
     def _judge_the_end(self) -> None:
-        """Whether all that was announced did come."""
+        """Whether everything that was announced was read."""
         self.status.expected_s = self.duration_s
         if self.endless:
             why = f" ({self.status.reason})" if self.status.reason else ""

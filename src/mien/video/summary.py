@@ -120,7 +120,7 @@ class ClipSummary:
 
 
 def summary(frame: pandas.DataFrame) -> pandas.DataFrame:
-    """A row a person of a table of `to_frame` (or of the file that `mien predict` writes of a clip).
+    """One row per person of a table of `to_frame` (or of the file that `mien predict` writes of a clip).
 
     Columns: source, face_id, first_s, last_s, seconds, top (the emotion seen longest), a share of time for
     each emotion (``share_happy``, ...; they sum to 1), uncertain (share of time), switches, and the longest

@@ -52,9 +52,9 @@ def find_label_errors(table: FaceTable, predictions: TablePredictions | None = N
     given = np.searchsorted(classes, table.labels[indices])
     predicted = out_of_fold(table, predictions, indices, classes)
     for i in _issues(given, predicted):
-        label, likeliest = given[i], int(predicted[i].argmax())
-        name, old = (table.classes[classes[j]] for j in (likeliest, label))
-        chances = predicted[i, likeliest], predicted[i, label]
+        label, most_probable = given[i], int(predicted[i].argmax())
+        name, old = (table.classes[classes[j]] for j in (most_probable, label))
+        chances = predicted[i, most_probable], predicted[i, label]
         evidence = f"predicted {name} {chances[0]:.0%}, the label {old} {chances[1]:.1%}"
         yield make_finding(table, indices[i], "label", chances[0] - chances[1], evidence, name)
 

@@ -166,7 +166,7 @@ def build_network(
 
 
 def _build_backbone(spec: NetworkRecipe) -> nn.Module:
-    """The timm model without classifier, for gray pictures, its paddings static."""
+    """The timm model without classifier, for gray images, its paddings static."""
     backbone: Any = _create(spec)
     if not isinstance(getattr(backbone, "conv_stem", None), nn.Conv2d):
         raise RecipeError(
