@@ -29,7 +29,6 @@ WORDS = {
     r"(?:came|come|comes) true": "was reproduced",
     r"likelie(?:r|st)": "more probable, most probable",
     r"ten views|views of each face|more looks?|one look": "crops",
-    r"yes-or-no questions?": "binary task",
     r"pump|twins|opinions": "frame loop, duplicates, votes",
     r"(?-i:Finder|Follower|Teller|Chooser)": "DetectStage, TrackStage, options, ...",
     # Habits.
