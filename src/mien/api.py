@@ -318,7 +318,7 @@ def explain(
     from mien.errors import MissingExtra, UsageError
     from mien.evaluation.attribution import deletion_test, explain_faces, explain_image, take_first
     from mien.images.decode import read_image
-    from mien.loading import question_of
+    from mien.loading import binary_task_of
     from mien.reports.attribution import ModelExplanation, write_explanation
 
     sources = _image_sources(images)
@@ -330,7 +330,7 @@ def explain(
         raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
 
     source = _source_of(model)
-    head = head or question_of(source) or "fer2013"
+    head = head or binary_task_of(source) or "fer2013"
     explainer = Explainer(source, head=head, layer=layer, threads=threads)
     name = Path(source).resolve().name if Path(source).is_dir() else Path(source).stem
     size, framing = _input_of(source)

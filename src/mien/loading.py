@@ -13,7 +13,7 @@ from mien.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
-    from mien.models.classifier import HeadClassifier, Model
+    from mien.models.classifier import Model
     from mien.runs.recipe import Recipe
 
 
@@ -57,13 +57,6 @@ def load_model(model: str | Path) -> Model:
     from mien.training.classifier import TorchModel
 
     return TorchModel(model)
-
-
-def open_classifier(model: str | Path, head: str) -> HeadClassifier:
-    """One head of what `load_model` gives. Raises as that does; also CardError: it has no such head."""
-    from mien.models.classifier import HeadClassifier
-
-    return HeadClassifier(load_model(model), head)
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -127,8 +120,8 @@ def _options(run: Path) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def question_of(model: str | Path) -> str | None:
-    """The name of the framing that a run was trained on; None for every other model.
+def binary_task_of(model: str | Path) -> str | None:
+    """The name of the binary task that a run was trained on; None for every other model.
 
     Raises:
         UsageError: a folder that is no run.
@@ -138,8 +131,8 @@ def question_of(model: str | Path) -> str | None:
 
     if not is_run(model):
         return None
-    framing = recipe_of(Path(model)).data.binary
-    return binary_task(framing).name if framing else None
+    name = recipe_of(Path(model)).data.binary
+    return binary_task(name).name if name else None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mien.models.classifier import classify
-from mien.models.tta import TtaClassifier, TtaCrops
-from mien.testing.fakes import FakeClassifier
+from mien.models.tta import TtaClassifier, TtaCrops, TtaModel
+from mien.testing.fakes import FakeClassifier, FakeModel
 
 
 @pytest.fixture
@@ -41,3 +41,12 @@ def test_no_faces_give_no_rows():
         0,
         7,
     )
+
+
+def test_a_model_averages_each_of_its_heads_over_the_same_crops():
+    faces = np.random.default_rng(1).integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    bright = FakeClassifier(lambda crops: np.eye(7, dtype=np.float32)[crops[:, 0, 0] % 7])
+    dark = FakeClassifier(lambda crops: np.eye(7, dtype=np.float32)[crops[:, -1, -1] % 7])
+    given = TtaModel(FakeModel({"fer2013": bright, "votes": dark})).predict(faces)
+    for head, classifier in (("fer2013", bright), ("votes", dark)):
+        np.testing.assert_array_equal(given[head], TtaClassifier(classifier).predict(faces))
