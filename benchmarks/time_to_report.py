@@ -6,14 +6,15 @@
 
 The report's EfficientNet-B0 has 66.4 % on PrivateTest, and the same model 64.7 % on PublicTest, which is what
 can be measured without looking at PrivateTest. The clock starts before the CSV is opened, with an empty
-cache, and stops behind the validation of the first epoch that reaches the goal; reading, decoding, building
+cache, and stops after the validation of the first epoch that reaches the goal; reading, decoding, building
 the network, fetching its ImageNet weights and every validation are in it, importing Python's packages is not.
 Beside the clock stands the processor's own time, which other programs on the machine do not disturb.
 
 The recipe `fast` and then the report's own (`report`: B0 at 48 px, 40 epochs, batches of 128) run in turn,
-each in its own process and on the same device. The report's needs timm's ImageNet weights; where they cannot
-be had, it begins at random (`--set-report network.init=random`), and says so. `--epochs-report N` times so
-many of its epochs and foretells the rest, which is marked: its schedule stays that of 40.
+each in its own process and on the same device. The report's needs timm's ImageNet weights; where they
+cannot be had, it begins at random (`--set-report network.init=random`), and a line says so.
+`--epochs-report N` times that many of its epochs and estimates the rest, which is marked; its schedule stays
+that of 40.
 """
 
 from __future__ import annotations
@@ -62,15 +63,15 @@ class Timed:
 
 
 class _Enough(Exception):
-    """The goal is reached, or the epochs that were asked for are done."""
+    """The goal is reached, or the requested epochs are done."""
 
 
-def work(asked: argparse.Namespace) -> Timed:
+def work(options: argparse.Namespace) -> Timed:
     """Train one recipe here until it reaches the goal; the clock starts now."""
     from mien.runs.recipe import load_recipe, parse_changes
     from mien.training import api
 
-    plan = load_recipe(asked.recipe, parse_changes(asked.changes))
+    plan = load_recipe(options.recipe, parse_changes(options.changes))
     rows: list[tuple[float, float, float]] = []
     begin = time.perf_counter()
     used = _cpu()
@@ -84,7 +85,7 @@ def work(asked: argparse.Namespace) -> Timed:
         def epoch(self, row: Any, epochs: int) -> None:
             rows.append((time.perf_counter() - begin, _cpu() - used, row.validation_accuracy))
             print(f"{plan.name}: epoch {row.epoch} of {epochs}, {rows[-1]}", file=sys.stderr, flush=True)
-            if row.validation_accuracy >= GOAL or len(rows) == asked.most:
+            if row.validation_accuracy >= GOAL or len(rows) == options.most:
                 raise _Enough
 
         def note(self, text: str) -> None:
@@ -95,15 +96,15 @@ def work(asked: argparse.Namespace) -> Timed:
 
     with suppress(_Enough):
         api.train(
-            data=asked.data,
-            votes=asked.votes if plan.data.votes else None,
+            data=options.data,
+            votes=options.votes if plan.data.votes else None,
             recipe=plan,
-            out=Path(asked.folder) / "run",
-            device=asked.device,
-            threads=asked.threads,
+            out=Path(options.folder) / "run",
+            device=options.device,
+            threads=options.threads,
             reporter=Reporter(),
         )
-    return Timed(plan.name, asked.device, tuple(rows), plan.schedule.epochs)
+    return Timed(plan.name, options.device, tuple(rows), plan.schedule.epochs)
 
 
 def _cpu() -> float:
@@ -112,16 +113,16 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def in_own_process(asked: argparse.Namespace, recipe: str, changes: list[str], most: int) -> Timed:
+def in_own_process(options: argparse.Namespace, recipe: str, changes: list[str], most: int) -> Timed:
     """The same in a fresh process, with an empty cache of tables."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            sys.executable, __file__, asked.data, "--worker", recipe, "--device", asked.device,
+            sys.executable, __file__, options.data, "--worker", recipe, "--device", options.device,
             "--folder", folder, "--most", str(most),
             *(part for change in changes for part in ("--set", change)),
         ]  # fmt: skip
-        command += ["--votes", asked.votes] if asked.votes else []
-        command += ["--threads", str(asked.threads)] if asked.threads else []
+        command += ["--votes", options.votes] if options.votes else []
+        command += ["--threads", str(options.threads)] if options.threads else []
         environment = {**os.environ, "MIEN_CACHE": str(Path(folder) / "cache")}
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     said = json.loads(done.stdout.splitlines()[-1])
@@ -187,44 +188,44 @@ def main() -> None:
     parser.add_argument("--worker", dest="worker", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--most", type=int, default=10_000, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.worker:
-        asked.recipe = asked.worker
-        print(json.dumps(vars(work(asked))))
+    options = parser.parse_args()
+    if options.worker:
+        options.recipe = options.worker
+        print(json.dumps(vars(work(options))))
         return
-    if not asked.rehearse and not asked.data:
+    if not options.rehearse and not options.data:
         parser.error("give FER2013, or --rehearse")
     with tempfile.TemporaryDirectory() as folder:
-        if asked.rehearse:
-            _rehearse(asked, Path(folder))
-        found = [in_own_process(asked, asked.recipe, asked.changes, 10_000)]
-        if asked.epochs_report:
-            found.append(in_own_process(asked, "report", asked.set_report, asked.epochs_report))
-    _print(found, asked)
+        if options.rehearse:
+            _rehearse(options, Path(folder))
+        timed = [in_own_process(options, options.recipe, options.changes, 10_000)]
+        if options.epochs_report:
+            timed.append(in_own_process(options, "report", options.set_report, options.epochs_report))
+    _print(timed, options)
 
 
-def _print(found: list[Timed], asked: argparse.Namespace) -> None:
+def _print(timed: list[Timed], options: argparse.Namespace) -> None:
     from mien.runs.environment import processor
     from mien.training.api import choose_device
 
-    device = choose_device(asked.device)
+    device = choose_device(options.device)
     machine = processor()
     if device.startswith("cuda"):
         import torch
 
         machine = f"{torch.cuda.get_device_name()}, {machine}"
     table = Table(title=f"From pixels on disk to {GOAL:.1%} on PublicTest; {device}, {machine}")
-    for name in ("recipe", "epochs", "accuracy", "s an epoch", "by the clock", "of CPU"):
+    for name in ("recipe", "epochs", "accuracy", "s per epoch", "wall-clock time", "CPU time"):
         table.add_column(name, justify="left" if name == "recipe" else "right")
-    for each in found:
+    for each in timed:
         table.add_row(*row(each))
     console = Console(width=120, highlight=False)
     console.print(table)
-    for change in asked.set_report:
+    for change in options.set_report:
         console.print(f"The report's recipe was changed: {change}.", markup=False)
 
 
-def _rehearse(asked: argparse.Namespace, folder: Path) -> None:
+def _rehearse(options: argparse.Namespace, folder: Path) -> None:
     """Two steps of either recipe on drawn faces; the figures mean nothing."""
     import csv
 
@@ -239,8 +240,8 @@ def _rehearse(asked: argparse.Namespace, folder: Path) -> None:
             split = "Training" if i < 32 else "PublicTest"
             writer.writerow([label, " ".join(map(str, face.ravel())), split])
     small = ["schedule.epochs=1", "schedule.warmup_epochs=0", "loop.batch_size=16", "network.init=random"]
-    asked.data, asked.votes = str(path), None
-    asked.changes, asked.set_report = [*small, *asked.changes], [*small, *asked.set_report]
+    options.data, options.votes = str(path), None
+    options.changes, options.set_report = [*small, *options.changes], [*small, *options.set_report]
 
 
 if __name__ == "__main__":

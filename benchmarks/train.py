@@ -1,4 +1,4 @@
-"""Faces a second: augmentation, and the whole training step, ours beside the report's own pipeline.
+"""Faces per second: augmentation, and the whole training step, ours beside the report's own pipeline.
 
     python benchmarks/train.py                  # drawn faces
     python benchmarks/train.py fer2013.csv      # FER2013's
@@ -65,11 +65,11 @@ class ReportDataset(Dataset[tuple[Tensor, int]]):
 
 
 Step = Callable[[], int]
-"""Does a part of the work, and says how many faces that was."""
+"""Does a part of the work; returns the number of faces."""
 
 
 def rate(step: Step, seconds: float) -> float:
-    """Faces a second; one step before does not count."""
+    """Faces per second, after one step that does not count."""
     step()
     done, begin = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < seconds:
@@ -81,10 +81,10 @@ def ours_augmentation(faces: FaceTable) -> Step:
     """Our batches with the report's transforms, as training takes them."""
     recipe = load_recipe("report")
     loader = BatchLoader(recipe, faces, device=torch.device("cpu"), world=World(), note=print)
-    order, place = loader.order(0), count()
+    order, steps = loader.order(0), count()
 
     def step() -> int:
-        return len(loader.batch_at(order, 0, next(place) % loader.steps).pixels)
+        return len(loader.batch_at(order, 0, next(steps) % loader.steps).pixels)
 
     return step
 
@@ -124,10 +124,10 @@ def ours_step(faces: FaceTable, name: str = "report", precision: str = "auto") -
         note=note,
     )
     learner.network.train()
-    order, place = loader.order(0), count()
+    order, steps = loader.order(0), count()
 
     def step() -> int:
-        learner.update(loader.batch_at(order, 0, next(place) % loader.steps))
+        learner.update(loader.batch_at(order, 0, next(steps) % loader.steps))
         return loader.batch
 
     return step
@@ -158,19 +158,19 @@ def pytorch_bfloat16_step(faces: FaceTable) -> Step:
 
 
 def measure(steps: dict[str, Step], seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Faces a second of each, in each round."""
-    found: dict[str, list[float]] = {name: [] for name in steps}
+    """Faces per second of each, in each round."""
+    rates_by_name: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            found[name].append(rate(step, seconds))
-    return found
+            rates_by_name[name].append(rate(step, seconds))
+    return rates_by_name
 
 
-def row(found: dict[str, list[float]]) -> list[str]:
+def row(rates_by_name: dict[str, list[float]]) -> list[str]:
     """A cell each: median (least-most), and how many times as many the first has."""
-    ours = median(next(iter(found.values())))
+    ours = median(next(iter(rates_by_name.values())))
     cells = []
-    for rates in found.values():
+    for rates in rates_by_name.values():
         cell = f"{median(rates):,.0f} ({min(rates):,.0f}-{max(rates):,.0f})"
         cells.append(cell if not cells else f"{cell}  {ours / median(rates):.1f}x")
     return cells
@@ -185,22 +185,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    faces = load(asked.data)
+    faces = load(options.data)
     names = ["mien", *(f"report, {workers} workers" for workers in (0, 2))]
-    table = Table(title=f"faces a second, recipe report; {asked.threads} threads, {processor()}")
+    table = Table(title=f"faces per second, recipe report; {options.threads} threads, {processor()}")
     for name in ("", *names):
         table.add_column(name, justify="right" if name else "left")
     # A loader that waits takes no time from the others: it is at most two batches ahead for each worker.
     sources = [batches(faces, workers) for workers in (0, 2)]
     augmentation = [ours_augmentation(faces), *map(report_augmentation, sources)]
-    found = measure(dict(zip(names, augmentation, strict=True)), asked.seconds, asked.rounds)
-    table.add_row("augmentation", *row(found))
+    rates_by_name = measure(dict(zip(names, augmentation, strict=True)), options.seconds, options.rounds)
+    table.add_row("augmentation", *row(rates_by_name))
     whole = [ours_step(faces), *map(report_step, sources)]
-    found = measure(dict(zip(names, whole, strict=True)), asked.seconds, asked.rounds)
-    table.add_row("whole step, B0 at 48 px", *row(found))
+    rates_by_name = measure(dict(zip(names, whole, strict=True)), options.seconds, options.rounds)
+    table.add_row("whole step, B0 at 48 px", *row(rates_by_name))
     console = Console(width=130)
     console.print(table)
     if reason := kernels.why_not():
@@ -211,10 +211,10 @@ def main() -> None:
         "mien, float32": ours_step(faces, "lite0", "float32"),
         "PyTorch's bfloat16": pytorch_bfloat16_step(faces),
     }
-    table = Table(title=f"faces a second, recipe lite0; {asked.threads} threads, {processor()}")
+    table = Table(title=f"faces per second, recipe lite0; {options.threads} threads, {processor()}")
     for name in ("", *lite0):
         table.add_column(name, justify="right" if name else "left")
-    table.add_row("whole step, Lite0 at 96 px", *row(measure(lite0, asked.seconds, asked.rounds)))
+    table.add_row("whole step, Lite0 at 96 px", *row(measure(lite0, options.seconds, options.rounds)))
     console.print(table)
 
 

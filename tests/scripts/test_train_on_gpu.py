@@ -69,7 +69,7 @@ def _fill(folder: Path, seed: int) -> None:
     recipe = from_dict({"name": folder.name, "network": {"backbone": "test_efficientnet", "init": "random"}})
     table = load(folder.parent.parent / "fer2013.csv", votes=folder.parent.parent / "fer2013new.csv")
     network = build_network(recipe.network, ("fer2013", "votes"), seed=seed)
-    with torch.no_grad():  # as it is initialised it says the same of every face
+    with torch.no_grad():  # as initialised it predicts the same for every face
         for head in network.heads.values():
             head.weight.mul_(40)
     row = asdict(Epoch(1, 48, 1e-3, 2.0, 0.2, 2.0, 0.2, None, 0.0, 1.0, 10.0, 5.0, True))
@@ -121,10 +121,10 @@ def test_the_ensemble_is_the_mean_of_the_five_teachers_on_every_face(whole: Any)
     out, *_ = whole
     found = json.loads((out / "results.json").read_text())["ensemble"]
     faces = load(out / "fer2013.csv").split("PublicTest")
-    for key, views in (("fer2013", False), ("fer2013-tta", True)):
+    for key, tta in (("fer2013", False), ("fer2013-tta", True)):
         members = [TorchClassifier(out / "runs" / name, head="fer2013") for name in found["members"]]
-        answers = np.mean([(TtaClassifier(m) if views else m).predict(faces.pixels) for m in members], axis=0)
-        assert found[key]["accuracy"] == pytest.approx(float(accuracy(confusion(answers, faces.labels))))
+        mean = np.mean([(TtaClassifier(m) if tta else m).predict(faces.pixels) for m in members], axis=0)
+        assert found[key]["accuracy"] == pytest.approx(float(accuracy(confusion(mean, faces.labels))))
     assert len(found["members"]) == 5
 
 
