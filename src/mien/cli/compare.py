@@ -130,16 +130,16 @@ def _lines(comparison: Comparison, split: str | None, runs: Sequence[Path]) -> I
 
 
 def _table(comparison: Comparison) -> Table:
-    fresh = comparison.deduplicated
+    deduplicated = comparison.deduplicated
     title = f"On the same {comparison.n:,} faces" + (
-        "" if fresh is None else f", {fresh.n:,} of them not in Training"
+        "" if deduplicated is None else f", {deduplicated.n:,} of them not in Training"
     )
-    headings = ["", "accuracy", "macro F1", *(["accuracy, not in Training"] if fresh else [])]
+    headings = ["", "accuracy", "macro F1", *(["accuracy, not in Training"] if deduplicated else [])]
     table = results_table(title, *headings, wrap=True)
     for i, each in enumerate(comparison.models):
         cells = [(each.accuracy, each.accuracy_ci95), (each.macro_f1, each.macro_f1_ci95)]
-        if fresh is not None:
-            cells.append((fresh.models[i].accuracy, fresh.models[i].accuracy_ci95))
+        if deduplicated is not None:
+            cells.append((deduplicated.models[i].accuracy, deduplicated.models[i].accuracy_ci95))
         table.add_row(each.name, *(with_interval(*cell) for cell in cells))
     return table
 

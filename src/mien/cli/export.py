@@ -117,19 +117,19 @@ def _show(exported: Exported, split: str, console: Console) -> None:
         f"{card.backbone} at {card.network_size} px, {card.parameters / 1e6:.2f} M parameters, "
         f"{card.macs / 1e6:.1f} M multiply-accumulates per face"
     )
-    for head, found in exported.agreement.items():
+    for head, agreement in exported.agreement.items():
         console.print(
-            f"torch and ONNX Runtime agree on {split}, head {head}: {found.faces:,} faces, probabilities to "
-            f"{found.max_dp:.1g}, the same most probable class on every face"
+            f"torch and ONNX Runtime agree on {split}, head {head}: {agreement.faces:,} faces, "
+            f"probabilities to {agreement.max_dp:.1g}, the same most probable class on every face"
         )
 
 
 def _show_int8(exported: Exported, split: str, console: Console) -> None:
     _wrote(exported, console)
-    for head, found in exported.agreement.items():
+    for head, agreement in exported.agreement.items():
         console.print(
             f"eight bits against float32 on {split}, head {head}: the same most probable class on "
-            f"{found.same_top / found.faces:.2%} of {found.faces:,} faces"
+            f"{agreement.same_top / agreement.faces:.2%} of {agreement.faces:,} faces"
         )
     accuracy = exported.card.training["export"]["int8"].get("accuracy")
     if accuracy:

@@ -19,31 +19,29 @@ if TYPE_CHECKING:
     from mien.training.network.cost import Cost
 
 _EXPLANATION = """\
-[bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ decides how much larger a network becomes, and \
-three bases how the growth is shared out: {alpha}^φ the layers (depth), {beta}^φ the channels (width), \
-{gamma}^φ the side of the image. What a convolution costs grows with layers once, with channels and with \
-the side twice; {alpha} × {beta}² × {gamma}² = {product:.2f}, about 2, so each step of φ about doubles it. φ \
-above is the exponent that fits the three published multipliers best, for they were rounded by hand. For b7 \
-it foretells {foretold:.0f} times the MACs of b0; counted, they are {counted:.0f} times as many.
+[bold]Compound scaling[/bold] (Tan & Le 2019): one exponent φ sets how much larger a network becomes. Three \
+bases distribute the growth: {alpha}^φ multiplies the layers (depth), {beta}^φ the channels (width), and \
+{gamma}^φ the side of the image. The cost of a convolution is linear in the layers, and quadratic in the \
+channels and in the side: {alpha} × {beta}² × {gamma}² = {product:.2f}, so each step of φ about doubles the \
+cost. φ above is the exponent that fits the three published, rounded multipliers best. For b7 it predicts \
+{predicted:.0f} times the MACs of b0; the counted number is {counted:.0f} times.
 
-Lite leaves out squeeze-and-excitation, has ReLU6 in place of SiLU, and keeps stem and head unscaled. V2 was \
-searched afresh; only its b1 to b3 are scaled, from b0.
+Lite has no squeeze-and-excitation, ReLU6 in place of SiLU, and an unscaled stem and head. V2 is a new \
+architecture search; only its b1 to b3 are scaled, from b0.
 
-Learned parameters and multiply-accumulates (MACs) of one face are counted on the networks as mien builds \
-them: one gray channel, two heads, no ImageNet classifier. "at 48" is FER2013's own size, "MACs" the \
-resolution beside. Each of these names can be a recipe's network.backbone."""
+Learned parameters and multiply-accumulates (MACs) per face are counted on the networks as mien builds them: \
+one gray channel, two heads, no ImageNet classifier. "at 48" is FER2013's own size; "MACs" is at the \
+resolution beside it. Each name can be a recipe's network.backbone."""
 
 
-def models(
-    as_json: options.Json = False,
-) -> None:
+def models(as_json: options.Json = False) -> None:
     """List the shipped models with their figures, and the backbones that can be trained.
 
     The backbones are listed only where the extra `train` is installed.
     """
     from mien.models.registry import find_model, shipped
 
-    found = [find_model(name) for name in shipped()]
+    files = [find_model(name) for name in shipped()]
     measured: list[tuple[Backbone, Cost]] = []
     missing = None
     try:
@@ -52,21 +50,21 @@ def models(
         missing = str(MissingExtra(f"The table of backbones (package {error.name!r})", "train"))
     if as_json:
         document = {
-            "models": [_model_fields(model) for model in found],
+            "models": [_model_fields(model) for model in files],
             "backbones": [_backbone_fields(backbone, cost) for backbone, cost in measured],
             "missing": missing,
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    _print_tables(found, measured, missing)
+    _print_tables(files, measured, missing)
 
 
-def _print_tables(found: list[ModelFile], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
+def _print_tables(files: list[ModelFile], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
     from rich.console import Console
 
     console = Console()
-    if found:
-        console.print(_shipped_table(found))
+    if files:
+        console.print(_shipped_table(files))
     else:
         console.print("No model ships with this installation.\n")
     if missing is not None:
@@ -79,14 +77,14 @@ def _print_tables(found: list[ModelFile], measured: list[tuple[Backbone, Cost]],
 def _explain(measured: list[tuple[Backbone, Cost]]) -> str:
     from mien.runs.scaling import ALPHA, BETA, GAMMA, cost
 
-    costs = {backbone.name: (backbone, found) for backbone, found in measured}
+    costs = {backbone.name: (backbone, cost_of) for backbone, cost_of in measured}
     (_, small), (large, largest) = costs["tf_efficientnet_b0"], costs["tf_efficientnet_b7"]
     return _EXPLANATION.format(
         alpha=ALPHA,
         beta=BETA,
         gamma=GAMMA,
         product=cost(1),
-        foretold=cost(large.phi or 0),
+        predicted=cost(large.phi or 0),
         counted=largest.macs / small.macs,
     )
 
@@ -127,10 +125,10 @@ def _backbone_fields(backbone: Backbone, cost: Cost) -> dict[str, Any]:
     }
 
 
-def _shipped_table(found: list[ModelFile]) -> Table:
+def _shipped_table(files: list[ModelFile]) -> Table:
     """One column per model."""
     table = _table("Shipped models", "")
-    for model in found:
+    for model in files:
         table.add_column(model.card.name, justify="right", overflow="fold")
     facts: dict[str, Callable[[ModelFile], str]] = {
         "backbone": lambda m: m.card.backbone,
@@ -140,14 +138,14 @@ def _shipped_table(found: list[ModelFile]) -> Table:
         "file": lambda m: f"{m.onnx.stat().st_size / 1e6:.1f} MB",
     }
     for label, show in facts.items():
-        table.add_row(label, *map(show, found))
-    for split in dict.fromkeys(split for model in found for split in model.card.figures):
+        table.add_row(label, *map(show, files))
+    for split in dict.fromkeys(split for model in files for split in model.card.figures):
         table.add_section()
-        table.add_row(f"[bold]{split}[/bold]", *[""] * len(found))
-        shown = [_figures(model.card.figures.get(split, {})) for model in found]
+        table.add_row(f"[bold]{split}[/bold]", *[""] * len(files))
+        shown = [_figures(model.card.figures.get(split, {})) for model in files]
         for label in shown[0]:
             table.add_row(label, *(figures[label] for figures in shown))
-    if not any(model.card.figures for model in found):
+    if not any(model.card.figures for model in files):
         table.caption = "Their cards have no figures."
     return table
 

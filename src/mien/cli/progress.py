@@ -20,7 +20,7 @@ class StageBar:
         self._text = ""
 
     def show(self, text: str, done: int, total: int) -> None:
-        """Set how much of a stage is done; a stage of another text begins anew."""
+        """Set how much of a stage is done; another text begins a new stage."""
         if text != self._text:
             self.stage(text, total)
         self._text = text
@@ -29,7 +29,7 @@ class StageBar:
     def stage(self, text: str, total: float | None = None) -> Callable[[float], None]:
         """Begin a stage; what comes back moves the bar on by an amount.
 
-        Without a `total` the bar only shows that the work goes on.
+        Without a `total` the bar only shows that work is in progress.
         """
         if self._task is not None:
             self._bar.remove_task(self._task)

@@ -55,11 +55,11 @@ def verify(data: options.DataOption, votes: options.Votes = None, model: Models 
                 f"{', '.join(table.split_counts)}. Give FER2013 with --data PATH."
             )
         for each in intact:
-            done = verify_model(each, table, splits, progress=bar.show)
-            for found in done:
-                console.print(f"\n{_title(found)}", markup=False, soft_wrap=True)
-                console.print(_show(found))
-            failures += _failures(each, done)
+            results = verify_model(each, table, splits, progress=bar.show)
+            for verified in results:
+                console.print(f"\n{_title(verified)}", markup=False, soft_wrap=True)
+                console.print(_checks_table(verified))
+            failures += _failures(each, results)
     if failures:
         raise VerifyError("; ".join(failures))
     console.print("All figures on the model cards were reproduced.")
@@ -82,38 +82,42 @@ def _check_files(names: list[str] | None, console: Console) -> tuple[list[ModelF
     return intact, failures
 
 
-def _failures(model: ModelFile, done: list[Verified]) -> list[str]:
+def _failures(model: ModelFile, results: list[Verified]) -> list[str]:
     """What is wrong with a card, as sentences."""
     measured = [
-        check for found in done if found.claimed for check in found.checks if check.measured is not None
+        check
+        for verified in results
+        if verified.claimed
+        for check in verified.checks
+        if check.measured is not None
     ]
     if not measured:
         return [f"{model.card.name}: its card has no figures for what these data can measure"]
     return [
-        f"{found.model}, {found.split}, head {found.head}: {_words(check)}"
-        for found in done
-        if found.claimed
-        for check in found.checks
+        f"{verified.model}, {verified.split}, head {verified.head}: {_sentence(check)}"
+        for verified in results
+        if verified.claimed
+        for check in verified.checks
         if check.measured is not None and check.card is not None and not check.reproduced
     ]
 
 
-def _words(check: Check) -> str:
+def _sentence(check: Check) -> str:
     low, high = check.interval or (0.0, 0.0)
     card = f"{check.card:.2%} ({low:.2%} to {high:.2%})"
-    return f"{check.figure} is {check.measured:.2%}, where its card says {card}"
+    return f"{check.figure} is {check.measured:.2%}, but {card} on its card"
 
 
-def _title(found: Verified) -> str:
+def _title(verified: Verified) -> str:
     note = "the card has no figures for it"
-    if found.claimed:
-        note = "the same faces as the card" if found.same_faces else "other data than the card's"
-    return f"{found.model}, {found.split}, head {found.head}, {found.faces:,} faces; {note}"
+    if verified.claimed:
+        note = "the same faces as the card" if verified.same_faces else "other data than the card's"
+    return f"{verified.model}, {verified.split}, head {verified.head}, {verified.faces:,} faces; {note}"
 
 
-def _show(found: Verified) -> Table:
+def _checks_table(verified: Verified) -> Table:
     table = results_table("", "figure", "card", "95 % interval", "measured", "")
-    for check in found.checks:
+    for check in verified.checks:
         low, high = check.interval or (0.0, 0.0)
         both = check.card is not None and check.measured is not None
         table.add_row(

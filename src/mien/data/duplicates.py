@@ -36,7 +36,7 @@ def across(table: FaceTable, split: str, other: str, *, same_label: bool = False
     """A mask (N,) of the faces of `split` that are pixel-identical to a face of `other`.
 
     Args:
-        table: holds both splits.
+        table: contains both splits.
         split: whose faces are marked.
         other: the split that is searched for their duplicates; not `split` itself (for that, see `groups`).
         same_label: mark only duplicates with the same label; a face without a label has none.

@@ -181,12 +181,11 @@ def _groups(scores: GroupScores) -> Table:
     return table
 
 
-def _robustness(found: Robustness) -> Table:
-    title = (
-        f"Damaged images, {found.n:,} faces: {found.relative:.1%} of the clean accuracy, {found.clean:.1%}"
-    )
+def _robustness(robustness: Robustness) -> Table:
+    title = f"Damaged images, {robustness.n:,} faces: {robustness.relative:.1%} of the clean accuracy, "
+    title += f"{robustness.clean:.1%}"
     table = results_table(title, "", "1", "2", "3", "4", "5", "of clean")
-    for each in found.corruptions:
+    for each in robustness.corruptions:
         cells = (f"{value:.0%}" for value in each.accuracy)
         table.add_row(each.name, *cells, f"{each.relative:.0%}")
     return table

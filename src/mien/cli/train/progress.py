@@ -1,4 +1,4 @@
-"""What `mien train` shows: a bar for the whole run, and a line for each epoch behind it."""
+"""What `mien train` prints: a bar for the whole run, and one line per epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TerminalReporter:
-    """Prints to stderr, and the run's summary alone to stdout."""
+    """Prints to stderr, and only the summary of the run to stdout."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -66,7 +66,7 @@ class TerminalReporter:
         )
 
     def note(self, text: str) -> None:
-        """Print something that the user should know."""
+        """Print a note."""
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
     def done(self, summary: str) -> None:

@@ -141,9 +141,9 @@ def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _BlockLin
 
 def _entries(commas: Index, index: Index, otherwise: Index, valid: Mask) -> Index:
     """`commas[index]` where valid; elsewhere an index may lie outside, and `otherwise` is taken."""
-    found = otherwise.copy()
-    found[valid] = commas[index[valid]]
-    return found
+    entries = otherwise.copy()
+    entries[valid] = commas[index[valid]]
+    return entries
 
 
 def _trim(data: Bytes, left: Index, right: Index) -> tuple[Index, Index, Mask]:
@@ -157,12 +157,12 @@ def _trim(data: Bytes, left: Index, right: Index) -> tuple[Index, Index, Mask]:
 
 def _usages(data: Bytes, left: Index, right: Index) -> Bytes:
     """Index into USAGES of the word in each field, NO_USAGE for any other."""
-    found = np.full(len(left), NO_USAGE, np.uint8)
+    codes = np.full(len(left), NO_USAGE, np.uint8)
     for code, name in enumerate(USAGES):
         rows = np.flatnonzero(right - left == len(name))
         letters = data[left[rows, None] + np.arange(len(name))]
-        found[rows[(letters == np.frombuffer(name.encode(), np.uint8)).all(axis=1)]] = code
-    return found
+        codes[rows[(letters == np.frombuffer(name.encode(), np.uint8)).all(axis=1)]] = code
+    return codes
 
 
 def _digit(data: Bytes) -> Mask:
