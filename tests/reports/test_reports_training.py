@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mien.reports.numbers import plain
 from PIL import Image
 
 from mien.errors import DataError, UsageError
 from mien.plotting import new_figure
+from mien.reports.html import plain
 from mien.reports.training import overview, sections
 from mien.runs.curves import Learning, read_run, read_runs
 from mien.runs.figures import draw_gaps, draw_losses, running_median
