@@ -1,9 +1,9 @@
-"""How faces lie in FER2013's pictures: the framing that crops must reproduce.
+"""Where faces lie in FER2013's images: the framing that crops must reproduce.
 
     python scripts/measure_framing.py fer2013.tar.gz
 
-Each picture is enlarged and put in the middle of a gray canvas, since the detector expects some
-surroundings; the box it finds is noted in fractions of the picture's side. Prints the share of pictures
+Each image is enlarged and put in the middle of a gray canvas, since the detector expects some
+surroundings; the box it finds is noted in fractions of the image's side. Prints the share of images
 with a face and the quartiles. The medians stand in src/mien/images/crop.py.
 """
 
@@ -21,7 +21,7 @@ from mien.detection.blazeface import BlazeFace
 
 CANVAS = 256  # what the detector sees at once
 # Between 96 and 128 px of 256 the boxes are steady against the face, and on photos they are the same
-# from 16 to 140 px; where the picture fills the canvas, they shrink by a quarter.
+# from 16 to 140 px; where the image fills the canvas, they shrink by a quarter.
 SIDES = (96, 128, 160, 192, 224)
 PADDINGS = ("mean", "edge", "black")
 
@@ -39,9 +39,9 @@ def on_canvas(face: NDArray[np.uint8], side: int, padding: str) -> NDArray[np.ui
 
 
 def measure(faces: NDArray[np.uint8], side: int, padding: str) -> NDArray[np.float64]:
-    """The boxes found (n, 4): x, y, width, height in fractions of the picture's side.
+    """The boxes found (n, 4): x, y, width, height in fractions of the image's side.
 
-    Of several finds in a picture the surest around its middle counts.
+    Of several detections in an image, the most confident one around its middle counts.
     """
     detector = BlazeFace(threads=1, min_face=None)
     boxes = []
@@ -57,11 +57,11 @@ def measure(faces: NDArray[np.uint8], side: int, padding: str) -> NDArray[np.flo
 
 def main() -> None:
     """Print one line a way of padding, or the quartiles of the chosen one."""
-    parser = argparse.ArgumentParser(description="How faces lie in FER2013's pictures.")
+    parser = argparse.ArgumentParser(description="Where faces lie in FER2013's images.")
     parser.add_argument("data", type=Path, help="FER2013, as `mien data info` takes it")
-    parser.add_argument("--rows", type=int, default=2000, help="training pictures, drawn at random")
+    parser.add_argument("--rows", type=int, default=2000, help="training images, drawn at random")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--side", type=int, default=SIDES[0], help="of the picture on the canvas of 256")
+    parser.add_argument("--side", type=int, default=SIDES[0], help="of the image on the canvas of 256")
     parser.add_argument("--padding", choices=PADDINGS, default=PADDINGS[0])
     parser.add_argument("--scan", action="store_true", help="compare sides and paddings instead")
     arguments = parser.parse_args()

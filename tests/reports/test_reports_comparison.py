@@ -45,6 +45,11 @@ def test_the_same_is_said_of_the_faces_that_are_not_in_training(comparison: Comp
         assert each.accuracy_ci95[0] < each.accuracy < each.accuracy_ci95[1]
 
 
+def test_its_repr_is_one_line_with_each_accuracy(comparison: Comparison) -> None:
+    shown = ", ".join(f"{each.name} {each.accuracy:.1%}" for each in comparison.models)
+    assert repr(comparison) == f"<Comparison on 400 faces: accuracy {shown}>"
+
+
 def test_its_figures_name_everything_and_clip_nothing(comparison: Comparison) -> None:
     for section in sections(comparison):
         figure, axes = new_figure(*section.size)

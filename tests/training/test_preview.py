@@ -10,8 +10,8 @@ import torch
 from mien.data.table import FaceTable
 from mien.runs.recipe import Recipe
 from mien.training.data.loader import BatchLoader
+from mien.training.data.preview import preview_of
 from mien.training.distributed import World
-from mien.training.preview import preview_of
 
 
 def feed(recipe: Recipe, faces: FaceTable) -> BatchLoader:

@@ -99,7 +99,7 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> DecodedI
 
     Raises:
         ImageTooLarge: the header announces more pixels than that; nothing has been decoded.
-        ImageError: the source is missing, a folder, empty, in no format that mien reads, cut short or
+        ImageError: the source is missing, a folder, empty, of a format that mien does not read, cut short or
             damaged; or its type is not one of `ImageSource`.
     """
     if isinstance(source, DecodedImage):

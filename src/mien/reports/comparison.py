@@ -65,6 +65,10 @@ class Comparison:
     left_out: dict[str, int]
     deduplicated: Comparison | None = None
 
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{model.name} {model.accuracy:.1%}" for model in self.models)
+        return f"<Comparison on {self.n:,} faces: accuracy {scores}>"
+
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain values for JSON."""
         return dataclasses.asdict(self)

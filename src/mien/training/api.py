@@ -20,8 +20,8 @@ from mien.runs.preview import PREVIEW, Preview, write_preview
 from mien.runs.recipe import Recipe, load_recipe
 from mien.training.checkpoint import LAST
 from mien.training.data.loader import BatchLoader
+from mien.training.data.preview import preview_of
 from mien.training.distributed import World, world_of
-from mien.training.preview import preview_of
 from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import LogReporter, OnlyNotes, Reporter
 from mien.training.result import TrainResult
