@@ -26,7 +26,10 @@ FER2013_FRAMING = Framing(
 
 # Above this factor whole blocks of pixels are averaged first, which costs a fraction and aliases nothing.
 _REDUCING_GAP = 3.0
-# With `align`, blocks are averaged until the square is at least this much finer than the crop.
+# Faces that are turned by more than this are turned back. Below it the model is as good without
+# (benchmarks/turned.py).
+_TURN_FROM = math.radians(20)
+# If a square is turned, blocks are averaged until the square is at least this much finer than the crop.
 _FINER = 2
 
 
@@ -59,8 +62,8 @@ def crop_face(
     """The face as the model's input, gray uint8 (size, size), luma as ITU-R 601.
 
     The square of `crop_box`, averaged down without aliasing or enlarged smoothly; outside the image the
-    edge is repeated. With `align`, the square is first turned about the face until the eyes are level; a
-    detection without key points is not turned.
+    edge is repeated. If the eyes are more than 20 degrees from level, or with `align` in any case, the square
+    is first turned about the face until they are level; a detection without key points is not turned.
 
     Args:
         image_rgb: uint8 (H, W, 3).
@@ -69,8 +72,8 @@ def crop_face(
         UsageError: the framing or the box has no area.
     """
     x, y, side = crop_box(detection, framing)
-    if align and detection.keypoints is not None:
-        angle = eye_angle(detection.keypoints)
+    angle = 0.0 if detection.keypoints is None else eye_angle(detection.keypoints)
+    if angle and (align or abs(angle) > _TURN_FROM):
         return _turned_square(image_rgb, detection, (x, y, side), angle, size)
     return np.asarray(sample_square(image_rgb, x, y, side, size, gray=True))
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.blazeface import BlazeFace
+from mien.detection.turned import detect_turned
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
 from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
@@ -43,7 +44,7 @@ class Analyzer:
         threads: threads of the model and of the default detector; ONNX Runtime's choice for None.
         labels: ``"fer2013"`` (seven emotions) or ``"ferplus"`` (eight, as ten people would vote); the
             model's default for None.
-        align: turn each crop until the eyes are level.
+        align: turn every crop until the eyes are level, not only if a face is turned by more than 20 degrees.
 
     Raises:
         UnknownModel, CardError, ModelError, UsageError: as `OnnxClassifier` does; also for unknown `labels`.
@@ -162,7 +163,9 @@ class Analyzer:
         """The image's faces, the largest first, and their crops."""
         card = self.classifier.card
         framing = card.framing or FER2013_FRAMING
-        detections = sorted(self.detector.detect(image.pixels), key=lambda face: -face.box[2] * face.box[3])
+        detections = sorted(
+            detect_turned(self.detector, image.pixels), key=lambda face: -face.box[2] * face.box[3]
+        )
         crops = [
             crop_face(image.pixels, detection, framing, size=card.input_size, align=self.align)
             for detection in detections

@@ -68,7 +68,12 @@ DetectorThreshold: TypeAlias = Annotated[
     ),
 ]
 Align: TypeAlias = Annotated[
-    bool, option(_DETECTION, "--align", "Rotate each face until its eyes are level.")
+    bool,
+    option(
+        _DETECTION,
+        "--align",
+        "Rotate every face until its eyes are level, not only faces turned by more than 20 degrees.",
+    ),
 ]
 Crops: TypeAlias = Annotated[
     bool, option(_DETECTION, "--crops", "Treat each image as one cropped face, without detection.")
