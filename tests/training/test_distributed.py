@@ -97,12 +97,16 @@ def plain(tiny: Callable[..., Recipe]) -> Recipe:
     )
 
 
+# After four epochs the loss had fallen by 9 to 20 %, depending on the processor.
+EPOCHS = 8
+
+
 def easy(tiny: Callable[..., Recipe]) -> Recipe:
     """A run that soon learns what `write_faces` wrote."""
     return tiny(
         augment=dict.fromkeys(("translate", "erase", "mixup", "cutmix", "autocontrast"), 0.0),
         optimizer={"lr": 5e-3, "ema": 0.9},
-        schedule={"epochs": 4},
+        schedule={"epochs": EPOCHS},
     )
 
 
@@ -153,17 +157,17 @@ def two(tmp_path_factory: pytest.TempPathFactory, few_faces: FaceTable, tiny: Ca
 def test_one_folder_is_written_and_one_process_speaks(two: Two, tiny: Callable[..., Recipe]) -> None:
     run = two.folder / "run"
     assert two.done.stdout == (run / "summary.txt").read_text()
-    assert two.done.stderr.count("epoch   1/4") == 1
+    assert two.done.stderr.count(f"epoch   1/{EPOCHS}") == 1
     assert json.loads((run / "run.json").read_text())["hardware"]["processes"] == 2
     assert load_recipe(run / "recipe.toml") == easy(tiny)
-    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + 4
+    assert len((run / "metrics.csv").read_text().splitlines()) == 1 + EPOCHS
     assert (run / BEST).exists()
     assert (run / "training.png").exists()
 
 
 def test_the_loss_falls(two: Two) -> None:
     steps = (two.folder / "run" / "steps.csv").read_text().splitlines()[1:]
-    assert len(steps) == 4 * 4  # 32 faces, 8 a step over both processes
+    assert len(steps) == EPOCHS * 4  # 32 faces, 8 a step over both processes
     objective = [float(row.split(",")[2]) for row in steps]
     assert np.mean(objective[-4:]) < 0.85 * np.mean(objective[:4])
 
