@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from mien.evaluation.run import EvaluationOptions, Progress, evaluate_model, own_task, predict_labels
+from mien.evaluation.run import EvaluationOptions, evaluate_model, own_task, predict_labels
 from mien.loading import SourceOfFaces, faces_of_run, faces_to_compare, is_csv, load_model
 from mien.models.card import Labels
 from mien.models.classifier import Model
 from mien.models.registry import DEFAULT
+from mien.progress import Progress
 
 if TYPE_CHECKING:
     from mien.auditing.audit import Findings
@@ -313,12 +314,12 @@ def explain(
         UnknownModel, CardError, ModelError: the model cannot be loaded.
         MissingExtra: PyTorch is not installed; or with `out`, matplotlib or jinja2 is not.
     """
-    from mien.auditing.audit import counter
     from mien.detection.blazeface import BlazeFace
     from mien.errors import MissingExtra, UsageError
     from mien.evaluation.attribution import deletion_test, explain_faces, explain_image, take_first
     from mien.images.decode import read_image
     from mien.loading import binary_task_of
+    from mien.progress import counter
     from mien.reports.attribution import ModelExplanation, write_explanation
 
     sources = _image_sources(images)

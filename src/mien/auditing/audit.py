@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from mien.auditing.detectors import duplicates, label_errors, outliers, placement, text_and_drawings, votes
@@ -17,9 +16,7 @@ from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaceDetector, SingleFaces
 from mien.errors import DataError
 from mien.models.classifier import Classifier
-
-# What is at work, how much is done, and how much there is.
-Progress = Callable[[str, int, int], None]
+from mien.progress import Progress, counter
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,18 +128,6 @@ def find(inputs: DetectorInputs, *, progress: Progress | None = None) -> Finding
         count(1)
     precision = measure_precision(table, findings) if table.votes is not None else []
     return Findings(tuple(findings), tuple(precision))
-
-
-def counter(progress: Progress | None, what: str, total: int) -> Callable[[int], None]:
-    """A function that is called with an amount of work done, and reports the sum to `progress`."""
-    if progress is None:
-        return lambda _: None
-    return partial(_advance, progress, what, total, [0])
-
-
-def _advance(progress: Progress, what: str, total: int, done: list[int], amount: int) -> None:
-    done[0] += amount
-    progress(what, done[0], total)
 
 
 def write(table: FaceTable, findings: Findings, folder: Path) -> tuple[Path, Path]:

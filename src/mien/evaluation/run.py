@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
@@ -29,12 +28,10 @@ from mien.evaluation.robustness import Robustness, measure_robustness
 from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, Labels
 from mien.models.classifier import HeadClassifier, Model, classify_heads
 from mien.models.tta import TtaCrops, TtaModel
+from mien.progress import Progress, counter
 
 # The intervals must come out the same when an evaluation is repeated.
 SEED = 0
-
-# What is at work, faces done, faces in all.
-Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -128,18 +125,6 @@ def own_task(model: Model) -> BinaryTask | None:
     return next((binary_task(name) for name in model.heads if name not in LABELS_OF_HEAD), None)
 
 
-def counter(progress: Progress, what: str, total: int) -> Callable[[int], None]:
-    """What adds up numbers of faces for `progress`."""
-    done = 0
-
-    def advance(faces: int) -> None:
-        nonlocal done
-        done += faces
-        progress(what, done, total)
-
-    return advance
-
-
 def _head(model: Model, options: EvaluationOptions) -> str:
     task = own_task(model)
     return options.head or (task.name if task else HEAD_OF_LABELS[options.labels])
@@ -167,7 +152,7 @@ def _predict(
         has_votes |= faces.votes.any(axis=1)
     wanted = has_votes.copy()
     wanted[targets.indices] = True
-    advance = None if progress is None else counter(progress, f"{model.name} on {split}", int(wanted.sum()))
+    advance = counter(progress, f"{model.name} on {split}", int(wanted.sum()))
     given = classify_heads(model, faces.pixels[wanted], batch_size=o.batch_size, progress=advance)
     row = np.cumsum(wanted) - 1  # of each face of the split among those that were predicted
     judged = targets.predictions(given[name][row[targets.indices]], head.labels, model=model.name, head=name)
@@ -217,5 +202,5 @@ def _robustness(
         seed=SEED,
         faces=o.robustness_faces,
         batch_size=o.batch_size,
-        progress=None if progress is None else counter(progress, f"{head.name} under corruptions", total),
+        progress=counter(progress, f"{head.name} under corruptions", total),
     )

@@ -11,11 +11,11 @@ import numpy as np
 from mien.data.table import FaceTable
 from mien.evaluation.predictions import Predictions, targets_of
 from mien.evaluation.result import DataSource, score_predictions
-from mien.evaluation.run import Progress, counter
 from mien.models.card import LABELS_OF_HEAD, Card
 from mien.models.classifier import classify_heads
 from mien.models.onnx import OnnxModel
 from mien.models.registry import ModelFile
+from mien.progress import Progress, counter
 
 _INTERVAL = "_ci95"
 
@@ -76,7 +76,7 @@ def verify_model(
     done = []
     for split in splits:
         faces = table.split(split)
-        advance = None if progress is None else counter(progress, f"{opened.name} on {split}", len(faces))
+        advance = counter(progress, f"{opened.name} on {split}", len(faces))
         given = classify_heads(opened, faces.pixels, progress=advance)
         for head, columns in opened.heads.items():
             labels = LABELS_OF_HEAD[head]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.auditing.audit import Progress, audit, counter
+from mien.auditing.audit import audit
 from mien.data.table import FaceTable
 from mien.data.votes import NO_MAJORITY, majority
 from mien.errors import DataError, UsageError
@@ -22,6 +22,7 @@ from mien.evaluation.robustness import measure_robustness
 from mien.loading import is_run, load_model
 from mien.models.classifier import HeadClassifier, Model
 from mien.models.registry import DEFAULT, find_model
+from mien.progress import Progress, counter
 from mien.reports import evaluation, explore, network, training
 from mien.reports.audit import audit_sections
 from mien.reports.document import Chapter, Document, Section
