@@ -58,6 +58,8 @@ def _raw(values: dict[str, Any]) -> dict[str, Any]:
     if raw["data"]["folds"] < 2:
         raw["data"]["folds"] = 0
     raw["data"]["fold"] = max(1, min(raw["data"]["fold"], raw["data"]["folds"]))
+    if raw["distil"]["teachers"]:
+        raw["distil"]["predictions"] = ""
     raw["loss"]["label_weight"] = max(raw["loss"]["label_weight"], 1e-3)
     return raw
 

@@ -55,6 +55,8 @@ def still(n: int = N, crop: int = 0) -> AugmentParameters:
         erase=torch.zeros(n, 4),
         blur=zero,
         noise=torch.zeros(n, 1, 1, 1),
+        motion=torch.zeros(n, 2),
+        covers=None,
     )
 
 

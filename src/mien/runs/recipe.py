@@ -72,6 +72,11 @@ class Recipe:
             raise RecipeError(
                 "optimizer.clip_value and optimizer.clip_norm are both set; keep one and set the other to 0."
             )
+        if self.distil.teachers and self.distil.predictions:
+            raise RecipeError(
+                "distil.teachers and distil.predictions are both set; keep one. The file holds what its "
+                "teachers predict."
+            )
         votes_count = self.loss.votes_weight and self.data.votes and not self.data.binary
         if not self.loss.label_weight and not votes_count:
             raise RecipeError(

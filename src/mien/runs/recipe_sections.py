@@ -116,6 +116,10 @@ class AugmentRecipe:
         0,
         1,
     )
+    motion: float = key(0.0, "Largest length of motion blur in pixels; half of the faces get none.", 0, 24)
+    cover: float = key(
+        0.0, "Probability of hiding a part of the face: a mask, a hand, sunglasses or one side.", 0, 1
+    )
     interpolation: Literal["nearest", "bilinear"] = key("nearest", "How pixels are resampled.")
     fill: Literal["zero", "reflect"] = key(
         "zero", "What lies outside the rotated or shifted image: black, or the mirrored image."
@@ -174,6 +178,11 @@ class DistilRecipe:
     teachers: tuple[str, ...] = key(
         (),
         "Runs, shipped models or ONNX files; their mean prediction becomes part of the targets. Empty: off.",
+    )
+    predictions: str = key(
+        "",
+        "A file of soft targets in place of teachers: their mean prediction, kept by "
+        "`scripts/make_soft_targets.py`.",
     )
     weight: float = key(0.5, "The teachers' share of the targets.", 0, 1)
     temperature: float = key(

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from mien.runs.recipe_sections import AugmentRecipe
+from mien.training.data.covers import Covers, cover, draw_covers
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class AugmentParameters:
         erase: (N, 4) box x0, y0, x1, y1 of the grey patch; empty where nothing is erased.
         blur: standard deviation in pixels; 0 leaves the face as it is.
         noise: (N, 1, S, S) what is added to each pixel, or (N, 1, 1, 1) of zeros.
+        motion: (N, 2) length in pixels and direction in radians of the camera's motion; length 0 for none.
+        covers: what hides a part of each face; None if the recipe covers nothing.
     """
 
     crop: Tensor
@@ -45,6 +48,8 @@ class AugmentParameters:
     erase: Tensor
     blur: Tensor
     noise: Tensor
+    motion: Tensor
+    covers: Covers | None
 
 
 def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> AugmentParameters:
@@ -70,12 +75,20 @@ def draw(spec: AugmentRecipe, n: int, size: int, generator: Generator) -> Augmen
         erase=_erase_boxes(u[:, 9:13], u[:, 8] < spec.erase, size) if spec.erase else never,
         blur=spec.blur * _half(n, generator) if spec.blur else never[:, 0],
         noise=_noise(spec.noise, n, size, generator) if spec.noise else never[:, :1, None, None],
+        motion=_motion(spec.motion, n, generator) if spec.motion else never[:, :2],
+        covers=draw_covers(spec.cover, n, generator) if spec.cover else None,
     )
 
 
 def _half(n: int, generator: Generator) -> Tensor:
     """(n,): 0 for half of the faces, evenly spread over 0..1 for the others."""
     return (2 * torch.rand(n, generator=generator, device=generator.device) - 1).clamp_(min=0)
+
+
+def _motion(most: float, n: int, generator: Generator) -> Tensor:
+    """(n, 2): a length of up to `most` pixels and a direction."""
+    length = most * _half(n, generator)
+    return torch.stack([length, math.pi * torch.rand(n, generator=generator, device=generator.device)], 1)
 
 
 def _noise(most: float, n: int, size: int, generator: Generator) -> Tensor:
@@ -102,7 +115,10 @@ def augment(pixels: Tensor, spec: AugmentRecipe, generator: Generator) -> Tensor
 
 def apply(pixels: Tensor, d: AugmentParameters, spec: AugmentRecipe) -> Tensor:
     """What `augment` does, with the parameters given."""
-    x = resample(pixels[:, None].float().div_(255), d, spec)
+    x = pixels[:, None].float().div_(255)
+    if d.covers is not None:
+        x = cover(x, d.covers)
+    x = resample(x, d, spec)
     if spec.autocontrast:
         x = autocontrast(x, d.autocontrast)
     if spec.brightness or spec.contrast:
@@ -112,6 +128,8 @@ def apply(pixels: Tensor, d: AugmentParameters, spec: AugmentRecipe) -> Tensor:
     if spec.blur:
         # A mirror image reaches no further than the face.
         x = blur(x, d.blur, radius=min(math.ceil(3 * spec.blur), x.shape[-1] - 1))
+    if spec.motion:
+        x = motion_blur(x, d.motion, radius=min(math.ceil(spec.motion / 2), x.shape[-1] - 1))
     if spec.noise:
         x = (x + d.noise).clamp_(0, 1)
     return x
@@ -208,3 +226,23 @@ def blur(pixels: Tensor, deviation: Tensor, radius: int) -> Tensor:
     x = functional.pad(pixels.transpose(0, 1), (radius,) * 4, mode="reflect")  # (1, N, S + 2r, S + 2r)
     x = functional.conv2d(x, weights[:, None, None, :], groups=n)
     return functional.conv2d(x, weights[:, None, :, None], groups=n).transpose(0, 1)
+
+
+def motion_blur(pixels: Tensor, motion: Tensor, radius: int) -> Tensor:
+    """Each face (N, 1, S, S) averaged along a line of its own: length in pixels and direction, (N, 2).
+
+    The line is one pixel thick with linear edges, and is cut off at `radius`. What lies outside is the face
+    mirrored. A length of 0 changes nothing.
+    """
+    n, side = len(pixels), 2 * radius + 1
+    taps = torch.arange(-radius, radius + 1, device=pixels.device, dtype=pixels.dtype)
+    length, angle = motion[:, 0, None, None], motion[:, 1, None, None]
+    across, down = taps[None, None, :], taps[None, :, None]
+    along = (across * torch.cos(angle) + down * torch.sin(angle)).abs()
+    beside = (down * torch.cos(angle) - across * torch.sin(angle)).abs()
+    weights = (length / 2 + 0.5 - along).clamp(0, 1) * (1 - beside).clamp(min=0)  # (N, K, K)
+    centre = functional.one_hot(torch.tensor(radius * side + radius), side * side).view(side, side)
+    weights = torch.where(length > 0, weights, centre.to(weights))
+    weights = weights / weights.sum((1, 2), keepdim=True)
+    x = functional.pad(pixels.transpose(0, 1), (radius,) * 4, mode="reflect")
+    return functional.conv2d(x, weights[:, None], groups=n).transpose(0, 1)

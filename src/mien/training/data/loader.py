@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from mien.runs.recipe import Recipe
 from mien.training.data.augment import augment
 from mien.training.data.distillation import Teachers
 from mien.training.data.mixup import mixup
+from mien.training.data.soft_targets import read_soft_targets
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
@@ -106,10 +108,15 @@ class BatchLoader:
         self.steps = len(train) // (self.batch * world.size)
         self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
         self._targets = targets_of(train, self.heads, device)
-        self._teachers = Teachers(recipe.distil, self.heads, device) if recipe.distil.teachers else None
+        distil = recipe.distil
+        taught = distil.teachers or distil.predictions
+        self._teachers = Teachers(distil, self.heads, device) if taught else None
         self._predicted: dict[str, Tensor] = {}
-        if self._teachers and recipe.distil.input != "batch":
-            note(f"The teachers {', '.join(recipe.distil.teachers)} predict on {len(train)} faces.")
+        if distil.predictions:
+            known = read_soft_targets(Path(distil.predictions).expanduser(), train.pixels, self.heads)
+            self._predicted = {head: rows.to(device) for head, rows in known.items()}
+        elif self._teachers and distil.input != "batch":
+            note(f"The teachers {', '.join(distil.teachers)} predict on {len(train)} faces.")
             self._predicted = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = ValidationFaces(
