@@ -1,4 +1,4 @@
-"""What hides a part of a face: masks, hands, sunglasses, and whatever stands in front of one side.
+"""Covers that hide a part of a face: masks, hands, sunglasses, or an object in front of one side.
 
 Every shape is a function of its parameters, in shares of the image's side, so that the tests can
 hold it against another implementation. The parameters are drawn around where FER2013's framing has eyes,
