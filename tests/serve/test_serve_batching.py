@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mien.errors import ModelError
-from mien.images.decode import DecodedImage
+from mien.images.decode import DecodedImage, read_image
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
+from mien.serve import batching
 from mien.serve.batching import ImageOutcome, WorkerPool
 from mien.serve.errors import ServiceError
 from mien.serve.uploads import UploadedImage
@@ -284,3 +286,104 @@ def test_decoded_images_keep_their_names() -> None:
 
     asyncio.run(main())
     assert seen == ["1.png"]
+
+
+class Apart(Levels):
+    """An analyzer with which one level fails, and with it every batch that contains it."""
+
+    def analyze_label_sets(self, sources: list[Any]) -> list[dict[str, list[Face]]]:
+        results = super().analyze_label_sets(sources)
+        if 66 in self.batches[-1]:
+            raise RuntimeError("the kernel failed")
+        return results
+
+
+def test_an_image_on_which_the_model_fails_fails_alone() -> None:
+    """One bad image made 58 of 160 good requests fail that shared its batch."""
+
+    async def main() -> None:
+        analyzer = Apart(gate=True)
+        with pool(analyzer) as made:
+            first = asyncio.create_task(made.analyze(uploads(1), "labels-0"))
+            await entered(analyzer)
+            requests = [
+                asyncio.create_task(made.analyze(uploads(level), "labels-0")) for level in (2, 66, 3, 4)
+            ]
+            await until(lambda: made.waiting == 4)
+            analyzer.gate.set()
+            await first
+            outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        assert [66 in batch for batch in analyzer.batches[:2]] == [False, True]  # it did share a batch
+        assert isinstance(outcomes[1], RuntimeError)
+        good = [outcome for outcome in outcomes if isinstance(outcome, list)]
+        assert [levels_of(outcome) for outcome in good] == [[2], [3], [4]]
+
+    asyncio.run(main())
+
+
+def test_any_error_of_a_decoder_is_about_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's reader of AVIF raises RuntimeError."""
+    read = read_image
+
+    def failing(source: UploadedImage, **options: Any) -> DecodedImage:
+        if source.name == "2.png":
+            raise RuntimeError("no decoder")
+        return read(source, **options)
+
+    monkeypatch.setattr(batching, "read_image", failing)
+
+    async def main() -> list[ImageOutcome]:
+        with pool(Levels()) as made:
+            return await made.analyze(uploads(1, 2, 3), "labels-0")
+
+    outcomes = asyncio.run(main())
+    assert levels_of(outcomes) == [1, 3]
+    assert isinstance(outcomes[1].result, ReadFailure)
+    assert outcomes[1].result.error == "2.png cannot be decoded: no decoder."
+
+
+def test_costly_images_do_not_delay_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two JPEGs with 3,000 scans held both workers for over a minute."""
+    gate = threading.Event()
+
+    class SlowDecoder:
+        def __init__(self, **_: Any) -> None: ...
+
+        def read(self, data: bytes, name: str) -> DecodedImage:
+            assert gate.wait(30)
+            return DecodedImage(np.full((2, 2, 3), 200, np.uint8), name)
+
+        def stop(self) -> None: ...
+
+    monkeypatch.setattr(batching, "DecoderProcess", SlowDecoder)
+    monkeypatch.setattr(batching, "_COSTLY", 1000)
+
+    async def main() -> None:
+        with pool(Levels()) as made:
+            costly = [
+                asyncio.create_task(
+                    made.analyze([UploadedImage(gray_png(9, (40, 40)), "large.png")], "labels-0")
+                )
+                for _ in range(3)
+            ]
+            await until(lambda: made.waiting == 2)  # one is being decoded
+            assert levels_of(await made.analyze(uploads(1), "labels-0")) == [1]
+            assert not any(task.done() for task in costly)
+            gate.set()
+            assert [levels_of(outcomes) for outcomes in await asyncio.gather(*costly)] == [[200]] * 3
+
+    asyncio.run(main())
+
+
+def test_too_many_costly_images_are_refused_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "_COSTLY", 1000)
+    monkeypatch.setattr(batching, "_MAX_COSTLY_WAITING", 0)
+
+    async def main() -> None:
+        with pool(Levels()) as made:
+            with pytest.raises(ServiceError) as refused:
+                await made.analyze([UploadedImage(gray_png(9, (40, 40)), "large.png")], "labels-0")
+            assert (refused.value.status, refused.value.code) == (503, "busy")
+            assert levels_of(await made.analyze(uploads(1), "labels-0")) == [1]
+
+    asyncio.run(main())

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import sys
@@ -35,6 +36,12 @@ MAX_PIXELS = 100_000_000
 STDIN = "-"
 # What Pillow's readers raise for a file that is cut short or damaged.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+# Formats whose decoders need the same time per pixel, whatever the file contains.
+_LINEAR = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# Each scan of a JPEG starts with this marker. It cannot occur inside one: there 0xFF is followed by 0.
+_SCAN = b"\xff\xda"
+# 36 megapixels: 0.35 s in one scan, 7.8 s in 300 scans.
+_PIXELS_PER_SCAN = 0.1
 _ORIENTATION = 0x0112  # EXIF tag
 # Source: EXIF 2.32, table 6; the numbers are those of the tag, 1 is upright.
 _UPRIGHT = {
@@ -129,6 +136,20 @@ def decode(
             raise ImageError(f"{name} is empty (0 bytes).")
         file.seek(0)
         return _decode(file, name, max_pixels), name
+
+
+def decoding_cost(data: bytes) -> float:
+    """Pixels to decode, those of further scans of a JPEG included, from the header of an encoded image.
+
+    It is infinite for formats whose time per pixel is not known, and for a file that cannot be opened.
+    """
+    try:
+        with _quiet_pillow, Image.open(io.BytesIO(data), formats=_LINEAR) as image:
+            pixels = image.width * image.height
+    except (Image.DecompressionBombError, *_DAMAGE):
+        return math.inf
+    scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 1
+    return pixels * (1 + _PIXELS_PER_SCAN * (scans - 1))
 
 
 def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:

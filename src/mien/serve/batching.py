@@ -2,7 +2,8 @@
 
 No request waits for a batch to fill: a free worker takes a share of the images that are waiting. A single
 request is analyzed at once, and many requests share the runs of the model. Frames of a stream go before
-images, because a person is watching.
+images, because a person is watching. Images that are costly to decode have threads and a queue of their own,
+and are decoded in a process that can be ended: they delay each other, but no other image.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from mien.errors import ImageError, ImageTooLarge
-from mien.images.decode import DecodedImage, read_image
+from mien.errors import ImageTooLarge
+from mien.images.decode import DecodedImage, decoding_cost, read_image
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
+from mien.serve.decoder import DecoderProcess, describe
 from mien.serve.errors import ServiceError
 from mien.serve.uploads import UploadedImage
 
@@ -30,6 +31,9 @@ T = TypeVar("T")
 _MAX_BATCH = 8
 _MAX_BATCH_BESIDE_STREAM = 2  # while a stream is open, so that its next frame does not wait long
 _STARTING_S = 5.0
+# `decoding_cost` from which an image is costly. 4 megapixels take about 0.3 s of a core, analysis included.
+_COSTLY = 4_000_000
+_MAX_COSTLY_WAITING = 32
 # Seconds per image before the first measurement, and the weight of the newest measurement.
 _INITIAL_S, _NEWEST = 0.03, 0.1
 
@@ -64,13 +68,14 @@ class _PendingCall:
 
 
 class WorkerPool:
-    """A fixed number of threads with a queue of images and a queue of calls.
+    """A fixed number of threads with a queue of images and a queue of calls; and some for costly images.
 
     Args:
         analyzer: predicts all label sets in one run of the model.
         workers: number of threads.
         max_waiting: images that may wait; further ones are refused.
         max_pixels: of an image, checked in its header.
+        max_decode_s: seconds to decode a costly image.
         on_batch: called with the size and the seconds of each batch.
     """
 
@@ -81,14 +86,16 @@ class WorkerPool:
         workers: int,
         max_waiting: int,
         max_pixels: int,
+        max_decode_s: float = 4.0,
         on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
     ) -> None:
         self._analyzer = analyzer
         self._workers = workers
         self._max_waiting = max_waiting
-        self._max_pixels = max_pixels
+        self._max_pixels, self._max_decode_s = max_pixels, max_decode_s
         self._on_batch = on_batch
         self._images: deque[_PendingImage] = deque()
+        self._costly: deque[_PendingImage] = deque()
         self._calls: deque[_PendingCall] = deque()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
@@ -99,21 +106,26 @@ class WorkerPool:
     @property
     def waiting(self) -> int:
         """Images that no worker has taken yet."""
-        return len(self._images)
+        return len(self._images) + len(self._costly)
 
     def start(self) -> None:
         """Start the threads."""
-        for number in range(self._workers):
-            thread = threading.Thread(target=self._work, name=f"mien-worker-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        costly = max(1, self._workers // 2)
+        for target, count in ((self._work, self._workers), (self._work_on_costly, costly)):
+            for number in range(count):
+                name = f"mien{target.__name__.replace('_', '-')}-{number}"
+                thread = threading.Thread(target=target, name=name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def stop(self) -> None:
         """Wait until every thread has finished its batch; cancel what is still waiting."""
         with self._changed:
             self._stopped = True
-            waiting = [image.future for image in self._images] + [call.future for call in self._calls]
+            images = (*self._images, *self._costly)
+            waiting = [image.future for image in images] + [call.future for call in self._calls]
             self._images.clear()
+            self._costly.clear()
             self._calls.clear()
             self._changed.notify_all()
         for thread in self._threads:
@@ -131,10 +143,10 @@ class WorkerPool:
         images = [_PendingImage(upload, labels, loop.create_future()) for upload in uploads]
         with self._changed:
             self._check_running()
-            if len(self._images) + len(images) > self._max_waiting:
+            if self.waiting + len(images) > self._max_waiting:
                 raise self._busy()
             self._images.extend(images)
-            self._changed.notify(len(images))
+            self._changed.notify_all()
         try:
             return await asyncio.gather(*(image.future for image in images))
         finally:
@@ -151,7 +163,7 @@ class WorkerPool:
         with self._changed:
             self._check_running()
             self._calls.append(call)
-            self._changed.notify()
+            self._changed.notify_all()
         result: T = await call.future
         return result
 
@@ -162,11 +174,11 @@ class WorkerPool:
             )
 
     def _busy(self) -> ServiceError:
-        seconds = len(self._images) * self._image_s / self._workers
+        seconds = self.waiting * self._image_s / self._workers
         return ServiceError(
             503,
             "busy",
-            f"{len(self._images)} images are waiting; the limit is {self._max_waiting}. "
+            f"{self.waiting} images are waiting; the limit is {self._max_waiting}. "
             f"Try again in about {max(1, math.ceil(seconds))} s.",
             retry_after_s=seconds,
         )
@@ -180,9 +192,24 @@ class WorkerPool:
                 call = self._calls.popleft() if self._calls else None
                 batch = [] if call else self._take_batch()
             if call:
-                _settle([call.future], partial(_call, call))
+                _settle(call.future, _call(call.function))
             elif batch:
-                _settle([image.future for image in batch], partial(self._analyze, batch))
+                self._analyze(batch)
+
+    def _work_on_costly(self) -> None:
+        """Decode costly images one at a time, then analyze them."""
+        decoder = DecoderProcess(max_pixels=self._max_pixels, max_s=self._max_decode_s)
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped or self._costly)
+                    if self._stopped:
+                        return
+                    pending = self._costly.popleft()
+                if not pending.future.cancelled():
+                    self._analyze([pending], decoder)
+        finally:
+            decoder.stop()
 
     def _take_batch(self) -> list[_PendingImage]:
         """Half of this worker's part of the waiting images, without cancelled ones.
@@ -195,53 +222,86 @@ class WorkerPool:
         batch = [self._images.popleft() for _ in range(count)]
         return [image for image in batch if not image.future.cancelled()]
 
-    def _analyze(self, batch: list[_PendingImage]) -> list[ImageOutcome]:
-        """The outcome of each image; all of them share the runs of the model."""
+    def _analyze(self, batch: list[_PendingImage], decoder: DecoderProcess | None = None) -> None:
+        """Settle the images of a batch; all of them share the runs of the model. One that fails, fails alone.
+
+        Without a decoder, costly images are left to the threads that have one.
+        """
         start = time.perf_counter()
-        outcomes: dict[int, ImageOutcome] = {}
         decoded: dict[int, DecodedImage] = {}
         for i, pending in enumerate(batch):
-            try:
-                image = read_image(pending.upload, max_pixels=self._max_pixels)
-            except ImageError as error:
-                failure = ReadFailure(pending.upload.name, str(error))
-                outcomes[i] = ImageOutcome(failure, isinstance(error, ImageTooLarge))
-            else:
+            if decoder is None and decoding_cost(pending.upload.data) > _COSTLY:
+                self._leave(pending)
+                continue
+            image = self._decode(pending.upload, decoder)
+            if isinstance(image, DecodedImage):
                 decoded[i] = image
-        predictions = self._analyzer.analyze_label_sets(list(decoded.values()))
-        for (i, image), faces in zip(decoded.items(), predictions, strict=True):
-            of_labels = tuple(faces[batch[i].labels])
-            outcomes[i] = ImageOutcome(ImageResult(image.source, image.width, image.height, of_labels))
+            else:
+                _settle(pending.future, image)
+        for (i, image), faces in zip(decoded.items(), self._predict(list(decoded.values())), strict=True):
+            if isinstance(faces, Exception):
+                _settle(batch[i].future, faces)
+            else:
+                _settle(batch[i].future, _outcome(image, faces[batch[i].labels]))
         seconds = time.perf_counter() - start
-        self._image_s += _NEWEST * (seconds / len(batch) - self._image_s)
+        if decoder is None:
+            self._image_s += _NEWEST * (seconds / len(batch) - self._image_s)
         self._on_batch(len(batch), seconds)
-        return [outcomes[i] for i in range(len(batch))]
+
+    def _decode(self, upload: UploadedImage, decoder: DecoderProcess | None) -> DecodedImage | ImageOutcome:
+        """The image, or why it cannot be read; decoders raise errors of many kinds."""
+        try:
+            if decoder is None:
+                return read_image(upload, max_pixels=self._max_pixels)
+            return decoder.read(upload.data, upload.name)
+        except Exception as error:
+            failure = ReadFailure(upload.name, describe(upload.name, error))
+            return ImageOutcome(failure, isinstance(error, ImageTooLarge))
+
+    def _predict(self, images: list[DecodedImage]) -> list[dict[str, list[Face]] | Exception]:
+        """The faces of each image, or its error; if the model fails with all of them, each is tried alone."""
+        try:
+            return list(self._analyzer.analyze_label_sets(images)) if images else []
+        except Exception as error:
+            return [error] if len(images) == 1 else [self._predict([image])[0] for image in images]
+
+    def _leave(self, pending: _PendingImage) -> None:
+        """Put a costly image into the queue of those, or refuse it."""
+        with self._changed:
+            waiting = len(self._costly)
+            if not self._stopped and waiting < _MAX_COSTLY_WAITING:
+                self._costly.append(pending)
+                self._changed.notify_all()
+                return
+        message = f"{waiting} large images are waiting; the limit is {_MAX_COSTLY_WAITING}. Try again later."
+        _settle(pending.future, ServiceError(503, "busy", message, retry_after_s=self._max_decode_s))
 
 
-def _call(call: _PendingCall) -> list[Any]:
-    return [call.function()]
+def _outcome(image: DecodedImage, faces: Sequence[Face]) -> ImageOutcome:
+    return ImageOutcome(ImageResult(image.source, image.width, image.height, tuple(faces)))
 
 
-def _settle(futures: Sequence[asyncio.Future[Any]], function: Callable[[], Sequence[Any]]) -> None:
-    """Calls a function and passes its results, or its error, to futures of another thread's event loop."""
-    results: Sequence[Any] = [None] * len(futures)
-    error: Exception | None = None
+def _call(function: Callable[[], Any]) -> Any:
+    """What a function returns or raises."""
     try:
-        results = function()
-    except Exception as raised:  # for the waiting requests, not for this thread
-        error = raised
+        return function()
+    except Exception as raised:  # for the waiting request, not for this thread
+        return raised
 
-    def settle(future: asyncio.Future[Any], result: Any) -> None:
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    """Passes a result, or an error, to a future of another thread's event loop."""
+
+    def settle() -> None:
         if future.done():
             return
-        if error is None:
-            future.set_result(result)
+        if isinstance(result, Exception):
+            future.set_exception(result)
         else:
-            future.set_exception(error)
+            future.set_result(result)
 
-    for future, result in zip(futures, results, strict=True):
-        try:
-            future.get_loop().call_soon_threadsafe(settle, future, result)
-        except RuntimeError:
-            if not future.get_loop().is_closed():  # with the loop, the request has ended
-                raise
+    try:
+        future.get_loop().call_soon_threadsafe(settle)
+    except RuntimeError:
+        if not future.get_loop().is_closed():  # with the loop, the request has ended
+            raise

@@ -61,6 +61,7 @@ class Service:
             workers=settings.threads,
             max_waiting=settings.limits.waiting,
             max_pixels=settings.limits.pixels,
+            max_decode_s=settings.limits.decode_s,
             on_batch=self.metrics.observe_batch,
         )
         self.jobs = JobQueue(self.analyzers, settings.limits)

@@ -10,6 +10,7 @@ from pathlib import Path
 from mien.errors import UsageError
 from mien.models.registry import DEFAULT
 
+KEY_VARIABLE = "MIEN_API_KEY"
 MB = 1024 * 1024
 _MIN_KEY = 16  # characters; 64 bits even if only hex digits are used
 
@@ -32,6 +33,10 @@ class Limits:
         video_s: length of a clip.
         jobs: clips waiting or running, over all clients.
         keep_s: how long the result of a clip is kept.
+        decode_s: to decode one large image.
+        header_s: to receive the header of a request.
+        send_s: how long a client may leave a response unread.
+        grace_s: from SIGTERM, when `/readyz` turns to 503, until the port closes.
     """
 
     body_bytes: int = 32 * MB
@@ -47,6 +52,10 @@ class Limits:
     video_s: float = 3600.0
     jobs: int = 4
     keep_s: float = 3600.0
+    decode_s: float = 4.0
+    header_s: float = 10.0
+    send_s: float = 20.0
+    grace_s: float = 5.0
 
 
 @dataclass(frozen=True)

@@ -26,20 +26,18 @@ _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 _STARTS = (b"\x1a\x45\xdf\xa3", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"FLV")
 _CONTAINERS = (
     *((4, box) for box in _MP4_BOXES),
-    *(
-        (0, start)
-        for start in (b"\x1a\x45\xdf\xa3", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"FLV")
-    ),
+    *((0, start) for start in _STARTS),
     (8, b"AVI "),
 )
 _HEADER_BYTES = 400  # enough to recognize a container
 
 
 class UploadedImage(io.BytesIO):
-    """The encoded bytes of an image; `name` is used in messages and results."""
+    """The encoded bytes of an image, as `data` too; `name` is used in messages and results."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
+        self.data = data
         self.name = name
 
 
