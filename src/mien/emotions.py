@@ -5,7 +5,7 @@ Order matters everywhere: it is the order of the columns of every array of proba
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mien.errors import UnknownEmotion, UsageError
@@ -93,6 +93,34 @@ def canonical(name: str) -> str:
         raise UnknownEmotion(
             f"{name!r} is not an emotion that mien knows. Known names: {', '.join(sorted(_ALIASES))}."
         ) from None
+
+
+def column_name(label: str) -> str:
+    """The label as the name of a table's column, without spaces: ``"not a face"`` gives ``"not_a_face"``."""
+    return label.replace(" ", "_")
+
+
+# Valence. -------------------------------------------------------------------------------------------------
+
+# Source: Noldus, "FaceReader: tool for automatic analysis of facial expressions", methodology note:
+# the intensity of happy less that of the strongest of sad, angry, scared and disgusted, without contempt.
+_AGAINST_HAPPY: tuple[str, ...] = ("angry", "disgust", "fear", "sad")
+
+
+def has_valence(labels: Iterable[str]) -> bool:
+    """Whether valence can be derived from these emotions."""
+    return {"happy", *_AGAINST_HAPPY} <= set(labels)
+
+
+def valence(emotions: Mapping[str, float]) -> float:
+    """Happy less the strongest negative emotion, -1 to 1, as FaceReader defines it: derived, not predicted.
+
+    The negative emotions are angry, disgust, fear and sad.
+
+    Raises:
+        KeyError: one of the five emotions is missing; see `has_valence`.
+    """
+    return emotions["happy"] - max(emotions[name] for name in _AGAINST_HAPPY)
 
 
 # Binary tasks. --------------------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import av
@@ -12,17 +15,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import mien.video.output.writer as writer
 from mien.cli.app import main
-from mien.cli.predict.sources import are_clips, seconds
+from mien.cli.predict.sources import seconds, split_sources
+from mien.cli.predict.video_table import print_people
 from mien.emotions import ABSTAIN, FER2013, VOTES
-from mien.errors import UsageError
+from mien.errors import ImageError, UsageError
 from mien.models.card import Head
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.sources import file_names
+from mien.video.summary import Person, Run
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -214,11 +220,105 @@ def test_photos_have_no_use_for_the_options_of_clips(predict: Predict) -> None:
     assert "are for clips" in predict(PHOTO, "--interval", "1s").err
 
 
-def test_photos_and_clips_are_not_mixed(clip: Path) -> None:
-    assert are_clips([str(clip), "0", "rtsp://host/x"])
-    assert not are_clips([str(PHOTO)])
-    with pytest.raises(UsageError, match="once for photos"):
-        are_clips([str(clip), str(PHOTO)])
+def test_sources_are_split_into_clips_and_photos(clip: Path, tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.mp4", "c.txt"):
+        (tmp_path / name).touch()
+    folder, empty = str(tmp_path), tmp_path / "empty"
+    empty.mkdir()
+    moving = [str(clip), "0", "rtsp://host/x"]
+    assert split_sources([*moving, str(PHOTO), "-"]) == (moving, [str(PHOTO), "-"])
+    assert split_sources([folder, f"{folder}/*"]) == ([folder, f"{folder}/*"], [folder, f"{folder}/*"])
+    assert split_sources([f"{folder}/*.mp4", str(empty)]) == ([f"{folder}/*.mp4"], [str(empty)])
+
+
+@pytest.fixture
+def mixed(clip: Path, tmp_path: Path) -> Path:
+    """A folder with a clip and two photos, one of them broken."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(clip, folder / "walk.mp4")
+    shutil.copy(PHOTO, folder / "anna.jpg")
+    (folder / "broken.png").write_bytes(b"nothing")
+    return folder
+
+
+def test_everything_in_a_folder_of_photos_and_clips_is_read(predict: Predict, mixed: Path) -> None:
+    """One photo in a folder of clips made all clips vanish, with exit code 0."""
+    done = predict(mixed, "--end", "0.4s")
+    assert done.code == ImageError.exit_code
+    assert "broken.png" in done.err
+    assert "anna.jpg" in done.out
+    assert "walk.mp4" in done.out
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])
+def test_photos_and_clips_share_a_table(predict: Predict, mixed: Path, tmp_path: Path, form: str) -> None:
+    out = tmp_path / f"all.{form}"
+    done = predict(mixed, "--end", "0.4s", "--out", out, "--save", tmp_path / "saved")
+    assert done.code == ImageError.exit_code
+    assert {path.name for path in (tmp_path / "saved").iterdir()} >= {"anna.jpg", "walk.mp4"}
+    if form == "json":
+        document = json.loads(out.read_text())
+        assert [Path(result["source"]).name for result in document["results"]] == ["anna.jpg"] + 10 * [
+            "walk.mp4"
+        ]
+        assert [Path(error["source"]).name for error in document["errors"]] == ["broken.png"]
+        return
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": partial(pd.read_json, lines=True)}[form]
+    table = read(out).sort_values("source", kind="stable")
+    assert [Path(source).name for source in table["source"]] == ["anna.jpg", "broken.png"] + 10 * ["walk.mp4"]
+    assert table["frame"].isna().tolist() == [True, True] + 10 * [False]
+    assert table["face_id"].isna().tolist() == [False, True] + 10 * [False]
+    assert "cannot be read" in table["error"].tolist()[1]
+    assert table["width"].notna().sum() == 1
+    assert table["happy"].notna().sum() == 11
+    assert not [name for name in table if " " in name]
+
+
+def test_an_interrupted_run_over_photos_and_clips_resumes(
+    predict: Predict, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict(mixed, "--out", tmp_path / "whole.json").code == ImageError.exit_code
+
+    def stop_at_9(_: object, result: FrameResult) -> None:
+        if result.frame == 9:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.cli.predict.video_table.ClipReporter.analyzed", stop_at_9)
+        assert predict(mixed, "--out", tmp_path / "broken.json").code == 130
+    predict(mixed, "--out", tmp_path / "broken.json", "--resume")
+    assert (tmp_path / "broken.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+
+
+def test_a_clip_whose_name_looks_like_a_time_is_read(
+    predict: Predict, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg took the part before the colon for a protocol."""
+    shutil.copy(clip, tmp_path / "12:30:45.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert predict("12:30:45.mp4", "--save", "saved", "--out", "a.csv").code == 0
+    assert len(pd.read_csv("a.csv")) == 50
+    with av.open(str(tmp_path / "saved" / "12:30:45.mp4")) as made:
+        assert made.streams.video[0].frames == 50
+
+
+def test_a_narrow_terminal_cuts_no_number_and_many_people_are_counted() -> None:
+    people = [
+        Person(
+            "a.mp4", i, 3600.0, 7200.0 + i, 100.0 + i, {"surprise": 60.0, "neutral": 40.0 + i}, switches=1234
+        )
+        for i in range(1, 26)
+    ]
+    for person in people:
+        person.longest = Run("surprise", 0.0, 12345.6)
+    stream = io.StringIO()
+    print_people(Console(file=stream, width=40), "a.mp4", people)
+    lines = stream.getvalue().splitlines()
+    assert "…" not in stream.getvalue()
+    rows = [line for line in lines if "12345.6 s" in line and "1234 " in line and "1:00:00-2:00:" in line]
+    assert [int(row.split()[0]) for row in rows] == list(range(6, 26))
+    assert any(line.startswith("and 5 more") for line in lines)
 
 
 def test_an_address_needs_stream(predict: Predict) -> None:

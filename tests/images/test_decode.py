@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -372,11 +374,37 @@ def test_what_is_no_image_is_refused_with_its_name_and_a_reason(tmp_path: Path) 
         (tmp_path, "is a folder"),
         (empty, r"empty\.jpg is empty"),
         (text, r"notes\.jpg cannot be read .* begin with b'not a pi'"),
-        (heic, "is a HEIC photo"),
+        (heic, "begins as a HEIC photo but is cut short"),
         (b"", "<bytes> is empty"),
     ]:
         with pytest.raises(ImageError, match=reason):
             read_image(source)
+
+
+@pytest.mark.parametrize("suffix", ["heic", "heif"])
+def test_heic_photos_are_read_where_pillow_heif_is_installed(
+    photo: NDArray[np.uint8], tmp_path: Path, suffix: str
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / f"phone.{suffix}"
+    pillow_heif.from_pillow(Image.fromarray(photo)).save(path, quality=100)
+    read = read_image(path).pixels.astype(float)
+    assert read.shape == photo.shape
+    assert np.abs(read - photo).mean() < 3
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ImageError, match="cut short or damaged"):
+        read_image(path)
+
+
+def test_without_pillow_heif_the_message_has_the_pip_command(tmp_path: Path) -> None:
+    heic = tmp_path / "phone.heic"
+    heic.write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
+    code = (
+        "import sys; sys.modules['pillow_heif'] = None; from mien.images.decode import read_image; "
+        f"read_image({str(heic)!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "pip install 'mien[heif]'" in done.stderr
 
 
 def test_eps_is_not_handed_to_other_programs() -> None:

@@ -99,11 +99,11 @@ def test_csv_has_one_row_per_face_and_one_for_images_without() -> None:
     assert [row["source"] for row in rows] == [
         RESULTS[0].source, RESULTS[0].source, "broken.jpg", RESULTS[1].source
     ]  # fmt: skip
-    assert [row["face"] for row in rows] == ["1", "2", "", ""]
+    assert [row["face_id"] for row in rows] == ["1", "2", "", ""]
     assert [row["error"] for row in rows] == ["", "", "it is cut short", ""]
     face = RESULTS[0].faces[1]
     assert {name: float(rows[1][name]) for name in FERPLUS} == face.emotions
-    assert {name: float(rows[1][name]) for name in ABSTAIN} == face.abstentions
+    assert {name: float(rows[1][name.replace(" ", "_")]) for name in ABSTAIN} == face.abstentions
     assert (rows[1]["top"], rows[1]["box_width"]) == (face.top[0], "30.25")
 
 

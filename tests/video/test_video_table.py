@@ -84,10 +84,10 @@ def test_json_lines_have_the_tables_columns(tmp_path: Path) -> None:
 def test_the_pandas_table_of_images_has_a_row_per_face_and_one_for_an_image_without() -> None:
     faces = [said("happy"), said("sad")]
     one, many = to_frame(faces), to_frame([faces, [], [said("fear")]])
-    assert one["face"].tolist() == [1, 2]
+    assert one["face_id"].tolist() == [1, 2]
     assert one["sad"].tolist() == [faces[0].emotions["sad"], 0.8]
     assert many["image"].tolist() == [0, 0, 1, 2]
-    assert many["face"].tolist() == [1, 2, pd.NA, 1]
+    assert many["face_id"].tolist() == [1, 2, pd.NA, 1]
     assert list(many.columns) == list(one.columns)
     images = to_frame([ImageResult("a.jpg", 64, 48, (said("happy"),)), ImageResult("b.jpg", 9, 9, ())])
     assert images["source"].tolist() == ["a.jpg", "b.jpg"]

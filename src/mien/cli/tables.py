@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 
@@ -27,6 +28,17 @@ def results_table(title: str, *columns: str, caption: str | None = None, wrap: b
     for i, name in enumerate(columns):
         table.add_column(name, justify="right" if i else "left", no_wrap=not wrap)
     return table
+
+
+def widen(console: Console, table: Table, *, shrinkable: int = 0) -> None:
+    """Give a console the width that a table needs: a narrow terminal then breaks lines, but cuts no number.
+
+    `shrinkable` characters may be taken from columns that wrap.
+    """
+    from rich.measure import Measurement
+
+    unbounded = console.options.update(max_width=10_000)
+    console.width = max(console.width, Measurement.get(console, unbounded, table).maximum - shrinkable)
 
 
 def with_interval(value: float, interval: tuple[float, float]) -> str:

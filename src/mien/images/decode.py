@@ -21,7 +21,7 @@ import threading
 import warnings
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -233,6 +233,7 @@ def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
     Image.init()
+    _know_heif()
     with _quiet_pillow:
         try:
             image = Image.open(file, formats=_formats(len(Image.OPEN)))
@@ -249,6 +250,15 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
                     f"{max_pixels:,} allowed. Shrink it, or allow more with max_pixels."
                 )
             return _loaded(image, name, file)
+
+
+@cache
+def _know_heif() -> None:
+    """Let Pillow read HEIC and HEIF, where pillow-heif is installed."""
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener(thumbnails=False)
 
 
 @lru_cache(maxsize=1)

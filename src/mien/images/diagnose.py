@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 # The formats of photos. Left out are formats that run other programs (EPS), that any bytes may pass for
-# (TGA), or that contain no photos. HEIF is known to Pillow only where pillow-heif was registered.
+# (TGA), or that contain no photos. HEIF is known to Pillow only where pillow-heif is installed.
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 _MAGIC = (
@@ -24,7 +24,7 @@ _MAGIC = (
     (b"ftypavif", 4, "an AVIF"),
     (b"\x00\x00\x00\x0cjP  ", 0, "a JPEG 2000"),
 )
-_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc")
+_HEIC = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypheim", b"ftyphevm", b"ftypmsf1")
 
 
 def describe_unknown(name: str, file: BinaryIO) -> str:
@@ -34,9 +34,13 @@ def describe_unknown(name: str, file: BinaryIO) -> str:
         if start[offset : offset + len(magic)] == magic:
             return f"{name} begins as {what} but is cut short or damaged (it ends after {size:,} bytes)."
     if start[4:12] in _HEIC:
+        if "HEIF" in Image.OPEN:
+            return (
+                f"{name} begins as a HEIC photo but is cut short or damaged (it ends after {size:,} bytes)."
+            )
         return (
-            f"{name} is a HEIC photo, which mien does not read. Save it as JPEG, or install pillow-heif "
-            "and call pillow_heif.register_heif_opener() first."
+            f"{name} is a HEIC photo, and the package that reads them is not installed. Install it with: "
+            "pip install 'mien[heif]'; or save the photo as JPEG."
         )
     return (
         f"{name} cannot be read as an image: its {size:,} bytes begin with {start[:8]!r}, which is no format "

@@ -42,7 +42,7 @@ def find_files(
         path = Path(source).expanduser()
         if path.is_dir():
             paths = _in_folder(path)
-        elif glob.has_magic(str(path)) and not path.exists():
+        elif is_several(path):
             matches = (Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207
             paths = [match for match in matches if match.is_file()]
         else:
@@ -55,6 +55,12 @@ def find_files(
             )
         found.update(dict.fromkeys(sorted(of_kind)))
     return list(found)
+
+
+def is_several(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is a folder or a glob, which may stand for several files."""
+    path = Path(source).expanduser()
+    return path.is_dir() or (glob.has_magic(str(path)) and not path.exists())
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.emotions import column_name, has_valence, valence
 from mien.errors import CardError
 from mien.geometry import Box, Point
 from mien.models.card import Head
@@ -64,6 +65,14 @@ class Face:
     def margin(self) -> float:
         """By how much the most probable emotion leads the second, 0..1."""
         return self.top[1] - self.second[1]
+
+    @property
+    def valence(self) -> float | None:
+        """Happy less the strongest of angry, disgust, fear and sad, -1..1; None without all five.
+
+        It is derived from the probabilities as FaceReader derives it from intensities.
+        """
+        return valence(self.emotions) if has_valence(self.emotions) else None
 
     @property
     def abstain(self) -> float:
@@ -143,8 +152,8 @@ class Face:
             "confidence": self.confidence,
             "top": self.top[0],
             "uncertain": self.uncertain,
-            **self.emotions,
-            **self.abstentions,
+            **{column_name(name): share for name, share in (self.emotions | self.abstentions).items()},
+            **({} if self.valence is None else {"valence": self.valence}),
         }
 
     def _ranked(self) -> list[tuple[str, float]]:
@@ -152,9 +161,15 @@ class Face:
 
 
 def face_columns(head: Head) -> list[str]:
-    """The names of `Face.to_row` for a model's head: box, confidence, top, uncertain, then each label."""
+    """The names of `Face.to_row` for a model's head: box, confidence, top, uncertain, each label, valence."""
+    derived = ["valence"] if has_valence(head.labels) else []
+    return [*_BOX, "confidence", "top", "uncertain", *label_columns(head), *derived]
+
+
+def label_columns(head: Head) -> list[str]:
+    """The columns of probabilities: each emotion, then each ground to abstain."""
     emotions = [label for label in head.labels if label not in head.abstain]
-    return [*_BOX, "confidence", "top", "uncertain", *emotions, *head.abstain]
+    return [column_name(label) for label in (*emotions, *head.abstain)]
 
 
 def read_face(

@@ -14,7 +14,7 @@ from mien.models.card import Head
 
 def image_columns(head: Head) -> list[str]:
     """The columns of a table of images, one row per face."""
-    return ["source", "width", "height", "face", *face_columns(head), "error"]
+    return ["source", "width", "height", "face_id", *face_columns(head), "error"]
 
 
 class Result(Protocol):
@@ -53,7 +53,7 @@ class ImageResult:
         if not self.faces:
             yield image
         for number, face in enumerate(self.faces, start=1):
-            yield {**image, "face": number, **face.to_row()}
+            yield {**image, "face_id": number, **face.to_row()}
 
 
 @dataclass(frozen=True)

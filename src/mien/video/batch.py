@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mien.errors import ImageError, UsageError
 from mien.inference.analyzer import Analyzer
-from mien.inference.sinks import ReadFailure
+from mien.inference.sinks import ReadFailure, Sink
 from mien.video.analysis import VideoAnalysis, open_source
 from mien.video.job import ClipJob, ClipResult
 from mien.video.output.table import TableWriter, open_table
@@ -23,6 +24,11 @@ from mien.video.smoothing import Smoothing
 from mien.video.sources import file_names, find_sources, without_password
 from mien.video.stages.pipeline import DETECTOR_SIZE
 from mien.video.stages.select import FaceSelection
+
+# Writes the faces of images into the table of clips; returns the images that cannot be read.
+WriteImages: TypeAlias = Callable[[Sink], list[ReadFailure]]
+# In the list of what an interrupted run has finished.
+_IMAGES = "images"
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,16 @@ class BatchObserver:
 
 
 def predict_clips(
-    sources: list[str], analyzer: Analyzer, options: ClipOptions, observer: BatchObserver | None = None
+    sources: list[str],
+    analyzer: Analyzer,
+    options: ClipOptions,
+    observer: BatchObserver | None = None,
+    *,
+    images: WriteImages | None = None,
 ) -> int:
     """Analyzes clips and writes their table, videos and figures; returns how many could not be read whole.
+
+    `images` writes the rows of images into the same table, before those of the clips.
 
     Raises:
         UsageError: options that exclude each other, or files that are in the way.
@@ -94,15 +107,21 @@ def predict_clips(
         )
     if options.resume and options.out is None:
         raise UsageError("--resume continues the file of an interrupted run; name it with --out.")
-    return _Batch(find_sources(sources), analyzer, options, observer or BatchObserver()).run()
+    return _Batch(find_sources(sources), analyzer, options, observer or BatchObserver(), images).run()
 
 
 class _Batch:
     """One run over clips."""
 
     def __init__(
-        self, clips: list[str], analyzer: Analyzer, options: ClipOptions, observer: BatchObserver
+        self,
+        clips: list[str],
+        analyzer: Analyzer,
+        options: ClipOptions,
+        observer: BatchObserver,
+        images: WriteImages | None,
     ) -> None:
+        self._images = images
         self._clips, self._analyzer, self._options, self._observer = clips, analyzer, options, observer
         self._names = file_names(clips)
         self._failures = 0
@@ -123,12 +142,23 @@ class _Batch:
         """Reads clip after clip."""
         with self._open_window() as self._window, self._open_table() as self._table:
             self._save_progress()
+            self._write_images()
             for clip in self._clips:
                 if clip not in self._progress.done:
                     self._read(clip)
         if self._progress_file:
             self._progress_file.unlink(missing_ok=True)
         return self._failures
+
+    def _write_images(self) -> None:
+        """Writes the rows of the images, unless an interrupted run did."""
+        if self._images is None or self._table is None or _IMAGES in self._progress.done:
+            return
+        failures = self._images(self._table.sink)
+        self._failures += len(failures)
+        self._progress.errors += [failure.to_dict() for failure in failures]
+        self._progress.done.append(_IMAGES)
+        self._save_progress()
 
     def _read(self, clip: str) -> None:
         """Reads one clip; one that cannot be read is reported, and the others go on."""
@@ -211,6 +241,7 @@ class _Batch:
             options.form,
             model=classifier.name,
             head=classifier.head,
+            images=self._images is not None,
             size=self._progress.size,
             failures=[ReadFailure(**error) for error in self._progress.errors],
         )

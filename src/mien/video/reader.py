@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mien.errors import ImageError, MissingExtra, UsageError
@@ -282,7 +283,9 @@ def open_container(name: str) -> InputContainer:
     # Over UDP, lost packets would become broken frames.
     options = {"rtsp_transport": "tcp"} if name.lower().startswith("rtsp") else {}
     try:
-        return av.open(name, "r", options=options, timeout=_TIMEOUTS_S if address else None)
+        # FFmpeg takes the beginning of 12:30:45.mp4 for a protocol, but not that of an absolute path.
+        path = name if address else str(Path(name).absolute())
+        return av.open(path, "r", options=options, timeout=_TIMEOUTS_S if address else None)
     except (av.FFmpegError, OSError) as error:
         why = f"{error.strerror or error}."
         if isinstance(error, av.error.InvalidDataError):

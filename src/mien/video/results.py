@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mien.emotions import column_name
 from mien.geometry import Box
 from mien.inference.face import Face
 from mien.video.frame import Frame
@@ -48,8 +49,11 @@ class TrackedFace:
 
     def row(self) -> dict[str, Any]:
         """The face as a row of a table: smoothed, then with ``raw_`` those of this frame alone."""
-        row, raw = self.face.to_row(), self.raw.emotions | self.raw.abstentions
-        row |= {name: round(row[name], 6) for name in raw} | {f"raw_{n}": round(p, 6) for n, p in raw.items()}
+        row = self.face.to_row()
+        shares = (self.raw.emotions | self.raw.abstentions).items()
+        raw = {column_name(name): round(share, 6) for name, share in shares}
+        smooth = [name for name in (*raw, "valence") if name in row]
+        row |= {name: round(row[name], 6) for name in smooth} | {f"raw_{n}": p for n, p in raw.items()}
         if row["confidence"] is not None:
             row["confidence"] = round(row["confidence"], 4)
         return {"face_id": self.id, **row, "detected": self.detected}

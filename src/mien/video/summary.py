@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mien.emotions import ABSTAIN
+from mien.emotions import ABSTAIN, column_name
 from mien.errors import MissingExtra, UsageError
 from mien.video.results import FrameResult
 
@@ -139,7 +139,7 @@ def summary(frame: pandas.DataFrame) -> pandas.DataFrame:
         raise UsageError(f"the table has no column {missing[0]!r}; give one that mien.to_frame made.")
     raw = [name.removeprefix("raw_") for name in map(str, frame.columns) if name.startswith("raw_")]
     known = dict.fromkeys([*raw, *map(str, frame["top"].dropna().unique())])
-    emotions = [name for name in known if name not in ABSTAIN]
+    emotions = [name for name in known if name not in map(column_name, ABSTAIN)]
     table = frame[needed].astype({"face_id": "Int64", "uncertain": "boolean"})
     by_clip = table.sort_values("frame", kind="stable").groupby("source", sort=False)
     people = [person for source, part in by_clip for person in _people(str(source), part)]

@@ -9,13 +9,13 @@ import typer
 
 from mien.cli import options as shared
 from mien.cli.predict import options as own
-from mien.cli.predict.sources import are_clips, format_of
+from mien.cli.predict.sources import format_of, split_sources
 from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
     from mien.inference.analyzer import Analyzer
-    from mien.video.batch import ClipOptions
+    from mien.video.batch import ClipOptions, WriteImages
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --blur-others, --show, --smooth, --detector-size, "
@@ -52,37 +52,55 @@ def predict(
 ) -> None:
     """Read the apparent expression of each face in photos or clips.
 
-    Prints a table for people. With --json, --jsonl or --csv, only that goes to stdout. In a clip, each
-    person keeps a number while their face is tracked; --save also draws a timeline of each person.
+    Folders may contain both. Prints a table for people. With --json, --jsonl or --csv, only that goes to
+    stdout. In a clip, each person keeps a number while their face is tracked; --save also draws a timeline
+    of each person.
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    from mien.cli.predict.photos import predict_photos
     from mien.detection.blazeface import BlazeFace
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions
 
-    clips = are_clips(sources)
+    clips, photos = split_sources(sources)
     options = ClipOptions(out=out, save=save, timeline=timeline, overwrite=overwrite, resume=resume)
     options = replace(options, stream=stream, interval_s=interval, start_s=start, end_s=end)
     options = replace(options, faces=faces.value, blur_others=blur_others, show=show)
     options = replace(options, smooth_s=smooth, detector_size=detector_size)
-    _check(options, clips, crops, align or detector_threshold is not None)
-    options = replace(options, form=format_of(as_json, as_jsonl, as_csv, out, clips=clips))
+    _check(options, bool(clips), crops, align or detector_threshold is not None)
+    options = replace(options, form=format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips)))
     # A clip is decoded and searched beside the model, which therefore gets one thread by default.
     model_threads = threads or (1 if clips else None)
     detector = BlazeFace(threads=threads, threshold=0.5 if detector_threshold is None else detector_threshold)
     label_set = labels and labels.value
     analyzer = Analyzer(model, detector, device=device, threads=model_threads, labels=label_set, align=align)
-    if clips:
-        failures = _predict_clips(sources, analyzer, options)
-    else:
-        failures = predict_photos(sources, analyzer, options, crops=crops, threads=threads)
-    if failures:
+    if _predict(clips, photos, analyzer, options, crops, threads):
         raise typer.Exit(ImageError.exit_code)
 
 
-def _predict_clips(sources: list[str], analyzer: Analyzer, options: ClipOptions) -> int:
+def _predict(
+    clips: list[str],
+    photos: list[str],
+    analyzer: Analyzer,
+    options: ClipOptions,
+    crops: bool,
+    threads: int | None,
+) -> int:
+    """Write and print the faces of photos and clips; returns how many files cannot be read whole."""
+    from mien.cli.predict.photos import photos_beside_clips, predict_photos
+
+    if not clips:
+        return predict_photos(photos, analyzer, options, crops=crops, threads=threads)
+    if photos and options.form is None:
+        failures = predict_photos(photos, analyzer, options, crops=False, threads=threads)
+        return failures + _predict_clips(clips, analyzer, options)
+    images = photos_beside_clips(photos, analyzer, options, threads) if photos else None
+    return _predict_clips(clips, analyzer, options, images)
+
+
+def _predict_clips(
+    sources: list[str], analyzer: Analyzer, options: ClipOptions, images: WriteImages | None = None
+) -> int:
     """Write and print the faces of clips; returns the number of clips that cannot be read whole."""
     from rich.console import Console
 
@@ -91,7 +109,7 @@ def _predict_clips(sources: list[str], analyzer: Analyzer, options: ClipOptions)
 
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
     reporter = ClipReporter(notes, people=options.form is None or options.out is not None)
-    return predict_clips(sources, analyzer, options, reporter)
+    return predict_clips(sources, analyzer, options, reporter, images=images)
 
 
 def _check(options: ClipOptions, clips: bool, crops: bool, detects: bool) -> None:

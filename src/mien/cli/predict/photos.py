@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mien.inference.analyzer import Analyzer
     from mien.inference.image_writer import AnnotatedFolder
     from mien.inference.sinks import ReadFailure, Sink
-    from mien.video.batch import ClipOptions
+    from mien.video.batch import ClipOptions, WriteImages
 
 # Fewer photos are read before a bar could be seen.
 _BAR_FROM = 4
@@ -43,6 +43,40 @@ def predict_photos(
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
             sinks.append(stack.enter_context(closing(TableSink())))
         return _run(sources, analyzer, sinks, folder, crops, threads or os.cpu_count() or 1)
+
+
+def photos_beside_clips(
+    sources: list[str], analyzer: Analyzer, options: ClipOptions, threads: int | None
+) -> WriteImages:
+    """A function that writes the faces of photos into the table of clips; it returns what cannot be read."""
+    from mien.inference.image_writer import AnnotatedFolder
+
+    class Failures:
+        """Collects the photos that cannot be read."""
+
+        def __init__(self) -> None:
+            self.failures: list[ReadFailure] = []
+
+        def write(self, result: object) -> None: ...
+
+        def fail(self, failure: ReadFailure) -> None:
+            self.failures.append(failure)
+
+        def close(self) -> None: ...
+
+    def write(table: Sink) -> list[ReadFailure]:
+        failed = Failures()
+        folder = AnnotatedFolder(options.save, overwrite=options.overwrite) if options.save else None
+        with ExitStack() as stack:
+            sinks: list[Sink] = [table, failed]
+            if options.out is not None:
+                from mien.cli.predict.table import TableSink
+
+                sinks.append(stack.enter_context(closing(TableSink())))
+            _run(sources, analyzer, sinks, folder, False, threads or os.cpu_count() or 1)
+        return failed.failures
+
+    return write
 
 
 def _run(

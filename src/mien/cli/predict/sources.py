@@ -6,27 +6,31 @@ import math
 import re
 from pathlib import Path
 
-from mien.errors import UsageError
-from mien.video.sources import is_address, is_camera, is_clip, without_password
+from mien.errors import ImageError, UsageError
+from mien.images.find import SUFFIXES as IMAGES
+from mien.images.find import find_files, is_several
+from mien.video.sources import SUFFIXES as CLIPS
+from mien.video.sources import is_address, is_camera, is_clip
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 
 
-def are_clips(sources: list[str]) -> bool:
-    """Whether the sources are clips, streams or cameras, not photos; a folder of both counts as photos.
+def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
+    """The sources of clips (with streams and cameras) and those of photos; a folder or a glob may be both.
 
-    Raises:
-        UsageError: there are both.
+    A source that is neither counts as a photo: the reader of photos reports what is wrong with it.
     """
-    kinds = {source: _is_moving(source) for source in sources}
-    if len(set(kinds.values())) > 1:
-        photos = next(source for source, moving in kinds.items() if not moving)
-        clips = next(source for source, moving in kinds.items() if moving)
-        raise UsageError(
-            f"{without_password(clips)} is a clip and {photos} is not: their tables differ. "
-            "Run mien once for photos and once for clips."
-        )
-    return any(kinds.values())
+    clips, photos = [], []
+    for source in sources:
+        if is_camera(source) or is_address(source) or (is_clip(source) and not is_several(source)):
+            clips.append(source)
+            continue
+        kinds = _kinds_in(source) if is_several(source) else {"photos"}
+        if "clips" in kinds:
+            clips.append(source)
+        if "photos" in kinds or not kinds:
+            photos.append(source)
+    return clips, photos
 
 
 def seconds(text: str | float) -> float:
@@ -64,13 +68,10 @@ def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, 
     )
 
 
-def _is_moving(source: str) -> bool:
-    from mien.images.find import SUFFIXES as IMAGES
-    from mien.video.sources import SUFFIXES as CLIPS
-
-    if is_camera(source) or is_address(source) or is_clip(source):
-        return True
-    if not Path(source).is_dir():
-        return False
-    suffixes = {path.suffix.lower() for path in Path(source).rglob("*") if not path.name.startswith(".")}
-    return bool(suffixes & CLIPS) and not suffixes & IMAGES
+def _kinds_in(source: str) -> set[str]:
+    """Whether a folder or a glob contains clips, photos or both."""
+    try:
+        found = {path.suffix.lower() for path in find_files([source], IMAGES | CLIPS, kind="images or clips")}
+    except ImageError:
+        return set()
+    return {kind for kind, suffixes in (("clips", CLIPS), ("photos", IMAGES)) if found & suffixes}

@@ -8,11 +8,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mien.cli.tables import widen
 from mien.emotions import EMOTION_COLOURS
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
 
 _BAR = 8  # characters
+_NAME = 12  # characters of a file's name in one line, at least
 _WIDE = 100  # characters per line where stdout is not a terminal
 
 
@@ -37,7 +39,10 @@ class TableSink:
         if not console.is_terminal:
             console.width = _WIDE
         if self._results:
-            console.print(self._table())
+            table = self._table()
+            longest = max(len(Path(result.source).name) for result in self._results)
+            widen(console, table, shrinkable=max(0, longest - _NAME))
+            console.print(table)
         faces = [face for result in self._results for face in result.faces]
         totals = [_count(len(self._results), "image"), _count(len(faces), "face")]
         if self._failures:

@@ -13,12 +13,14 @@ from rich.text import Text
 
 from mien.cli.predict.table import share_bar
 from mien.cli.progress import StageBar, progress_bar
+from mien.cli.tables import widen
 from mien.video.batch import BatchObserver
 from mien.video.job import ClipResult
 from mien.video.results import FrameResult
 from mien.video.summary import Person
 
 _BAR = 12  # characters
+_MOST_PEOPLE = 20  # lines of the table
 _FRAMES_PER_UPDATE = 5
 _COLUMNS = {
     "person": "right",
@@ -94,9 +96,15 @@ def print_people(console: Console, clip: str, people: list[Person]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading, justify in _COLUMNS.items():
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for person in people:
+    # Those who were seen longest, in the order of their numbers.
+    longest = sorted(people, key=lambda person: -person.seconds)[:_MOST_PEOPLE]
+    for person in sorted(longest, key=lambda person: person.face_id):
         table.add_row(str(person.face_id), *_cells(person))
+    widen(console, table)
     console.print(table)
+    if more := len(people) - len(longest):
+        note = f"and {more} more, seen for less time; --csv and --out FILE have all of them"
+        console.print(note, style="dim")
     if any(person.uncertain_s > person.seconds / 2 for person in people):
         console.print(
             "? uncertain: most of the time, no single expression was clearly the most probable", style="dim"

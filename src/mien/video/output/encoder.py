@@ -32,7 +32,7 @@ class VideoSegment:
 
         self._codec = _codec()
         self._ticks = _CODECS[self._codec]
-        self._out = av.open(str(path), "w", format="mp4")
+        self._out = av.open(str(path.absolute()), "w", format="mp4")
         stream: Any = self._out.add_stream(self._codec, rate=Fraction(rate or 25).limit_denominator(1001))
         stream.codec_context.time_base = Fraction(1, self._ticks)
         stream.width, stream.height = (side + side % 2 for side in size)  # 4:2:0 has even sides
@@ -83,7 +83,7 @@ def join(parts: Sequence[tuple[Path, float]], out: Path, sound: tuple[str, float
 
     temporary = out.with_name(f".{out.name}.part")
     try:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as to:
+        with av.open(str(temporary.absolute()), "w", format="mp4", options={"movflags": "faststart"}) as to:
             _mux(parts, to, sound)
         temporary.replace(out)
     except (av.FFmpegError, OSError) as error:
@@ -97,7 +97,7 @@ def _mux(
     """Frames and sound in turns, as they belong together in time."""
     import av
 
-    with av.open(str(parts[0][0])) as first:
+    with av.open(str(parts[0][0].absolute())) as first:
         video = to.add_stream_from_template(first.streams.video[0])
     origin_s = parts[0][1] if sound is None else sound[1]
     tracks = [_frames(parts, video, origin_s)]
@@ -124,7 +124,7 @@ def _frames(parts: Sequence[tuple[Path, float]], video: Any, origin_s: float) ->
 
     last: int | None = None
     for path, start_s in parts:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
                 if packet.dts is None or packet.pts is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, UsageError
-from mien.inference.face import Face, face_columns
+from mien.inference.face import Face, face_columns, label_columns
 from mien.inference.sinks import CsvSink, ImageResult, JsonLinesSink, JsonSink, ReadFailure, Sink
 from mien.models.card import Head
 from mien.video.results import FrameResult
@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 FORMATS = ("json", "jsonl", "csv", "parquet")
 _PARQUET_ROWS = 20_000  # written at once
 _PLACE = ("source", "frame", "time_s", "face_id")
+_SIZE = ("width", "height")
 _FACE = face_columns(Head("", ()))  # box, confidence, top, uncertain
 
 
-def columns(head: Head) -> list[str]:
-    """The table's columns: frame, face, probabilities smoothed over time, then those of the frame alone."""
-    numbers = face_columns(head)[len(_FACE) :]
-    return [*_PLACE, *_FACE[:5], "detected", *_FACE[5:], *numbers, *(f"raw_{name}" for name in numbers)]
+def columns(head: Head, *, images: bool = False) -> list[str]:
+    """The table's columns: frame, face, probabilities smoothed over time, then those of the frame alone.
+
+    With `images`, those of images too: their rows have no frame, and nothing of one frame alone.
+    """
+    numbers, raw = face_columns(head)[len(_FACE) :], [f"raw_{name}" for name in label_columns(head)]
+    names = [*_PLACE, *_FACE[:5], "detected", *_FACE[5:], *numbers, *raw]
+    return ["source", *_SIZE, *names[1:], "error"] if images else names
 
 
 def to_frame(
@@ -40,12 +45,12 @@ def to_frame(
     Takes what `mien.analyze_video` or `mien.live` yield, and what `mien.analyze` returns for an image or for
     a list of images.
 
-        >>> mien.to_frame(mien.analyze(["anna.jpg", "bert.jpg"]))[["image", "face", "top", "happy"]]
+        >>> mien.to_frame(mien.analyze(["anna.jpg", "bert.jpg"]))[["image", "face_id", "top", "happy"]]
 
     Columns of clips: source, frame, time_s, face_id, x, y, box_width, box_height, confidence, detected, top,
-    uncertain, then each emotion (smoothed over time) and each ``raw_`` one (of that frame alone). Columns of
-    images: image (number, from 0) and face (from 1), x, y, box_width, box_height, confidence, top, uncertain,
-    then each emotion.
+    uncertain, then each emotion and valence (smoothed over time) and each ``raw_`` emotion (of that frame).
+    Columns of images: image (number, from 0) and face_id (from 1), x, y, box_width, box_height, confidence,
+    top, uncertain, then each emotion and valence.
 
     Raises:
         MissingExtra: pandas is not installed.
@@ -57,12 +62,12 @@ def to_frame(
     items: list[Any] = list(results)
     images = bool(items) and not isinstance(items[0], FrameResult)
     place = ["source", "width", "height"] if images and isinstance(items[0], ImageResult) else ["image"]
-    first = [*place, "face", *_FACE] if images else columns(Head("", ()))
+    first = [*place, "face_id", *_FACE] if images else columns(Head("", ()))
     rows = list(_rows(items))
     widest = max(rows, key=len, default={})
     frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *widest])))
-    kinds = {"face": "Int64"} if images else {"face_id": "Int64", "detected": "boolean"}
-    return frame.astype({**kinds, "uncertain": "boolean"})
+    kinds = {"face_id": "Int64", "uncertain": "boolean"}
+    return frame.astype(kinds if images else {**kinds, "detected": "boolean"})
 
 
 def _rows(items: list[Any]) -> Iterator[dict[str, Any]]:
@@ -76,22 +81,26 @@ def _rows(items: list[Any]) -> Iterator[dict[str, Any]]:
         if not item:
             yield {"image": image}
         for number, face in enumerate(item, start=1):
-            yield {"image": image, "face": number, **face.to_row()}
+            yield {"image": image, "face_id": number, **face.to_row()}
 
 
 class TableWriter:
-    """Writes results to a file as they come, and knows how far it got."""
+    """Writes results to a file as they come, and knows how far it got.
+
+    Attributes:
+        sink: takes results and failures; those of images too.
+    """
 
     def __init__(self, stream: IO[str], sink: Sink) -> None:
-        self._stream, self._sink = stream, sink
+        self._stream, self.sink = stream, sink
 
     def write(self, result: FrameResult) -> None:
         """Take the next result."""
-        self._sink.write(result)
+        self.sink.write(result)
 
     def fail(self, source: str, error: str) -> None:
         """Take a clip that cannot be read, or not to its end."""
-        self._sink.fail(ReadFailure(source, error))
+        self.sink.fail(ReadFailure(source, error))
 
     def sync(self) -> int:
         """Bring all to the disk; returns the file's size in bytes."""
@@ -107,6 +116,7 @@ def open_table(
     *,
     model: str,
     head: Head,
+    images: bool = False,
     size: int | None = None,
     failures: Iterable[ReadFailure] = (),
 ) -> Iterator[TableWriter]:
@@ -118,6 +128,7 @@ def open_table(
             since Parquet cannot be added to once it is closed; an interruption leaves both.
         model: the model's name.
         head: names the columns.
+        images: with the columns of images, whose rows may then come between those of clips.
         size: resume: keep so many bytes of the file, and drop what stands behind them.
         failures: resume: those of before.
 
@@ -125,26 +136,27 @@ def open_table(
         MissingExtra: pyarrow is wanted and not installed.
         UsageError: the file cannot be written.
     """
+    names = columns(head, images=images)
     gathered = path.with_name(f".{path.name}.rows.jsonl") if path and form == "parquet" else None
     try:
         with _open(gathered or path, size) as stream:
             sink: Sink = JsonLinesSink(stream, rows=True)
             if form == "csv":
-                sink = CsvSink(stream, columns(head), header=size is None)
+                sink = CsvSink(stream, names, header=size is None)
             elif form == "json":
                 sink = JsonSink(stream, model, size=size, failures=failures)
             with closing(sink):
                 yield TableWriter(stream, sink)
     except BaseException:
         if gathered and path and gathered.exists():
-            _write_parquet(gathered, path, head)
+            _write_parquet(gathered, path, names)
         raise
     if gathered and path:
-        _write_parquet(gathered, path, head)
+        _write_parquet(gathered, path, names)
         gathered.unlink()
 
 
-def _write_parquet(lines: Path, out: Path, head: Head) -> None:
+def _write_parquet(lines: Path, out: Path, names: list[str]) -> None:
     """A Parquet file of a file of JSON lines, some thousand rows in memory at a time."""
     try:
         import pyarrow as pa
@@ -152,19 +164,19 @@ def _write_parquet(lines: Path, out: Path, head: Head) -> None:
     except ImportError:
         raise MissingExtra("Parquet tables", "video") from None
     kinds = {
-        **dict.fromkeys(("source", "top"), pa.string()),
-        **dict.fromkeys(("frame", "face_id"), pa.int64()),
+        **dict.fromkeys(("source", "top", "error"), pa.string()),
+        **dict.fromkeys(("width", "height", "frame", "face_id"), pa.int64()),
         **dict.fromkeys(("detected", "uncertain"), pa.bool_()),
         "time_s": pa.float64(),
     }
-    schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in columns(head)])
+    schema = pa.schema([(name, kinds.get(name, pa.float32())) for name in names])
     try:
         with (
             lines.open(encoding="utf-8", errors="surrogateescape") as file,
             pq.ParquetWriter(out, schema) as to,
         ):
             while block := list(islice(file, _PARQUET_ROWS)):
-                rows = [row for row in map(json.loads, block) if "error" not in row]
+                rows = [row for row in map(json.loads, block) if "error" in names or "error" not in row]
                 to.write_table(pa.Table.from_pylist(rows, schema))
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error}.") from error

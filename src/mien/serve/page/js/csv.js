@@ -4,6 +4,9 @@ const MAX_ROWS = 500_000; // four hours of one face at 30 frames per second
 const POSITION = ["source", "frame", "time_s", "face_id", "x", "y", "box_width", "box_height"];
 const PREDICTION = ["confidence", "detected", "top", "uncertain"];
 
+// Valence is derived as FaceReader derives it: happy less the strongest of these.
+const AGAINST_HAPPY = ["angry", "disgust", "fear", "sad"];
+
 export class CsvTable {
   #rows = [];
 
@@ -21,7 +24,9 @@ export class CsvTable {
   /** The table as CSV: one row per face and frame, each emotion smoothed and then raw. */
   csv() {
     const names = [...this.#names("emotions"), ...this.#names("abstentions")];
-    const header = [...POSITION, ...PREDICTION, ...names, ...names.map((name) => `raw_${name}`)];
+    const derived = [...AGAINST_HAPPY, "happy"].every((name) => names.includes(name)) ? ["valence"] : [];
+    const columns = names.map((name) => name.replaceAll(" ", "_"));
+    const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...columns.map((name) => `raw_${name}`)];
     const lines = this.#rows.map(({ source, frame, timeS, face }) => {
       const position = [source, frame ?? "", timeS === null ? "" : timeS.toFixed(3)];
       if (!face) return [...position, ...Array(header.length - position.length).fill("")];
@@ -31,7 +36,8 @@ export class CsvTable {
       const prediction = [confidence, "True", face.top, face.uncertain ? "True" : "False"];
       const values = (emotions) => names.map((name) => (name in emotions ? emotions[name].toFixed(4) : ""));
       const smoothed = values({ ...face.emotions, ...face.abstentions });
-      return [...position, face.id, ...box, ...prediction, ...smoothed, ...values(face.raw)];
+      const valence = derived.map(() => valenceOf(face.emotions));
+      return [...position, face.id, ...box, ...prediction, ...smoothed, ...valence, ...values(face.raw)];
     });
     return [header, ...lines].map((cells) => cells.map(quoted).join(",")).join("\n") + "\n";
   }
@@ -40,6 +46,12 @@ export class CsvTable {
   #names(field) {
     return [...new Set(this.#rows.flatMap(({ face }) => Object.keys(face?.[field] ?? {})))];
   }
+}
+
+/** Happy less the strongest negative emotion; empty where an emotion is missing. */
+function valenceOf(emotions) {
+  const value = emotions.happy - Math.max(...AGAINST_HAPPY.map((name) => emotions[name]));
+  return Number.isNaN(value) ? "" : value.toFixed(4);
 }
 
 /** A cell of CSV. A leading =, + or @ would run as a formula in a spreadsheet; file names may start so. */
