@@ -19,6 +19,7 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.analysis import VideoAnalysis, analyze_video, open_source
 from mien.video.log import replay
+from mien.video.people import People
 from mien.video.results import FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.tracker import Tracker
@@ -144,9 +145,10 @@ def test_a_replay_smooths_tracks_and_selects_anew_without_the_clip(
     rough = list(analysis(clip, analyzer, smoothing=Smoothing(0.0)))
     assert list(replay(path, smoothing=Smoothing(0.0))) == rough
     assert list(replay(str(path), faces="biggest")) == list(analysis(clip, analyzer, faces="biggest"))
-    forgetful = list(replay(path, tracker=Tracker(lost_s=0.3)))
+    forgetful = list(replay(path, tracker=Tracker(lost_s=0.3, people=People(recognize=False))))
     people = [{face.id for result in results for face in result.faces} for results in (forgetful, whole[0])]
-    assert len(people[0]) == len(people[1]) + 1  # who was gone for 0.8 s comes back as somebody else
+    # Without a look at their faces, who is gone for 0.3 s or is seen behind the cut is somebody else.
+    assert len(people[0]) == 5 > len(people[1])
 
 
 def test_a_replay_of_an_interrupted_run_gives_what_was_read(

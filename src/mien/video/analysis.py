@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from mien.errors import ImageError, UsageError
 from mien.inference.analyzer import Analyzer
@@ -15,6 +15,7 @@ from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
 from mien.video.log import Log, LogWriter, log_header
 from mien.video.opening import open_video
+from mien.video.people import People
 from mien.video.reader import ReadStatus, Video
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import Smoothing
@@ -39,6 +40,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         dropped: how many frames of a live source were left out because they came too fast.
 
     Args:
+        people: numbers people; shared by several clips, it numbers people across them.
         log: write everything that was expensive to find out to this file, see `mien.video.log`.
         resume: the log of an interrupted run of the same clip is there: begin with its results, then go on.
 
@@ -60,6 +62,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         detect_interval_s: float = DETECT_INTERVAL_S,
         keep_frames: bool = False,
         thumbnails: bool = False,
+        people: People | None = None,
         log: Path | None = None,
         resume: bool = False,
     ) -> None:
@@ -76,9 +79,11 @@ class VideoAnalysis(Iterator[FrameResult]):
             detect_interval_s=detect_interval_s,
             keep_frames=video.live or keep_frames,
             thumbnails=thumbnails,
+            people=people,
         )
         options: dict[str, Any] = {"detector_size": detector_size, "detect_interval_s": detect_interval_s}
         options |= {"align": analyzer.align, "thumbnails": thumbnails, "live": video.live}
+        options |= {"people": "clip" if people is None or people.recognize else "off"}
         options |= {"faces": faces, "smoothing": asdict(smoothing)}
         self._log, self._options = log, self._range | options
         self._done = Log(log) if log and resume else None
@@ -186,6 +191,7 @@ def analyze_video(
     smooth_s: float = 0.2,
     stream: bool = False,
     detector_size: int = DETECTOR_SIZE,
+    people: Literal["clip", "off"] | People = "clip",
     log: str | Path | None = None,
 ) -> VideoAnalysis:
     """The faces of a clip's frames, one result per frame, computed on demand.
@@ -203,6 +209,9 @@ def analyze_video(
         smooth_s: expressions are averaged over about so long, in files to both sides; 0 turns it off.
         stream: let `source` be an address (``rtsp://``, ``http://``, ...) and connect to it.
         detector_size: the longest side of the detector's input; more finds smaller faces.
+        people: ``"clip"``: who returns in the clip gets their number back, by their look; ``"off"``: who was
+            out of sight for 2 s or is seen behind a cut is somebody new. A `mien.video.people.People` that is
+            given to several clips numbers people across them.
         log: write everything that was expensive to find out to this file; `mien.video.log.replay` tracks and
             smooths again from it, without the clip.
 
@@ -222,6 +231,7 @@ def analyze_video(
         faces=faces,
         smoothing=Smoothing(smooth_s),
         detector_size=detector_size,
+        people=_people(people),
         log=Path(log) if log else None,
     )
 
@@ -270,6 +280,17 @@ def open_source(source: str | Path | int, *, stream: bool = False) -> Video:
     if isinstance(source, int) or is_camera(str(source)):
         return open_camera(source if isinstance(source, int) else str(source))
     return open_video(source, stream=stream)
+
+
+def _people(people: Literal["clip", "off"] | People) -> People:
+    if isinstance(people, People):
+        return people
+    if people not in ("clip", "off"):
+        raise UsageError(
+            f"people must be clip or off, not {people!r}. To number people across clips, give each clip the "
+            "same mien.video.people.People()."
+        )
+    return People(recognize=people == "clip")
 
 
 @cache

@@ -17,6 +17,7 @@ from mien.video.output.table import TableWriter, open_table
 from mien.video.output.timeline import Timeline
 from mien.video.output.window import Window
 from mien.video.output.writer import AnnotatedClip
+from mien.video.people import People, PeopleMode
 from mien.video.reader import Video
 from mien.video.results import FrameResult
 from mien.video.resume import Progress, load_progress, save_progress
@@ -45,6 +46,8 @@ class ClipOptions:
         stream: let a source be an address, and connect to it.
         blur_others: blur all faces that are not reported in what is saved or shown.
         show: show the frames in a window.
+        people: who gets their number back when they return: in the same clip for ``"clip"``, in all clips of
+            the run for ``"all"``, nobody for ``"off"``.
         interval_s, start_s, end_s, faces, smooth_s, detector_size: as `mien.analyze_video` takes them.
     """
 
@@ -59,6 +62,7 @@ class ClipOptions:
     start_s: float = 0.0
     end_s: float | None = None
     faces: FaceSelection = "all"
+    people: PeopleMode = "clip"
     blur_others: bool = False
     show: bool = False
     smooth_s: float = 0.2
@@ -125,6 +129,7 @@ class _Batch:
         self._clips, self._analyzer, self._options, self._observer = clips, analyzer, options, observer
         self._names = file_names(clips)
         self._failures = 0
+        self._everybody = People()
         self._table: TableWriter | None = None
         self._window: Window | None = None
         out, decisive = options.out, self._decisive()
@@ -134,6 +139,7 @@ class _Batch:
         self._progress = Progress(decisive)
         if options.resume and self._progress_file and self._progress_file.exists():
             self._progress = load_progress(self._progress_file, decisive)
+            self._everybody.restore(self._progress.people)
         self._check_files()
         if self._log and self._progress.size is None:
             self._log.unlink(missing_ok=True)
@@ -209,6 +215,7 @@ class _Batch:
             detector_size=options.detector_size,
             keep_frames=self._window is not None,
             thumbnails=timeline_path is not None,
+            people=self._everybody if options.people == "all" else People(recognize=options.people == "clip"),
             log=log,
             resume=resume,
         )
@@ -226,6 +233,7 @@ class _Batch:
     def _save_progress(self) -> None:
         if self._progress_file and self._table:
             self._progress.size = self._table.sync()
+            self._progress.people = self._everybody.to_dict()
             save_progress(self._progress_file, self._progress)
 
     def _open_window(self) -> AbstractContextManager[Window | None]:

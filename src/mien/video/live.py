@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from mien.geometry import Box
 from mien.inference.analyzer import Analyzer
-from mien.video.frame import FramePosition, ImageFrame
+from mien.video.cuts import PAGE_LEVELS, SceneCounter
+from mien.video.frame import FramePosition, ImageFrame, image_thumbnail
+from mien.video.people import People
 from mien.video.results import TrackedFace
 from mien.video.smoothing import Smoothing
 from mien.video.stages.pipeline import Pipeline
@@ -53,6 +55,9 @@ class LivePipeline:
         self._pipeline: Pipeline | None = None
         self._head = ""
         self._last = FramePosition(-1, 0.0, None)
+        self._scenes = SceneCounter(PAGE_LEVELS)
+        # Nobody gets a number twice: "this is me" on the page must not pass on to somebody else.
+        self._people = People(recognize=False)
 
     def read(self, image_rgb: NDArray[np.uint8], time_s: float, analyzer: Analyzer) -> LiveResult:
         """The faces in an image, uint8 RGB (H, W, 3), taken at a time in seconds.
@@ -62,11 +67,14 @@ class LivePipeline:
         """
         head = analyzer.classifier.head.name
         if self._pipeline is None or time_s < self._last.time_s:
-            self._pipeline = Pipeline("live", analyzer, live=True, smoothing=self._smoothing)
+            self._pipeline = Pipeline(
+                "live", analyzer, live=True, smoothing=self._smoothing, people=self._people
+            )
         elif head != self._head:
             self._pipeline.use(analyzer)
         self._head, self._last = head, FramePosition(self._last.index + 1, time_s, None)
-        pipeline, frame = self._pipeline, ImageFrame(self._last, image_rgb)
+        scene = self._scenes.feed(image_thumbnail(image_rgb))
+        pipeline, frame = self._pipeline, ImageFrame(self._last, image_rgb, scene)
         (analyzed,) = [
             result
             for tracked in pipeline.track(frame)

@@ -1,8 +1,8 @@
 """The log of a clip's analysis: everything that was expensive to compute, from which every result follows.
 
 JSON lines: a header, then one line per analyzed frame with its time, boxes, landmarks, detection confidence,
-8 x 8 grey values and probabilities of each face. An interrupted run resumes from it, and `replay` tracks and
-smooths again without reading the clip.
+8 x 8 grey values, portrait and probabilities of each face. An interrupted run resumes from it, and `replay`
+tracks and smooths again without reading the clip.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from mien.geometry import Detection
 from mien.models.card import Head
 from mien.models.onnx import OnnxClassifier
 from mien.video.frame import FramePosition
+from mien.video.people import People
+from mien.video.portrait import portrait_from
 from mien.video.results import FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.stages.select import FaceSelection, FaceSelector
@@ -31,7 +33,7 @@ from mien.video.stages.smooth import SmoothStage
 from mien.video.stages.track import FrameRecord, final_ids, track_record
 from mien.video.tracker import Tracker
 
-FORMAT = "mien video log 1"
+FORMAT = "mien video log 2"
 _HASHED_BYTES = 1 << 20
 
 
@@ -157,14 +159,15 @@ def replay(
         path: the log, as `mien.analyze_video(..., log=path)` writes it.
         smoothing: how to smooth.
         faces: ``"all"``, or ``"biggest"`` for one person at a time.
-        tracker: how to track, such as ``Tracker(lost_s=5)``; it must be new.
+        tracker: how to track, such as ``Tracker(lost_s=5, people=People())``; it must be new.
 
     Raises:
         UsageError: the file is not a log.
     """
     log = Log(Path(path))
-    header, tracker = log.header, tracker or Tracker()
+    header = log.header
     head, options = header["model"]["head"], header["options"]
+    tracker = tracker or Tracker(people=People(recognize=options["people"] != "off"))
     stage = SmoothStage(
         header["source"],
         Head(**head | {name: tuple(head[name]) for name in ("labels", "abstain")}),
@@ -212,6 +215,8 @@ def _to_json(record: FrameRecord) -> dict[str, Any]:
             "small": _text(record.small[i].tobytes()),
             "probabilities": _numbers(record.probabilities[i]),
         }
+        if (portrait := record.portraits[i]) is not None:
+            face["portrait"] = _text(portrait.raw.tobytes())
         if i in record.thumbnails:
             face["thumbnail"] = _text(record.thumbnails[i])
         faces.append(face)
@@ -233,6 +238,12 @@ def _from_json(line: dict[str, Any]) -> FrameRecord:
         detected=line["detected"],
         cut=line["cut"],
         small=tuple(np.frombuffer(b64decode(face["small"]), np.uint8).reshape(8, 8) for face in faces),
+        portraits=tuple(
+            portrait_from(np.frombuffer(b64decode(face["portrait"]), np.uint8))
+            if "portrait" in face
+            else None
+            for face in faces
+        ),
         probabilities=np.array([face["probabilities"] for face in faces], np.float32),
         thumbnails={i: b64decode(face["thumbnail"]) for i, face in enumerate(faces) if "thumbnail" in face},
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mien.errors import ImageError, MissingExtra, UsageError
-from mien.video.frame import FramePosition, VideoFrame, quarter_turns
+from mien.video.cuts import SceneCounter
+from mien.video.frame import FramePosition, VideoFrame, quarter_turns, thumbnail
 from mien.video.sources import is_address, without_password
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ class Video:
         natives, whole = self._read_from(start_s if after is None else after.time_s)
         last = _BEFORE_ALL if whole or after is None else after
         counted = whole or after is not None
+        scenes = SceneCounter()
         for native in natives:
+            scene = scenes.feed(thumbnail(native))
             stamp_s = self._stamp_s(native)
             # Decoding began at a key frame before what is wanted.
             if not whole and stamp_s is not None and not _is_wanted(stamp_s, start_s, after):
@@ -165,7 +168,9 @@ class Video:
             last = FramePosition(index, self._time(stamp_s, last), native.pts)
             if _is_wanted(last.time_s, start_s, after):
                 self._note(native, last.time_s)
-                yield VideoFrame(index, last.time_s, native.pts, native, quarter_turns(native.rotation))
+                yield VideoFrame(
+                    index, last.time_s, native.pts, native, quarter_turns(native.rotation), scene
+                )
 
     def _note(self, native: av.VideoFrame, time_s: float) -> None:
         self.status.time_s = time_s

@@ -10,7 +10,7 @@ from typing import Any
 from mien.errors import UsageError
 from mien.files import write_atomically
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass
@@ -22,12 +22,14 @@ class Progress:
         done: clips that were finished.
         errors: what went wrong with clips, as `ReadFailure.to_dict` has it.
         size: of the table in bytes, behind the clips that are done; None before the first.
+        people: whom `People` knows from the clips that are done.
     """
 
     options: dict[str, Any]
     done: list[str] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
     size: int | None = None
+    people: dict[str, Any] = field(default_factory=dict)
 
 
 def save_progress(path: Path, progress: Progress) -> None:

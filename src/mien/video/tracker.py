@@ -1,8 +1,8 @@
 """Stable identities through a clip: matches the faces of each frame to those of the frame before.
 
-A face is followed by where it is, how it moves and, where that leaves doubt, what it looks like: the
-correlation of 64 grey values. That tells two people in one scene apart for a moment. It recognises nobody:
-who is gone for more than `lost_s`, or behind a cut, comes back as somebody new.
+A face is followed by where it is, how it moves and what it looks like: the correlation of 64 grey values
+in every frame, and a portrait in those on which the detector ran. A track ends after `lost_s` without the
+face, and at a cut. Who appears is somebody new, or a person who was seen before: `People` decides.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from PIL import Image
 
 from mien.geometry import Box, iou
 from mien.video.assignment import assign
+from mien.video.people import People
+from mien.video.portrait import Portrait, likeness
 
 Appearance = NDArray[np.float32]
 
@@ -24,11 +26,16 @@ _APPEARANCE_SIDE = 8
 # Of 800 faces of FER2013, appearances of two people correlate above 0.57 in 5 % of pairs and above 0.70 in
 # 1 %; those of one face, shifted, turned and scaled as a detector's boxes are, above 0.83 in 95 %.
 _SAME_AFTER_LOSS = 0.6
-_SAME_AFTER_CUT = 0.7
 # How far a face may be from where it was expected, in widths of a face: at once, and more for each second
 # unseen. A face that crosses a 720p frame in a second moves about 0.3 widths from frame to frame.
 _REACH, _REACH_PER_S, _REACH_MOST = 0.6, 2.0, 1.5
-_REACH_AFTER_CUT = 0.35
+# If it was unseen for so long, places count half as much, and a face that looks the same may be so far away.
+_JUMP_S, _JUMP_REACH = 0.15, 3.0
+_SPARSE_S = 0.3
+# The likeness, see `portrait.likeness`, below which a face is not the one that was seen a moment ago, or is
+# not one that was longer out of sight; and from which on it surely is.
+_OTHER_AT_ONCE, _OTHER_LATER, _SURE = -3.5, -2.0, 1.5
+_LOOKS = 6  # so many portraits of a face that has no number yet
 _GROWTH = math.log(1.6)  # and by how much larger or smaller it may be
 _APPEARANCE_WEIGHT = 0.6  # an appearance that does not correlate costs as much as 0.6 widths
 # Above what a face that goes on costs; below what two costly pairs cost that part a cheap one.
@@ -36,9 +43,9 @@ _ALONE_COST = 1.6
 _UNSEEN_S = 0.25  # longer unseen than that, a face must also look the same
 _MOTION_S = 0.3  # motion is averaged over about so long
 _COASTING_S = 0.5  # and dies away so fast while a face is unseen
-# A new face where somebody known may come out of hiding is numbered so long after its first sighting at the
-# latest: half hidden it looks like nobody, and a number is for good.
-DOUBT_S = 0.45
+# A new face that may be of somebody known is numbered so long after its first sighting at the latest, and
+# sooner if it has a portrait: half hidden it looks like nobody, and a number is for good.
+DOUBT_S, _LOOK_S = 0.95, 0.45
 _NEW_APPEARANCE = 0.2  # how much of an appearance is renewed at each sighting
 _ALONE = 0.1  # an appearance is renewed only while no other face overlaps it by more
 
@@ -53,10 +60,11 @@ class Track:
         box: where it was seen last.
         velocity: of its centre, in pixels a second.
         appearance: 64 grey values of mean 0 and length 1; None where no crop was given.
+        portrait, looked_s: the newest, and when it was taken; None before the first.
+        looks: its first portraits, by which it may be known.
         born_s, seen_s: when it was first and last seen.
         born_box: where it was seen first.
         hits: in how many frames it was seen.
-        after_cut: whether the frame was cut since it was seen.
     """
 
     number: int
@@ -64,10 +72,12 @@ class Track:
     born_s: float
     seen_s: float
     appearance: Appearance | None = None
+    portrait: Portrait | None = None
+    looked_s: float = -math.inf
+    looks: list[Portrait] = field(default_factory=list)
     face_id: int | None = None
     velocity: tuple[float, float] = (0.0, 0.0)
     hits: int = 1
-    after_cut: bool = False
     born_box: Box | None = None
 
     def expected(self, time_s: float) -> Box:
@@ -77,6 +87,19 @@ class Track:
         x, y, width, height = self.box
         return (x + self.velocity[0] * coasted, y + self.velocity[1] * coasted, width, height)
 
+    def is_in_view(self) -> bool:
+        """Whether more than half of the face was in the frame when it was seen first."""
+        return not self.looks or float(self.looks[0].seen.mean()) > 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A face in one frame, as `Tracker.update` takes it."""
+
+    box: Box
+    appearance: Appearance | None
+    portrait: Portrait | None
+
 
 @dataclass
 class Tracker:
@@ -85,14 +108,18 @@ class Tracker:
     Attributes:
         confirm_s: a face is confirmed, and numbered, when it has been seen for so long.
         lost_s: a face that was not seen for so long is given up.
+        people: numbers people, and may know those who return.
+        tracks: the faces that are followed now.
+        ended: those that a cut ended before the last frame.
     """
 
     confirm_s: float = 0.1
     lost_s: float = 2.0
+    people: People = field(default_factory=People)
     tracks: list[Track] = field(default_factory=list)
+    ended: list[Track] = field(default_factory=list)
     _last_s: float | None = None
     _numbers: int = 0
-    _faces: int = 0
     _updates: int = 0
 
     def update(
@@ -100,31 +127,35 @@ class Tracker:
         time_s: float,
         boxes: Sequence[Box],
         appearances: Sequence[Appearance | None],
+        portraits: Sequence[Portrait | None] = (),
         *,
         cut: bool = False,
     ) -> list[Track]:
         """The track of each box of the next frame, in the boxes' order.
 
-        `appearances` are those of `appearance_of`, one per box. `cut`: this frame begins a new scene.
+        `appearances` are those of `appearance_of`, one per box, and `portraits` those of `portrait_of`, None
+        where the detector did not run. `cut`: this frame begins a new scene.
         """
-        for track in self.tracks:
-            track.after_cut |= cut
+        looks = portraits or [None] * len(boxes)
+        faces = [Sighting(*it) for it in zip(boxes, appearances, looks, strict=True)]
+        self.ended = []
+        if cut:
+            self.finish()
+            self.ended, self.tracks = self.tracks, []
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.lost_s]
-        pairs = {column: row for row, column in assign(self._costs(time_s, boxes, appearances), _ALONE_COST)}
+        pairs = {column: row for row, column in assign(self._costs(time_s, faces), _ALONE_COST)}
         found = []
-        for number, (box, appearance) in enumerate(zip(boxes, appearances, strict=True)):
+        for number, face in enumerate(faces):
+            alone = not any(other is not face and iou(face.box, other.box) > _ALONE for other in faces)
             if number in pairs:
                 track = self.tracks[pairs[number]]
-                self._see(track, time_s, box, appearance, boxes)
+                self._see(track, time_s, face, alone=alone)
             else:
                 self._numbers += 1
-                track = Track(self._numbers, box, time_s, time_s, appearance, born_box=box)
+                track = Track(self._numbers, face.box, time_s, time_s, face.appearance, born_box=face.box)
+                self.tracks.append(track)
+            self._look(track, face.portrait if alone else None)
             found.append(track)
-        # Behind a cut, those that are not there at once have left the scene.
-        seen = {track.number for track in found}
-        self.tracks = [t for t in self.tracks if t.number in seen or not t.after_cut]
-        known = {track.number for track in self.tracks}
-        self.tracks += [track for track in found if track.number not in known]
         self._confirm(time_s, found)
         self._last_s, self._updates = time_s, self._updates + 1
         return found
@@ -140,77 +171,94 @@ class Tracker:
         return {
             track.face_id: track.expected(time_s)
             for track in self.tracks
-            if track.face_id is not None and 0 < time_s - track.seen_s <= within_s and not track.after_cut
+            if track.face_id is not None and 0 < time_s - track.seen_s <= within_s
         }
 
-    def _costs(
-        self, time_s: float, boxes: Sequence[Box], appearances: Sequence[Appearance | None]
-    ) -> NDArray[np.float64]:
-        costs = np.full((len(self.tracks), len(boxes)), np.inf)
+    def _costs(self, time_s: float, faces: Sequence[Sighting]) -> NDArray[np.float64]:
+        costs = np.full((len(self.tracks), len(faces)), np.inf)
         for row, track in enumerate(self.tracks):
-            for column, (box, appearance) in enumerate(zip(boxes, appearances, strict=True)):
-                costs[row, column] = _cost(track, time_s, box, appearance)
+            for column, face in enumerate(faces):
+                costs[row, column] = _cost(track, time_s, face)
         return costs
 
-    def _see(
-        self, track: Track, time_s: float, box: Box, appearance: Appearance | None, boxes: Sequence[Box]
-    ) -> None:
+    def _see(self, track: Track, time_s: float, face: Sighting, *, alone: bool) -> None:
         """Take a new sighting into a track."""
         gap_s = max(time_s - track.seen_s, 1e-3)
         weight = max(1 / (track.hits + 1), -math.expm1(-gap_s / _MOTION_S))
-        old, new = _centre(track.box), _centre(box)
-        if track.after_cut:
-            track.velocity = (0.0, 0.0)
-        else:
-            vx, vy = track.velocity
-            track.velocity = (
-                vx + weight * ((new[0] - old[0]) / gap_s - vx),
-                vy + weight * ((new[1] - old[1]) / gap_s - vy),
-            )
-        alone = not any(other is not box and iou(box, other) > _ALONE for other in boxes)
-        if appearance is not None and track.appearance is None:
-            track.appearance = appearance
-        elif appearance is not None and track.appearance is not None and alone:
-            change = appearance - track.appearance
+        old, new = _centre(track.box), _centre(face.box)
+        vx, vy = track.velocity
+        track.velocity = (
+            vx + weight * ((new[0] - old[0]) / gap_s - vx),
+            vy + weight * ((new[1] - old[1]) / gap_s - vy),
+        )
+        if face.appearance is not None and track.appearance is None:
+            track.appearance = face.appearance
+        elif face.appearance is not None and track.appearance is not None and alone:
+            change = face.appearance - track.appearance
             track.appearance = _unit(track.appearance + _NEW_APPEARANCE * change)
-        track.box, track.seen_s, track.after_cut = box, time_s, False
+        track.box, track.seen_s = face.box, time_s
         track.hits += 1
+
+    def _look(self, track: Track, portrait: Portrait | None) -> None:
+        """Keep a portrait of a face that no other hides."""
+        if portrait is None:
+            return
+        track.portrait, track.looked_s = portrait, track.seen_s
+        if track.face_id is not None:
+            self.people.learn(track.face_id, portrait)
+        elif len(track.looks) < _LOOKS:
+            track.looks.append(portrait)
 
     def _confirm(self, time_s: float, found: list[Track]) -> None:
         """Number the new faces that were seen long enough, the larger first."""
-        # Where frames are further apart than that, a face is rarely seen twice before it is believed.
-        sparse = self._last_s is not None and time_s - self._last_s > self.confirm_s
+        # Where frames are further apart than that, a face is believed at its first sighting.
+        sparse = self._last_s is not None and time_s - self._last_s > _SPARSE_S
         candidates = self.tracks if sparse else found
-        ready = [track for track in candidates if sparse or time_s - track.born_s >= self.confirm_s]
+        ready = [
+            track
+            for track in candidates
+            if (sparse and (track.hits > 1 or track.is_in_view())) or time_s - track.born_s >= self.confirm_s
+        ]
+        # Results wait for DOUBT_S. Where the next frame comes later than that, there is nothing to wait for.
+        step_s = 0.0 if self._last_s is None else time_s - self._last_s
         for track in sorted(ready, key=lambda track: -track.box[2] * track.box[3]):
-            if track.face_id is None:
-                if (former := self._former(track, time_s, track.appearance)) is not None:
-                    track.face_id = former.face_id
-                    self.tracks.remove(former)
-                elif not sparse and time_s - track.born_s < DOUBT_S and self._former(track, time_s, None):
-                    continue
-            self._number(track)
+            enough_s = _LOOK_S if track.looks else DOUBT_S
+            self._number(track, patient=step_s <= DOUBT_S and time_s - track.born_s < enough_s)
 
-    def _former(self, track: Track, time_s: float, appearance: Appearance | None) -> Track | None:
+    def _number(self, track: Track, *, patient: bool = False) -> None:
+        """Give a track its person's number; if `patient`, not yet where it may be that of somebody known."""
+        if track.face_id is not None:
+            return
+        former = self._former(track, track.appearance)
+        since = [other.face_id for other in self.tracks if other.seen_s >= track.born_s]
+        present = {person for person in since if person is not None}
+        person = former.face_id if former else self.people.find(track.looks, present)
+        if person is None:
+            if patient and (self._former(track, None) or self.people.others(present)):
+                return
+            person = self.people.new()
+        self.tracks = [other for other in self.tracks if other.face_id != person]
+        track.face_id = person
+        for portrait in track.looks:
+            self.people.learn(person, portrait)
+        track.looks.clear()
+
+    def _former(self, track: Track, appearance: Appearance | None) -> Track | None:
         """The person, out of sight, whom a new face is: one half hidden at first looked like nobody known.
 
         Without an appearance, the person whom it may be by place and size.
         """
-        born = track.born_box or track.box
+        portrait = track.looks[-1] if track.looks and appearance is not None else None
+        born = Sighting(track.born_box or track.box, appearance, portrait)
         costs = {
-            other.number: _cost(other, track.born_s, born, appearance)
+            other.number: _cost(other, track.born_s, born)
             for other in self.tracks
-            if other.face_id is not None and other.seen_s < track.born_s and other.seen_s < time_s
+            if other.face_id is not None and other.seen_s < track.born_s
         }
         best = min(costs, key=costs.__getitem__, default=None)
         if best is None or costs[best] >= _ALONE_COST:
             return None
         return next(other for other in self.tracks if other.number == best)
-
-    def _number(self, track: Track) -> None:
-        if track.face_id is None:
-            self._faces += 1
-            track.face_id = self._faces
 
 
 def shrink(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -228,16 +276,23 @@ def appearance_of(small: NDArray[np.uint8]) -> Appearance:
     return _unit(values - values.mean())
 
 
-def _cost(track: Track, time_s: float, box: Box, appearance: Appearance | None) -> float:
-    """What it costs to take a box for a track: widths away, log of the size's change, unlike appearances."""
+def _cost(track: Track, time_s: float, face: Sighting) -> float:
+    """What it costs to take a face for a track: widths away, log of the size's change, unlike appearances."""
     gap_s = time_s - track.seen_s
-    away, growth = _apart(track.expected(time_s), box)
-    alike = 1.0 if track.appearance is None or appearance is None else float(track.appearance @ appearance)
+    away, growth = _apart(track.expected(time_s), face.box)
     reach = min(_REACH + _REACH_PER_S * gap_s, _REACH_MOST)
-    least_alike = _SAME_AFTER_LOSS if gap_s > _UNSEEN_S else -1.0
-    if track.after_cut:
-        reach, least_alike = _REACH_AFTER_CUT, _SAME_AFTER_CUT
-    if away > reach or growth > _GROWTH or alike < least_alike:
+    alike, least = 1.0, -1.0
+    if track.portrait is not None and face.portrait is not None:
+        score = likeness(track.portrait, face.portrait)
+        if score < (_OTHER_AT_ONCE if time_s - track.looked_s <= _UNSEEN_S else _OTHER_LATER):
+            return math.inf
+        if gap_s > _JUMP_S:  # where it is says less now than what it looks like
+            away, reach = away / 2, _JUMP_REACH if score > _SURE else reach / 2
+            alike = math.tanh(score / 2)
+    elif track.appearance is not None and face.appearance is not None:
+        alike = float(track.appearance @ face.appearance)
+        least = _SAME_AFTER_LOSS if gap_s > _UNSEEN_S else -1.0
+    if away > reach or growth > _GROWTH or alike < least:
         return math.inf
     return away + growth + _APPEARANCE_WEIGHT * (1 - alike)
 

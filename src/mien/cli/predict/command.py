@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from mien.video.batch import ClipOptions, WriteImages
 
 _CLIPS_ONLY = (
-    "--timeline, --interval, --start, --end, --faces, --blur-others, --show, --smooth, --detector-size, "
-    "--stream and --resume"
+    "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
+    "--detector-size, --stream and --resume"
 )
 
 
@@ -40,6 +40,7 @@ def predict(
     start: own.Start = 0.0,
     end: own.End = None,
     faces: own.Faces = own.FaceChoice.all,
+    people: own.People = own.PeopleChoice.clip,
     smooth: own.Smooth = 0.2,
     detector_size: own.DetectorSize = 640,
     stream: own.Stream = False,
@@ -66,7 +67,7 @@ def predict(
     options = ClipOptions(out=out, save=save, timeline=timeline, overwrite=overwrite, resume=resume)
     options = replace(options, stream=stream, interval_s=interval, start_s=start, end_s=end)
     options = replace(options, faces=faces.value, blur_others=blur_others, show=show)
-    options = replace(options, smooth_s=smooth, detector_size=detector_size)
+    options = replace(options, people=people.value, smooth_s=smooth, detector_size=detector_size)
     _check(options, bool(clips), crops, align or detector_threshold is not None)
     options = replace(options, form=format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips)))
     # A clip is decoded and searched beside the model, which therefore gets one thread by default.

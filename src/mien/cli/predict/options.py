@@ -23,6 +23,14 @@ class FaceChoice(StrEnum):
     biggest = "biggest"
 
 
+class PeopleChoice(StrEnum):
+    """Who gets their number back when they return."""
+
+    clip = "clip"
+    off = "off"
+    all = "all"
+
+
 Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
@@ -95,6 +103,15 @@ End: TypeAlias = Annotated[float | None, option(_CLIPS, "--end TIME", "End here.
 Faces: TypeAlias = Annotated[
     FaceChoice,
     option(_CLIPS, "--faces all|biggest", "Report all faces, or only the person whose face is the biggest."),
+]
+People: TypeAlias = Annotated[
+    PeopleChoice,
+    option(
+        _CLIPS,
+        "--people clip|off|all",
+        "Who keeps their number when they come back after a cut or out of sight: people within a clip, "
+        "nobody, or people in all clips of the run.",
+    ),
 ]
 Smooth: TypeAlias = Annotated[
     float,

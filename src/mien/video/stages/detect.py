@@ -14,10 +14,6 @@ from mien.video.frame import Frame
 
 # Faces at both ends of a skipped stretch correspond if each overlaps one by so much, and all others hardly.
 _SAME, _OTHER = 0.5, 0.1
-# The scene is cut where 32 x 18 pixels of the frame change by so many grey levels on average. A fast pan
-# stays below; a flash may not, and costs little: behind a cut, faces that did not move keep their identity.
-_CUT_LEVELS = 28.0
-_SAMPLED = (18, 32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +26,7 @@ class DetectedFrame:
         detections: its faces, in pixels of the frame.
         detected: whether the detector ran on this frame; otherwise the faces are interpolated.
         cut: whether it begins a new scene.
+        reduced: the frame as the detector got it, RGB; None where it did not run.
         settled: whether no earlier frame waits for its faces, so that a run can resume behind this one.
     """
 
@@ -38,6 +35,7 @@ class DetectedFrame:
     detections: tuple[Detection, ...] = ()
     detected: bool = False
     cut: bool = False
+    reduced: NDArray[np.uint8] | None = None
     settled: bool = False
 
 
@@ -60,17 +58,18 @@ class DetectStage:
         self._detector_size = detector_size
         self._last: tuple[float, tuple[Detection, ...]] | None = None
         self._waiting: list[DetectedFrame] = []
-        self._sample: NDArray[np.int16] | None = None
+        self._scene: int | None = None
 
     def resume(self, frame: Frame, detections: tuple[Detection, ...]) -> None:
         """Continue behind a settled frame whose faces are known from an earlier run."""
-        self._is_cut(frame.gray())
+        self._scene = frame.scene
         self._last = (frame.position.time_s, detections)
 
     def feed(self, frame: Frame) -> list[DetectedFrame]:
         """Take the next frame; returns those that are done, in order, which may be none."""
         gray, time_s = frame.gray(), frame.position.time_s
-        cut = self._is_cut(gray)
+        cut = self._scene is not None and frame.scene != self._scene
+        self._scene = frame.scene
         done = self._settle() if cut else []
         if cut:
             self._last = None
@@ -86,23 +85,17 @@ class DetectStage:
         """The frames that were still waiting when the clip ended."""
         return self._settle()
 
-    def _is_cut(self, gray: NDArray[np.uint8]) -> bool:
-        rows = np.linspace(0, gray.shape[0] - 1, _SAMPLED[0]).astype(int)
-        columns = np.linspace(0, gray.shape[1] - 1, _SAMPLED[1]).astype(int)
-        sample = gray[np.ix_(rows, columns)].astype(np.int16)
-        before, self._sample = self._sample, sample
-        return before is not None and float(np.abs(sample - before).mean()) > _CUT_LEVELS
-
     def _settle(self) -> list[DetectedFrame]:
         """Run the detector on the last frame that waits, and find the faces of the others."""
         if not self._waiting:
             return []
         *between, end = self._waiting
         self._waiting = []
-        end_s, faces = end.frame.position.time_s, self._detect(end.frame)
+        end = replace(self._detect(end), settled=True)
+        end_s, faces = end.frame.position.time_s, end.detections
         pairs = None if self._last is None else _corresponding(self._last[1], faces)
         if pairs is None:
-            done = [replace(it, detections=self._detect(it.frame), detected=True) for it in between]
+            done = [self._detect(it) for it in between]
         else:
             start_s = self._last[0] if self._last else 0.0
             share = [(it.frame.position.time_s - start_s) / (end_s - start_s) for it in between]
@@ -111,12 +104,13 @@ class DetectStage:
                 for it, s in zip(between, share, strict=True)
             ]
         self._last = (end_s, faces)
-        return [*done, replace(end, detections=faces, detected=True, settled=True)]
+        return [*done, end]
 
-    def _detect(self, frame: Frame) -> tuple[Detection, ...]:
-        small = frame.rgb(self._detector_size)
-        across, down = frame.size[0] / small.shape[1], frame.size[1] / small.shape[0]
-        return tuple(_scaled(detection, across, down) for detection in self._detector.detect(small))
+    def _detect(self, it: DetectedFrame) -> DetectedFrame:
+        reduced = it.frame.rgb(self._detector_size)
+        across, down = it.frame.size[0] / reduced.shape[1], it.frame.size[1] / reduced.shape[0]
+        faces = tuple(_scaled(detection, across, down) for detection in self._detector.detect(reduced))
+        return replace(it, detections=faces, detected=True, reduced=reduced)
 
 
 def _corresponding(

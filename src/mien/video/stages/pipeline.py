@@ -5,6 +5,7 @@ from __future__ import annotations
 from mien.images.crop import FER2013_FRAMING
 from mien.inference.analyzer import Analyzer
 from mien.video.frame import Frame
+from mien.video.people import People
 from mien.video.smoothing import Smoothing
 from mien.video.stages.classify import ClassifyStage
 from mien.video.stages.detect import DetectStage
@@ -34,6 +35,7 @@ class Pipeline:
         detect_interval_s: in files, seconds between two frames on which the detector runs.
         keep_frames: hand the frames on, for drawing on them.
         thumbnails: take small images of the faces now and then.
+        people: numbers people; new ones for None, who get their number back when they return.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Pipeline:
         detect_interval_s: float = DETECT_INTERVAL_S,
         keep_frames: bool = False,
         thumbnails: bool = False,
+        people: People | None = None,
     ) -> None:
         self._source, self._live = source, live
         self._smoothing, self._selector = smoothing, FaceSelector(faces)
@@ -61,6 +64,7 @@ class Pipeline:
             align=analyzer.align,
             keep_frames=keep_frames,
             thumbnails=thumbnails,
+            people=people or People(),
         )
         self.use(analyzer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +13,8 @@ from mien.geometry import Box, Detection
 from mien.images.crop import crop_face, sample_square
 from mien.models.card import Framing
 from mien.video.frame import Frame, FramePosition
+from mien.video.people import People
+from mien.video.portrait import Portrait, portrait_of
 from mien.video.stages.detect import DetectedFrame
 from mien.video.tracker import Tracker, appearance_of, shrink
 
@@ -31,6 +34,7 @@ class FrameRecord:
         detected: whether the detector ran on this frame; otherwise the faces are interpolated.
         cut: whether it begins a new scene.
         small: each face's crop as 8 x 8 grey values, uint8 (8, 8), for `appearance_of`.
+        portraits: what each face looks like; None where the detector did not run.
         probabilities: float32 (N, C), one row per face; (0, 0) until the model has run.
         thumbnails: face's index to a small JPEG of it.
     """
@@ -40,6 +44,7 @@ class FrameRecord:
     detected: bool
     cut: bool
     small: tuple[NDArray[np.uint8], ...]
+    portraits: tuple[Portrait | None, ...]
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     thumbnails: dict[int, bytes] = field(default_factory=dict)
 
@@ -74,6 +79,7 @@ class TrackStage:
         framing, size, align: of the crops, as `crop_face` takes them.
         keep_frames: hand the frames on, for drawing on them.
         thumbnails: take small images of the faces now and then.
+        people: numbers people.
     """
 
     def __init__(
@@ -81,11 +87,12 @@ class TrackStage:
         framing: Framing,
         size: int,
         *,
+        people: People,
         align: bool = False,
         keep_frames: bool = False,
         thumbnails: bool = False,
     ) -> None:
-        self._tracker = Tracker()
+        self._tracker = Tracker(people=people)
         self._framing, self._size, self._align = framing, size, align
         self._keep_frames, self._thumbnails = keep_frames, thumbnails
         self._thumbnail_s: dict[int, float] = {}
@@ -97,7 +104,12 @@ class TrackStage:
             for detection in found.detections
         )
         record = FrameRecord(
-            found.frame.position, found.detections, found.detected, found.cut, tuple(map(shrink, crops))
+            found.frame.position,
+            found.detections,
+            found.detected,
+            found.cut,
+            tuple(map(shrink, crops)),
+            _portraits(found, crops),
         )
         tracked = track_record(self._tracker, record)
         if self._thumbnails:
@@ -136,7 +148,8 @@ def track_record(tracker: Tracker, record: FrameRecord) -> TrackedFrame:
     """A recorded frame with its faces tracked; `tracker` has seen all frames before it."""
     time_s = record.position.time_s
     boxes = [detection.box for detection in record.detections]
-    tracks = tracker.update(time_s, boxes, [appearance_of(small) for small in record.small], cut=record.cut)
+    appearances = [appearance_of(small) for small in record.small]
+    tracks = tracker.update(time_s, boxes, appearances, record.portraits, cut=record.cut)
     numbers = tuple(track.number for track in tracks)
     return TrackedFrame(record, numbers, _ids(tracker), tracker.unseen(time_s, _HIDE_UNSEEN_S))
 
@@ -148,7 +161,18 @@ def final_ids(tracker: Tracker) -> dict[int, int]:
 
 
 def _ids(tracker: Tracker) -> dict[int, int]:
-    return {track.number: track.face_id for track in tracker.tracks if track.face_id is not None}
+    tracks = (*tracker.ended, *tracker.tracks)
+    return {track.number: track.face_id for track in tracks if track.face_id is not None}
+
+
+def _portraits(found: DetectedFrame, crops: Sequence[NDArray[np.uint8]]) -> tuple[Portrait | None, ...]:
+    """The portraits of a frame's faces; None where the detector did not run."""
+    if found.reduced is None:
+        return (None,) * len(crops)
+    height, width = found.reduced.shape[:2]
+    across, down = width / found.frame.size[0], height / found.frame.size[1]
+    boxes = [(x * across, y * down, w * across, h * down) for x, y, w, h in (d.box for d in found.detections)]
+    return tuple(portrait_of(crop, found.reduced, box) for crop, box in zip(crops, boxes, strict=True))
 
 
 def _thumbnail(pixels: NDArray[np.uint8], box: Box) -> bytes:
