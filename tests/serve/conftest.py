@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 
 from mien.emotions import ABSTAIN, FER2013, VOTES
 from mien.models.card import Head
 from mien.serve.app import create_app
 from mien.serve.server import listen as open_listener
+from mien.serve.server import make_server
 from mien.serve.settings import Limits, Settings
 from mien.testing.fakes import write_band_model
 
@@ -76,8 +76,7 @@ def wait_until_ready(client: TestClient) -> None:
 @contextmanager
 def listening(settings: Settings) -> Iterator[str]:
     """The address of a server that listens on a free port of this machine."""
-    config = uvicorn.Config(create_app(settings), log_level="warning", ws_per_message_deflate=False)
-    server = uvicorn.Server(config)
+    server = make_server(settings)
     port = 0 if settings.port == Settings.port else settings.port
     with open_listener("127.0.0.1", port) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

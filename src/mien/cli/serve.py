@@ -17,7 +17,7 @@ from mien.models.registry import DEFAULT
 if TYPE_CHECKING:
     from mien.serve.settings import Settings
 
-_KEY_VARIABLE = "MIEN_API_KEY"
+_KEY_VARIABLE = "MIEN_API_KEY"  # as in mien.serve.settings, which needs the extra
 _ADDRESS, _ACCESS = "Address", "Access"
 
 
@@ -91,6 +91,9 @@ _MaxJobs = Annotated[int, _limit("--max-jobs", "Maximum number of waiting and ru
 _Timeout = Annotated[
     float, _limit("--timeout", "Maximum time in seconds to receive a request and respond.", 0.1)
 ]
+_Grace = Annotated[
+    float, _limit("--grace", "Seconds from SIGTERM, when /readyz turns to 503, until the port closes.", 0)
+]
 
 
 def serve(
@@ -117,6 +120,7 @@ def serve(
     max_video_minutes: _MaxVideoMinutes = 60,
     max_jobs: _MaxJobs = 4,
     timeout: _Timeout = 30,
+    grace: _Grace = 3,
 ) -> None:
     """Serve an HTTP API, a WebSocket for video frames, and a web page.
 
@@ -136,6 +140,7 @@ def serve(
         video_s=60 * max_video_minutes,
         jobs=max_jobs,
         request_s=timeout,
+        grace_s=grace,
     )
     settings = Settings(
         host=host,
@@ -161,7 +166,7 @@ def start(
     *,
     on_listening: Callable[[str], None],
 ) -> None:
-    """Call `mien.serve.server.run`.
+    """Call `mien.serve.server.run`, and exit with 128 and the number of the signal that stopped it.
 
     Raises:
         MissingExtra: its packages are not installed.
@@ -172,13 +177,15 @@ def start(
         if (error.name or "").startswith("mien"):
             raise
         raise MissingExtra("the server", "serve") from error
-    run(
+    stopped_by = run(
         settings,
         certificate=certificate,
         certificate_key=certificate_key,
         access_log=access_log,
         on_listening=on_listening,
     )
+    if stopped_by is not None:
+        raise typer.Exit(128 + stopped_by)
 
 
 def _api_key(path: Path | None) -> str | None:

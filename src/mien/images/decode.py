@@ -141,13 +141,16 @@ def decode(
 def decoding_cost(data: bytes) -> float:
     """Pixels to decode, those of further scans of a JPEG included, from the header of an encoded image.
 
-    It is infinite for formats whose time per pixel is not known, and for a file that cannot be opened.
+    It is infinite for formats whose time per pixel is not known, and 0 for a file of no known format.
     """
+    Image.init()
     try:
         with _quiet_pillow, Image.open(io.BytesIO(data), formats=_LINEAR) as image:
             pixels = image.width * image.height
     except (Image.DecompressionBombError, *_DAMAGE):
-        return math.inf
+        start = data[:16].ljust(16, b"\0")
+        others = (Image.OPEN[name][1] for name in _formats(len(Image.OPEN)) if name not in _LINEAR)
+        return math.inf if any(accept is None or accept(start) for accept in others) else 0.0
     scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 1
     return pixels * (1 + _PIXELS_PER_SCAN * (scans - 1))
 

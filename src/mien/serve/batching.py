@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from mien.errors import ImageTooLarge
@@ -230,7 +231,8 @@ class WorkerPool:
         start = time.perf_counter()
         decoded: dict[int, DecodedImage] = {}
         for i, pending in enumerate(batch):
-            if decoder is None and decoding_cost(pending.upload.data) > _COSTLY:
+            cost = 0.0 if decoder else _call(partial(decoding_cost, pending.upload.data))
+            if isinstance(cost, Exception) or cost > _COSTLY:
                 self._leave(pending)
                 continue
             image = self._decode(pending.upload, decoder)

@@ -12,7 +12,8 @@ import struct
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -27,6 +28,7 @@ _RESPONSE = struct.Struct(">BII")  # one of the kinds; width and height, or 0 an
 _PIXELS, _TOO_LARGE, _UNREADABLE = 0, 1, 2
 # Pillow's own pixels (4 bytes), RGB as an array (3), and one copy in between; and room for small images.
 _BYTES_PER_PIXEL, _ROOM = 12, 64 * MB
+_STARTED, _START_S = b"+", 60.0
 
 
 class _Named(io.BytesIO):
@@ -56,28 +58,23 @@ class DecoderProcess:
             ImageTooLarge: too many pixels, too much memory or too much time.
             ImageError: it cannot be read, or ended its decoder.
         """
-        process = self._process = self._process or _start()
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(self._max_s, end)
-        timer.start()
+        late: threading.Event | None = None
         try:
-            self._send(cast(BinaryIO, process.stdin), data, name)
-            return _receive(cast(BinaryIO, process.stdout), name)
+            if self._process is None:
+                self._process = _start()
+                with _ended_after(_START_S, self._process):
+                    _exactly(cast(BinaryIO, self._process.stdout), len(_STARTED))
+            with _ended_after(self._max_s, self._process) as late:
+                self._send(cast(BinaryIO, self._process.stdin), data, name)
+                return _receive(cast(BinaryIO, self._process.stdout), name)
         except (OSError, EOFError) as error:
             self.stop()
-            if late.is_set():
+            if late and late.is_set():
                 raise ImageTooLarge(
                     f"{name} could not be decoded within {self._max_s:g} s. Send a smaller version, "
                     "or save it as a plain JPEG (not progressive)."
                 ) from None
             raise ImageError(f"{name} cannot be read: it ended its decoder. The file is damaged.") from error
-        finally:
-            timer.cancel()
 
     def stop(self) -> None:
         """End the process."""
@@ -92,11 +89,28 @@ class DecoderProcess:
         process.wait()
 
     def _send(self, stdin: BinaryIO, data: bytes, name: str) -> None:
-        encoded = name.encode(errors="surrogateescape")
+        encoded = name.encode(errors="surrogatepass")
         memory = _ROOM + _BYTES_PER_PIXEL * self._max_pixels
         stdin.write(_REQUEST.pack(len(encoded), len(data), self._max_pixels, memory) + encoded)
         stdin.write(data)
         stdin.flush()
+
+
+@contextmanager
+def _ended_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+    """A with block after whose time a process is ended; the event tells whether it was."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -120,7 +134,7 @@ def _receive(stdout: BinaryIO, name: str) -> DecodedImage:
             raise EOFError
         pixels.flags.writeable = False
         return DecodedImage(pixels, name)
-    message = _exactly(stdout, height).decode(errors="surrogateescape")
+    message = _exactly(stdout, height).decode(errors="surrogatepass")
     raise (ImageTooLarge if kind == _TOO_LARGE else ImageError)(message)
 
 
@@ -133,9 +147,11 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 
 def _serve(stdin: BinaryIO, stdout: BinaryIO) -> None:
     """The other process: one response per request, until the input ends."""
+    stdout.write(_STARTED)
+    stdout.flush()
     while header := stdin.read(_REQUEST.size):
         name_bytes, image_bytes, max_pixels, memory = _REQUEST.unpack(header)
-        name = _exactly(stdin, name_bytes).decode(errors="surrogateescape")
+        name = _exactly(stdin, name_bytes).decode(errors="surrogatepass")
         image = _Named(_exactly(stdin, image_bytes))
         image.name = name
         _limit_memory(memory)
@@ -162,7 +178,7 @@ def describe(name: str, error: Exception) -> str:
 
 
 def _respond(stdout: BinaryIO, kind: int, message: str) -> None:
-    encoded = message.encode(errors="surrogateescape")
+    encoded = message.encode(errors="surrogatepass")
     stdout.write(_RESPONSE.pack(kind, 0, len(encoded)) + encoded)
     stdout.flush()
 

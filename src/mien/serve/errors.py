@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mien.errors import ImageError, ImageTooLarge, MienError, MissingExtra, UsageError
 
@@ -24,6 +26,8 @@ _STATUSES: tuple[tuple[type[MienError], int, str], ...] = (
     (MissingExtra, 501, "missing_package"),
 )
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+# Nobody receives it; the metrics count it. Source: nginx.
+CLIENT_CLOSED_REQUEST = 499
 _MEANINGS = {
     401: "The API key is missing or wrong",
     403: "Sent by a page of another site, or to a host name that is not allowed",
@@ -35,6 +39,7 @@ _MEANINGS = {
     422: "The content or an argument is invalid",
     429: "Too many open requests of this client; try again after Retry-After seconds",
     501: "A required package is not installed on the server",
+    507: "The disk of the server is full",
     503: "The server is busy; try again after Retry-After seconds",
 }
 
@@ -79,9 +84,13 @@ def to_service_error(error: Exception) -> ServiceError:
         return error
     if isinstance(error, RequestValidationError):
         return ServiceError(422, "invalid_argument", _describe(error))
+    if isinstance(error, ClientDisconnect):
+        return ServiceError(CLIENT_CLOSED_REQUEST, "client_closed_request", "The client left.")
     if isinstance(error, HTTPException):
         code = _HTTP_CODES.get(error.status_code, "http_error")
         return ServiceError(error.status_code, code, f"{error.detail}.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ServiceError(507, "disk_full", "The disk of the server is full. Its operator must free space.")
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             return ServiceError(status, code, str(error))
@@ -103,7 +112,8 @@ def install_error_handlers(app: FastAPI) -> None:
             response.headers.update(error.headers or {})
         return response
 
-    for kind in (ServiceError, MienError, RequestValidationError, HTTPException, Exception):
+    kinds = (ServiceError, MienError, RequestValidationError, ClientDisconnect, HTTPException, Exception)
+    for kind in kinds:
         app.add_exception_handler(kind, handle)
 
 

@@ -2,22 +2,76 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from mien.errors import UsageError
+from mien.serve.access_log import Redaction
 from mien.serve.app import create_app
+from mien.serve.protocols import http_protocol, websocket_protocol
+from mien.serve.service import Service
 from mien.serve.settings import Settings
 
 # Streams are pinged at this interval, so that a phone that was switched off does not keep its slot for long.
 _PING_S = 15.0
 _STOP_WITHIN_S = 5
 _BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """A server that announces its end: `/readyz` turns to 503, then time passes, then the port closes.
+
+    After Ctrl-C no time passes, because a person waits. A second signal ends the waiting.
+
+    Attributes:
+        stopped_by: the first signal that was received, or None.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+        self.stopped_by: signal.Signals | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals; uvicorn's own raises them again at the end, which a process 1 would ignore."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handled = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self.handle_exit) for each in handled}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to stop; at the second signal without waiting."""
+        self.stopped_by = self.stopped_by or signal.Signals(sig)
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop to be ready, wait, close the port, finish what has begun."""
+        self._service.stopping = True
+        waits = self.stopped_by is signal.SIGTERM
+        ends = asyncio.get_running_loop().time() + self._service.settings.limits.grace_s
+        while waits and not self.force_exit and asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(0.05)
+        await super().shutdown(sockets)
 
 
 def run(
@@ -27,8 +81,10 @@ def run(
     certificate_key: Path | None = None,
     access_log: bool = False,
     on_listening: Callable[[str], None] | None = None,
-) -> None:
-    """Serve until Ctrl-C or SIGTERM.
+) -> signal.Signals | None:
+    """Serve until Ctrl-C or SIGTERM; returns the signal.
+
+    The log has no secrets: see `mien.serve.access_log`.
 
     Args:
         settings: of the server.
@@ -45,9 +101,21 @@ def run(
     for path in (certificate, certificate_key):
         if path is not None and not path.is_file():
             raise UsageError(f"{path} is not a file; a certificate and its key are PEM files.")
-    app = create_app(settings)
+    server = make_server(
+        settings, access_log=access_log, ssl_certfile=certificate, ssl_keyfile=certificate_key
+    )
     listener = listen(settings.host, settings.port)
     scheme = "http" if certificate is None else "https"
+    with listener:
+        if on_listening:
+            on_listening(f"{scheme}://{address_of(settings.host, listener)}")
+        server.run(sockets=[listener])
+    return server.stopped_by
+
+
+def make_server(settings: Settings, *, access_log: bool = False, **tls: Any) -> Server:
+    """A server with its limits on headers, sends, frames and the end; `tls` goes to uvicorn."""
+    app = create_app(settings)
     config = uvicorn.Config(
         app,
         log_level="warning" if not access_log else "info",
@@ -55,19 +123,18 @@ def run(
         server_header=False,
         date_header=True,
         proxy_headers=False,
+        http=http_protocol(settings.limits),
+        ws=websocket_protocol(settings.limits),
         ws_max_size=settings.limits.frame_bytes,
         ws_per_message_deflate=False,  # images do not get smaller, and results should not wait
         ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S,
         timeout_graceful_shutdown=_STOP_WITHIN_S,
-        ssl_certfile=certificate,
-        ssl_keyfile=certificate_key,
+        **tls,
     )
-    with listener:
-        if on_listening:
-            on_listening(f"{scheme}://{address_of(settings.host, listener)}")
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly stop
-            uvicorn.Server(config).run(sockets=[listener])
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).addFilter(Redaction())
+    return Server(config, app.state.service)
 
 
 def listen(host: str, port: int) -> socket.socket:

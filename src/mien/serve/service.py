@@ -39,6 +39,7 @@ class Service:
         labels: the label set of requests that name none.
         workers, jobs, metrics: the threads, the clips, the counters.
         ready: whether the models are warm.
+        stopping: whether the server is about to close its port.
 
     Raises:
         UnknownModel, CardError, ModelError, UsageError: as `Analyzer` does.
@@ -65,7 +66,7 @@ class Service:
             on_batch=self.metrics.observe_batch,
         )
         self.jobs = JobQueue(self.analyzers, settings.limits)
-        self.ready = False
+        self.ready = self.stopping = False
         self._open: Counter[str] = Counter()
         self.metrics.add_gauge("mien_waiting_images", "Images waiting.", lambda: self.workers.waiting)
         self.metrics.add_gauge("mien_open_streams", "Open streams.", lambda: self.workers.streams)

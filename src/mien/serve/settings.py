@@ -55,7 +55,7 @@ class Limits:
     decode_s: float = 4.0
     header_s: float = 10.0
     send_s: float = 20.0
-    grace_s: float = 5.0
+    grace_s: float = 3.0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from mien.inference.sinks import ImageResult, ReadFailure
 from mien.serve.batching import ImageOutcome
@@ -14,6 +17,8 @@ from mien.serve.errors import ServiceError, error_responses
 from mien.serve.schemas import AnalyzeResponse
 from mien.serve.service import LabelsParameter, Service, client_address
 from mien.serve.uploads import read_images, upload_schema
+
+T = TypeVar("T")
 
 
 def image_routes(service: Service) -> APIRouter:
@@ -48,7 +53,7 @@ async def _analyze(service: Service, request: Request, labels: str) -> list[Imag
         async with asyncio.timeout(limits.request_s):
             uploads = await read_images(request, limits)
             arrived = True
-            return await service.workers.analyze(uploads, labels)
+            return await unless_disconnected(request, service.workers.analyze(uploads, labels))
     except TimeoutError:
         if not arrived:
             raise ServiceError(
@@ -60,6 +65,28 @@ async def _analyze(service: Service, request: Request, labels: str) -> list[Imag
             f"The images were not analyzed within {limits.request_s:g} s; the request is cancelled.",
             retry_after_s=limits.request_s / 2,
         ) from None
+
+
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of work for a client, whose request has been read; it is cancelled when the client leaves.
+
+    Raises:
+        ClientDisconnect: the client left.
+    """
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _response(service: Service, outcomes: list[ImageOutcome], labels: str) -> Response:

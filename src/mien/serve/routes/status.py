@@ -34,7 +34,9 @@ def status_routes(service: Service) -> APIRouter:
 
     @router.get("/readyz", summary="Whether the server is ready for requests", responses=error_responses(503))
     async def readyz() -> ServerStatus:
-        """503 while the models are loading, and while no more images may wait."""
+        """503 while the models are loading, while no more images may wait, and before the server stops."""
+        if service.stopping:
+            raise ServiceError(503, "stopping", "The server is about to stop.")
         if not service.ready:
             raise ServiceError(503, "warming_up", "The models are loading.", retry_after_s=1)
         if service.workers.waiting >= service.settings.limits.waiting:

@@ -24,9 +24,10 @@ import anyio
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
-from mien.errors import MienError, UsageError
-from mien.images.decode import read_image
+from mien.errors import ImageError, ImageTooLarge, MienError, UsageError
+from mien.images.decode import decoding_cost, read_image
 from mien.inference.analyzer import Analyzer
+from mien.serve.decoder import describe
 from mien.serve.errors import ServiceError, log, to_service_error
 from mien.serve.security import SUBPROTOCOL
 from mien.serve.service import Service
@@ -34,6 +35,9 @@ from mien.serve.uploads import UploadedImage
 from mien.video.live import LivePipeline, LiveResult
 
 HEADER = struct.Struct(">Id")
+_MAX_SETTINGS = 1000  # characters of a text message; longer ones are cut and therefore invalid
+# `decoding_cost` of a frame: 4K (8.3 megapixels) in one scan is allowed. A frame holds a worker.
+_MAX_FRAME_COST = 12_000_000
 # Source: IANA's registry of WebSocket close codes.
 TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011
 
@@ -129,8 +133,8 @@ class _Stream:
     async def _on_settings(self, message: str) -> None:
         """A JSON object: ``{"labels": "ferplus"}``."""
         try:
-            labels = json.loads(message)["labels"]
-        except (ValueError, TypeError, KeyError):
+            labels = json.loads(message[:_MAX_SETTINGS])["labels"]
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise UsageError(
                 f'a text message is a JSON object such as {{"labels": "fer2013"}}, not {message[:100]!r}.'
             ) from None
@@ -168,7 +172,17 @@ class _Stream:
 
     def _analyze(self, frame: _Frame, analyzer: Analyzer) -> LiveResult:
         upload = UploadedImage(frame.image, f"frame {frame.number}")
-        image = read_image(upload, max_pixels=self._service.settings.limits.pixels)
+        if decoding_cost(frame.image) > _MAX_FRAME_COST:
+            raise ImageTooLarge(
+                f"{upload.name} is too costly to decode. Send up to {_MAX_FRAME_COST / 1e6:.0f} megapixels "
+                "as JPEG (not progressive), PNG or WebP."
+            )
+        try:
+            image = read_image(upload, max_pixels=self._service.settings.limits.pixels)
+        except MienError:
+            raise
+        except Exception as error:  # decoders raise errors of many kinds
+            raise ImageError(describe(upload.name, error)) from error
         return self._pipeline.read(image.pixels, frame.time_s, analyzer)
 
     def _record(self, result: LiveResult, seconds: float) -> None:

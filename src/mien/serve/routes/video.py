@@ -94,6 +94,10 @@ def _add_job_routes(router: APIRouter, jobs: JobQueue) -> None:
         job = jobs.get(job_id)
         if job.status.state != "done":
             raise ServiceError(409, "not_ready", _explain_state(job))
+        if job.overflow:
+            content = await asyncio.to_thread(job.result.read_bytes) + job.overflow
+            headers = {"Content-Disposition": f'attachment; filename="{job.result.name}"'}
+            return Response(content, media_type=_CONTENT_TYPES[job.options.format], headers=headers)
         return FileResponse(
             job.result, media_type=_CONTENT_TYPES[job.options.format], filename=job.result.name
         )

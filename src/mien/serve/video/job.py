@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from mien.errors import ImageTooLarge
 from mien.inference.analyzer import Analyzer
 from mien.serve.schemas import JobStatus, PersonSummary
-from mien.serve.settings import Limits
+from mien.serve.settings import MB, Limits
+from mien.serve.video.full_disk import OverflowFile
 from mien.video.analysis import VideoAnalysis
 from mien.video.job import ClipJob
 from mien.video.opening import open_video
 from mien.video.output.table import open_table
 from mien.video.stages.select import FaceSelection
 
+_MAX_OVERFLOW = 64 * MB
 TableFormat = Literal["csv", "jsonl", "json", "parquet"]
 
 
@@ -40,7 +43,10 @@ class JobOptions:
 
 @dataclass
 class VideoJob:
-    """A clip to analyze. `status` is replaced as a whole, so that any thread can read it."""
+    """A clip to analyze. `status` is replaced as a whole, so that any thread can read it.
+
+    `overflow` is the end of the result where the disk was full.
+    """
 
     id: str
     name: str
@@ -49,6 +55,7 @@ class VideoJob:
     status: JobStatus = field(init=False)
     ended_s: float | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    overflow: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
         self.status = JobStatus(id=self.id, source=self.name)
@@ -89,11 +96,20 @@ def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limit
             _check_size(job, video.size, time_s, limits)
         job.update(frames=frames, time_s=time_s)
 
+    def opened(path: Path) -> IO[str]:
+        file = OverflowFile(path, _MAX_OVERFLOW)
+        job.overflow = file.overflow
+        return file.as_text()
+
     with VideoAnalysis(video, analyzer, interval_s=options.interval_s, faces=options.faces) as analysis:
         _check_size(job, video.size, video.duration_s, limits)
         job.update(state="running", duration_s=video.duration_s)
-        with open_table(job.result, options.format, model=classifier.name, head=classifier.head) as table:
+        with open_table(
+            job.result, options.format, model=classifier.name, head=classifier.head, opened=opened
+        ) as table:
             result = ClipJob(analysis, table=table).run(on_progress=on_progress, cancel=job.stop.is_set)
+    if job.overflow and options.format == "parquet":
+        raise OSError(errno.ENOSPC, "a Parquet table cannot be completed")
     if result.complete:
         people = [PersonSummary.model_validate(person) for person in result.people]
         job.update(state="done", warning=result.error, people=people)

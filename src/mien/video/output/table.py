@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -119,6 +119,7 @@ def open_table(
     images: bool = False,
     size: int | None = None,
     failures: Iterable[ReadFailure] = (),
+    opened: Callable[[Path], IO[str]] | None = None,
 ) -> Iterator[TableWriter]:
     """A table that takes results, and is a whole document at the end whatever happens meanwhile.
 
@@ -131,6 +132,7 @@ def open_table(
         images: with the columns of images, whose rows may then come between those of clips.
         size: resume: keep so many bytes of the file, and drop what stands behind them.
         failures: resume: those of before.
+        opened: opens the file; for one that treats a full disk in its own way.
 
     Raises:
         MissingExtra: pyarrow is wanted and not installed.
@@ -139,7 +141,7 @@ def open_table(
     names = columns(head, images=images)
     gathered = path.with_name(f".{path.name}.rows.jsonl") if path and form == "parquet" else None
     try:
-        with _open(gathered or path, size) as stream:
+        with _open(gathered or path, size, opened) as stream:
             sink: Sink = JsonLinesSink(stream, rows=True)
             if form == "csv":
                 sink = CsvSink(stream, names, header=size is None)
@@ -183,7 +185,7 @@ def _write_parquet(lines: Path, out: Path, names: list[str]) -> None:
 
 
 @contextmanager
-def _open(path: Path | None, size: int | None) -> Iterator[IO[str]]:
+def _open(path: Path | None, size: int | None, opened: Callable[[Path], IO[str]] | None) -> Iterator[IO[str]]:
     if path is None:
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
         yield sys.stdout
@@ -192,7 +194,11 @@ def _open(path: Path | None, size: int | None) -> Iterator[IO[str]]:
         if size is not None:
             os.truncate(path, size)
         mode = "w" if size is None else "a"
-        stream = path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+        stream = (
+            opened(path)
+            if opened
+            else path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+        )
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}.") from error
     with stream:
