@@ -28,10 +28,10 @@ from mien.models.registry import DEFAULT, find_model
 from mien.models.runtime import CPU, onnxruntime
 from mien.testing.clips import write_clip
 from mien.video.log import replay
-from mien.video.people import SAME_LIKENESS, People
-from mien.video.portrait import likeness, portrait_of
 from mien.video.results import FrameResult
-from mien.video.tracker import Tracker
+from mien.video.tracking.people import SAME_LIKENESS, People
+from mien.video.tracking.portrait import likeness, portrait_of
+from mien.video.tracking.tracker import Tracker
 
 RATE, SIZE = 25, (640, 360)
 INTERVALS_S = (None, 0.1, 0.2, 0.5)

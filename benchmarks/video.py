@@ -41,7 +41,7 @@ from mien.video.output.painter import ClipPainter
 from mien.video.output.writer import AnnotatedClip
 from mien.video.results import FrameResult
 from mien.video.stages.pipeline import DETECTOR_SIZE
-from mien.video.tracker import Tracker, appearance_of, shrink
+from mien.video.tracking.tracker import Tracker, appearance_of, shrink
 
 HERE = Path(__file__).parent
 PHOTO = HERE.parent / "examples" / "astronaut.jpg"

@@ -1,8 +1,8 @@
-"""Measure what the textures of all faces share, and write it to src/mien/video/mean_texture.npy.
+"""Measure what the textures of all faces share, and write it to src/mien/video/tracking/mean_texture.npy.
 
     python scripts/measure_texture.py fer2013.csv
 
-`mien.video.portrait` compares two faces by how they differ from this mean. It is of every tenth face of
+`mien.video.tracking.portrait` compares two faces by how they differ from this mean. It is of every tenth face of
 FER2013's Training split.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 import mien
-from mien.video.portrait import texture_roots
+from mien.video.tracking.portrait import texture_roots
 
-OUT = Path(__file__).parents[1] / "src" / "mien" / "video" / "mean_texture.npy"
+OUT = Path(__file__).parents[1] / "src" / "mien" / "video" / "tracking" / "mean_texture.npy"
 
 
 def main() -> None:

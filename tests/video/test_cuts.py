@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from mien.video.cuts import SceneCounter
 from mien.video.frame import image_thumbnail
+from mien.video.tracking.cuts import SceneCounter
 
 RNG = np.random.default_rng(0)
 

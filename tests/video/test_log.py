@@ -19,10 +19,10 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.analysis import VideoAnalysis, analyze_video, open_source
 from mien.video.log import replay
-from mien.video.people import People
 from mien.video.results import FrameResult
 from mien.video.smoothing import Smoothing
-from mien.video.tracker import Tracker
+from mien.video.tracking.people import People
+from mien.video.tracking.tracker import Tracker
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

@@ -8,8 +8,8 @@ from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from mien.geometry import Detection
 from mien.images.crop import FER2013_FRAMING, crop_face
-from mien.video.people import People
-from mien.video.portrait import Portrait, alike, likeness, portrait_from, portrait_of
+from mien.video.tracking.people import People
+from mien.video.tracking.portrait import Portrait, alike, likeness, portrait_from, portrait_of
 
 PHOTO = Image.open(Path(__file__).parents[2] / "examples" / "astronaut.jpg").convert("RGB")
 BOX = (169.0, 65.0, 106.0, 106.0)

@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as arrays
 from scipy.optimize import linear_sum_assignment
 
 from mien.geometry import Box, iou
-from mien.video.assignment import assign
-from mien.video.people import People
-from mien.video.portrait import SIZE, Portrait, mean_texture, portrait_from
-from mien.video.tracker import Appearance, Track, Tracker, appearance_of, shrink
+from mien.video.tracking.assignment import assign
+from mien.video.tracking.people import People
+from mien.video.tracking.portrait import SIZE, Portrait, mean_texture, portrait_from
+from mien.video.tracking.tracker import Appearance, Track, Tracker, appearance_of, shrink
 
 RATE = 30
 

@@ -15,7 +15,6 @@ from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
 from mien.video.log import Log, LogWriter, log_header
 from mien.video.opening import open_video
-from mien.video.people import People
 from mien.video.reader import ReadStatus, Video
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import Smoothing
@@ -24,6 +23,7 @@ from mien.video.stages.pipeline import DETECT_INTERVAL_S, DETECTOR_SIZE, Pipelin
 from mien.video.stages.select import FaceSelection
 from mien.video.stages.track import TrackedFrame
 from mien.video.threads import Dropped, prefetch
+from mien.video.tracking.people import People
 
 __all__ = ["FrameResult", "TrackedFace", "VideoAnalysis", "analyze_video", "live"]
 
@@ -210,7 +210,7 @@ def analyze_video(
         stream: let `source` be an address (``rtsp://``, ``http://``, ...) and connect to it.
         detector_size: the longest side of the detector's input; more finds smaller faces.
         people: ``"clip"``: who returns in the clip gets their number back, by their look; ``"off"``: who was
-            out of sight for 2 s or is seen behind a cut is somebody new. A `mien.video.people.People` that is
+            out of sight for 2 s or is seen behind a cut is somebody new. A `mien.video.tracking.people.People` that is
             given to several clips numbers people across them.
         log: write everything that was expensive to find out to this file; `mien.video.log.replay` tracks and
             smooths again from it, without the clip.
@@ -288,7 +288,7 @@ def _people(people: Literal["clip", "off"] | People) -> People:
     if people not in ("clip", "off"):
         raise UsageError(
             f"people must be clip or off, not {people!r}. To number people across clips, give each clip the "
-            "same mien.video.people.People()."
+            "same mien.video.tracking.people.People()."
         )
     return People(recognize=people == "clip")
 

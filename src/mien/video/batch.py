@@ -17,7 +17,6 @@ from mien.video.output.table import TableWriter, open_table
 from mien.video.output.timeline import Timeline
 from mien.video.output.window import Window
 from mien.video.output.writer import AnnotatedClip
-from mien.video.people import People, PeopleMode
 from mien.video.reader import Video
 from mien.video.results import FrameResult
 from mien.video.resume import Progress, load_progress, save_progress
@@ -25,6 +24,7 @@ from mien.video.smoothing import Smoothing
 from mien.video.sources import file_names, find_sources, without_password
 from mien.video.stages.pipeline import DETECTOR_SIZE
 from mien.video.stages.select import FaceSelection
+from mien.video.tracking.people import People, PeopleMode
 
 # Writes the faces of images into the table of clips; returns the images that cannot be read.
 WriteImages: TypeAlias = Callable[[Sink], list[ReadFailure]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.video.cuts import THUMBNAIL
+from mien.video.tracking.cuts import THUMBNAIL
 
 if TYPE_CHECKING:
     import av

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from mien.geometry import Box
 from mien.inference.analyzer import Analyzer
-from mien.video.cuts import PAGE_LEVELS, SceneCounter
 from mien.video.frame import FramePosition, ImageFrame, image_thumbnail
-from mien.video.people import People
 from mien.video.results import TrackedFace
 from mien.video.smoothing import Smoothing
 from mien.video.stages.pipeline import Pipeline
+from mien.video.tracking.cuts import PAGE_LEVELS, SceneCounter
+from mien.video.tracking.people import People
 
 
 @dataclass(frozen=True)

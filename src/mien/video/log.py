@@ -24,14 +24,14 @@ from mien.geometry import Detection
 from mien.models.card import Head
 from mien.models.onnx import OnnxClassifier
 from mien.video.frame import FramePosition
-from mien.video.people import People
-from mien.video.portrait import portrait_from
 from mien.video.results import FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.stages.select import FaceSelection, FaceSelector
 from mien.video.stages.smooth import SmoothStage
 from mien.video.stages.track import FrameRecord, final_ids, track_record
-from mien.video.tracker import Tracker
+from mien.video.tracking.people import People
+from mien.video.tracking.portrait import portrait_from
+from mien.video.tracking.tracker import Tracker
 
 FORMAT = "mien video log 2"
 _HASHED_BYTES = 1 << 20

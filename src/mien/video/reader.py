@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mien.errors import ImageError, MissingExtra, UsageError
-from mien.video.cuts import SceneCounter
 from mien.video.frame import FramePosition, VideoFrame, quarter_turns, thumbnail
 from mien.video.sources import is_address, without_password
+from mien.video.tracking.cuts import SceneCounter
 
 if TYPE_CHECKING:
     import av

@@ -5,13 +5,13 @@ from __future__ import annotations
 from mien.images.crop import FER2013_FRAMING
 from mien.inference.analyzer import Analyzer
 from mien.video.frame import Frame
-from mien.video.people import People
 from mien.video.smoothing import Smoothing
 from mien.video.stages.classify import ClassifyStage
 from mien.video.stages.detect import DetectStage
 from mien.video.stages.select import FaceSelection, FaceSelector
 from mien.video.stages.smooth import SmoothStage
 from mien.video.stages.track import TrackedFrame, TrackStage
+from mien.video.tracking.people import People
 
 # The longest side of the detector's input, in pixels.
 DETECTOR_SIZE = 640

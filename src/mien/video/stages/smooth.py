@@ -13,7 +13,7 @@ from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import CausalSmoother, Smoothing, centred
 from mien.video.stages.select import FaceSelector
 from mien.video.stages.track import TrackedFrame
-from mien.video.tracker import DOUBT_S
+from mien.video.tracking.tracker import DOUBT_S
 
 # Results wait so long at least, for a face's first frames to be confirmed by those behind them.
 _LEAST_DELAY_S = DOUBT_S + 0.05

@@ -13,10 +13,10 @@ from mien.geometry import Box, Detection
 from mien.images.crop import crop_face, sample_square
 from mien.models.card import Framing
 from mien.video.frame import Frame, FramePosition
-from mien.video.people import People
-from mien.video.portrait import Portrait, portrait_of
 from mien.video.stages.detect import DetectedFrame
-from mien.video.tracker import Tracker, appearance_of, shrink
+from mien.video.tracking.people import People
+from mien.video.tracking.portrait import Portrait, portrait_of
+from mien.video.tracking.tracker import Tracker, appearance_of, shrink
 
 # The place of a face that is not seen any more is still blurred for so long.
 _HIDE_UNSEEN_S = 1.0

@@ -107,7 +107,7 @@ def likeness(a: Portrait, b: Portrait) -> float:
 @cache
 def mean_texture() -> Values:
     """What all faces share, (36, 16): the mean texture of 2,871 faces, see scripts/measure_texture.py."""
-    file = files("mien.video").joinpath("mean_texture.npy")
+    file = files("mien.video.tracking").joinpath("mean_texture.npy")
     with file.open("rb") as opened:
         return np.asarray(np.load(opened), np.float32).reshape(-1, _PATTERNS)
 

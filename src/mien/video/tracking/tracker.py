@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.geometry import Box, iou
-from mien.video.assignment import assign
-from mien.video.people import People
-from mien.video.portrait import Portrait, likeness
+from mien.video.tracking.assignment import assign
+from mien.video.tracking.people import People
+from mien.video.tracking.portrait import Portrait, likeness
 
 Appearance = NDArray[np.float32]
 

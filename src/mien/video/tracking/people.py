@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mien.video.portrait import Portrait, alike, likeness, portrait_from
+from mien.video.tracking.portrait import Portrait, alike, likeness, portrait_from
 
 PeopleMode = Literal["clip", "off", "all"]
 
