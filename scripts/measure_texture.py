@@ -2,8 +2,8 @@
 
     python scripts/measure_texture.py fer2013.csv
 
-`mien.video.tracking.portrait` compares two faces by how they differ from this mean. It is of every tenth face of
-FER2013's Training split.
+`mien.video.tracking.portrait` compares two faces by how they differ from this mean. It is of every tenth
+face of FER2013's Training split.
 """
 
 from __future__ import annotations

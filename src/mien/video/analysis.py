@@ -210,8 +210,8 @@ def analyze_video(
         stream: let `source` be an address (``rtsp://``, ``http://``, ...) and connect to it.
         detector_size: the longest side of the detector's input; more finds smaller faces.
         people: ``"clip"``: who returns in the clip gets their number back, by their look; ``"off"``: who was
-            out of sight for 2 s or is seen behind a cut is somebody new. A `mien.video.tracking.people.People` that is
-            given to several clips numbers people across them.
+            out of sight for 2 s or is seen behind a cut is somebody new. The same
+            `mien.video.tracking.people.People`, given to several clips, numbers people across them.
         log: write everything that was expensive to find out to this file; `mien.video.log.replay` tracks and
             smooths again from it, without the clip.
 
