@@ -211,3 +211,19 @@ def test_a_long_stream_keeps_only_the_tracked_faces_in_memory(model: Path) -> No
     assert reader._pipeline is not None
     assert len(reader._pipeline.smoother._causal) <= 2
     assert len(reader._pipeline.tracker._tracker.tracks) <= 2
+
+
+def test_a_stream_never_gives_a_number_twice(model: Path) -> None:
+    """ "This is me" passed on: a video that was wound back, or cut, began with number 1 again."""
+    reader = LivePipeline()
+    analyzer = Analyzer(model, Walk())
+    dark, rng = np.full((200, 640, 3), 30, np.uint8), np.random.default_rng(0)
+    light = np.asarray(Image.fromarray(rng.integers(100, 255, (4, 8, 3), np.uint8)).resize((640, 200)))
+    numbers = [
+        {face.id for face in reader.read(image, time_s, analyzer).faces}
+        for image, time_s in [
+            *((dark, t) for t in (0.0, 0.1, 0.2, 0.0, 0.1, 0.2)),
+            *((light, t) for t in (0.3, 0.4, 0.5)),
+        ]
+    ]
+    assert [numbers[i] for i in (2, 5, 8)] == [{1}, {2}, {3}]

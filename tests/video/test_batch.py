@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -147,3 +149,30 @@ def test_options_of_another_run_are_refused(model: Path, clips: Path, tmp_path: 
     other = ClipOptions(form="csv", out=out, resume=True, smooth_s=0.5)
     with pytest.raises(UsageError, match=r"smooth_s 0\.2, not 0\.5"):
         predict_clips([str(clips)], analyzer, other)
+
+
+def test_people_keep_their_numbers_across_clips_also_behind_an_interruption(
+    model: Path, clips: Path, tmp_path: Path
+) -> None:
+    class Interrupts(BatchObserver):
+        def analyzed(self, result: FrameResult) -> None:
+            if "b.mp4" in result.source and result.frame == 30:
+                raise KeyboardInterrupt
+
+    def numbers(path: Path) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for row in csv.DictReader(path.read_text().splitlines()):
+            if row["face_id"]:
+                found.setdefault(Path(row["source"]).name, set()).add(row["face_id"])
+        return found
+
+    options = {
+        name: ClipOptions(form="csv", out=tmp_path / f"{name}.csv", people="all") for name in ("whole", "cut")
+    }
+    files = [str(clips / name) for name in ("a.mp4", "b.mp4")]
+    predict_clips(files, Analyzer(model, threads=1), options["whole"])
+    with pytest.raises(KeyboardInterrupt):
+        predict_clips(files, Analyzer(model, threads=1), options["cut"], Interrupts())
+    predict_clips(files, Analyzer(model, threads=1), replace(options["cut"], resume=True))
+    assert numbers(tmp_path / "whole.csv") == {"a.mp4": {"1"}, "b.mp4": {"1"}}
+    assert (tmp_path / "cut.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -245,3 +245,17 @@ def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     for opened in (lambda: open_video(path), lambda: open_camera(0)):
         with pytest.raises(MissingExtra, match=r"mien\[video\]"):
             opened()
+
+
+@pytest.mark.parametrize("interval_s", [None, 0.1, 0.24])
+def test_a_cut_between_two_frames_that_are_left_out_is_noticed(
+    tmp_path: Path, interval_s: float | None
+) -> None:
+    """With a sampling interval, cuts were looked for between the frames that were left: every pan was one."""
+    rng = np.random.default_rng(0)
+    shots = [Image.fromarray(rng.integers(0, 255, (6, 20, 3), np.uint8)).resize((640, 192)) for _ in range(2)]
+    frames = [
+        np.asarray(shots[i >= 33].crop((4 * i, 0, 4 * i + 256, 192)).resize((64, 48))) for i in range(60)
+    ]
+    read_frames, _ = read(write_clip(tmp_path / "cut.mp4", frames), interval_s=interval_s)
+    assert [frame.scene for frame in read_frames] == [int(frame.index >= 33) for frame in read_frames]

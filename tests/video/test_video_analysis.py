@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -214,6 +215,51 @@ def test_smoothed_and_raw_stand_side_by_side(
     raw, kept = ([getattr(r.faces[0], name).emotions["happy"] for r in smooth] for name in ("raw", "face"))
     assert raw == pytest.approx([r.faces[0].raw.emotions["happy"] for r in plain], abs=1e-5)
     assert jumps(kept) < 0.7 * jumps(raw)
+
+
+@pytest.mark.parametrize("interval_s", [None, 0.1, 0.2])
+@pytest.mark.parametrize("mode", ["clip", "off"])
+def test_behind_a_cut_somebody_else_in_the_same_place_is_new_and_nothing_is_smoothed_across(
+    tmp_path: Path,
+    analyzer: Analyzer,
+    people: tuple[np.ndarray, np.ndarray],
+    interval_s: float | None,
+    mode: Literal["clip", "off"],
+) -> None:
+    """Two close-ups that follow each other were one person, with a second of mixed expressions."""
+    scenes = [play([Actor(pixels, lambda t: (320, 180, 260))], 1.0) for pixels in people]
+    walls = [np.full((360, 640, 3), level, np.uint8) for level in (40, 0)]
+    frames = [np.maximum(frame, wall) for scene, wall in zip(scenes, walls, strict=True) for frame in scene]
+    frames[25:] = [np.where(frame > 118, frame, frame // 3) for frame in frames[25:]]  # another room
+    path = write_clip(tmp_path / "cut.mp4", frames)
+    results = list(analyze_video(path, analyzer=analyzer, interval_s=interval_s, people=mode))
+    numbers = [(result.time_s, face.id) for result in results for face in result.faces]
+    assert {number for time_s, number in numbers if time_s < 1} == {1}
+    assert {number for time_s, number in numbers if time_s >= 1} == {2}
+    for result in results:
+        for face in result.faces:
+            # Nothing moves within a shot, so that smoothing changes nothing unless it reaches across the cut.
+            assert face.face.emotions == pytest.approx(face.raw.emotions, abs=0.02)
+
+
+@pytest.mark.parametrize(("mode", "number"), [("clip", 1), ("off", 2)])
+def test_who_returns_after_three_seconds_gets_the_number_back_in_clip_alone(
+    tmp_path: Path,
+    analyzer: Analyzer,
+    people: tuple[np.ndarray, np.ndarray],
+    mode: Literal["clip", "off"],
+    number: int,
+) -> None:
+    path = clip(tmp_path, [(people[0], lambda t: (200, 180, 220) if not 0.6 <= t < 3.6 else None)], 4.4)
+    results = list(analyze_video(path, analyzer=analyzer, people=mode))
+    numbers = [face.id for result in results if result.time_s > 3.6 for face in result.faces]
+    assert set(numbers) == {number}
+    assert len(numbers) >= 18
+
+
+def test_people_of_all_clips_cannot_be_meant_for_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="people must be clip or off, not 'all'"):
+        analyze_video(clip(tmp_path, [], 0.2), people="all")  # type: ignore[arg-type]
 
 
 def test_an_error_of_the_detector_reaches_the_caller(tmp_path: Path, analyzer: Analyzer) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -193,6 +194,23 @@ def test_each_clip_and_person_has_a_row() -> None:
         ["b.mp4", 1, "fear"],
     ]
     assert summary(to_frame(results([{}]))).empty
+
+
+def test_a_face_that_never_changes_is_static_and_one_that_does_or_was_short_is_not() -> None:
+    def seen(person: int, change: float) -> TrackedFace:
+        return replace(face(person, "happy"), change=change)
+
+    long = [FrameResult("a.mp4", i, i / 10, (seen(1, 1.2), seen(2, 6.0))) for i in range(20)]
+    short = [FrameResult("b.mp4", i, i / 10, (seen(1, 0.0),)) for i in range(5)]
+    table = summary(to_frame([*long, *short]))
+    assert table["static"].tolist() == [True, False, False]
+    assert table["confidence"].tolist() == pytest.approx([0.9123] * 3)
+
+
+def test_who_was_seen_for_a_moment_can_be_left_out() -> None:
+    table = to_frame(results([{1: "happy", 2: "sad"}] * 3 + [{1: "happy"}] * 7))
+    assert summary(table, shortest_s=0.5)["face_id"].tolist() == [1]
+    assert summary(table)["face_id"].tolist() == [1, 2]
 
 
 def test_the_summary_of_the_file_is_that_of_the_results(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class LivePipeline:
 def _plain(face: TrackedFace) -> dict[str, Any]:
     """As `TrackedFace.to_dict` without key points, and with four digits, which is what a screen needs."""
     values = face.to_dict()
-    del values["keypoints"], values["detected"]
+    del values["keypoints"], values["detected"], values["change"]
     return {name: _rounded(value) for name, value in values.items()}
 
 

@@ -21,12 +21,14 @@ class TrackedFace:
         face: box and apparent expression, smoothed over time: what should be shown.
         raw: the same from this frame alone.
         detected: whether the detector ran on this frame; otherwise the box is interpolated.
+        change: by how many gray levels the face differs from when it appeared, on 8 x 8 pixels.
     """
 
     id: int
     face: Face
     raw: Face
     detected: bool = True
+    change: float = 0.0
 
     @property
     def box(self) -> Box:
@@ -44,6 +46,7 @@ class TrackedFace:
             "face_id": self.id,
             **self.face.to_dict(),
             "detected": self.detected,
+            "change": self.change,
             "raw": {"emotions": dict(self.raw.emotions), "abstentions": dict(self.raw.abstentions)},
         }
 
@@ -56,7 +59,7 @@ class TrackedFace:
         row |= {name: round(row[name], 6) for name in smooth} | {f"raw_{n}": p for n, p in raw.items()}
         if row["confidence"] is not None:
             row["confidence"] = round(row["confidence"], 4)
-        return {"face_id": self.id, **row, "detected": self.detected}
+        return {"face_id": self.id, **row, "detected": self.detected, "change": round(self.change, 2)}
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def columns(head: Head, *, images: bool = False) -> list[str]:
     With `images`, those of images too: their rows have no frame, and nothing of one frame alone.
     """
     numbers, raw = face_columns(head)[len(_FACE) :], [f"raw_{name}" for name in label_columns(head)]
-    names = [*_PLACE, *_FACE[:5], "detected", *_FACE[5:], *numbers, *raw]
+    names = [*_PLACE, *_FACE[:5], "detected", "change", *_FACE[5:], *numbers, *raw]
     return ["source", *_SIZE, *names[1:], "error"] if images else names
 
 
@@ -47,8 +47,9 @@ def to_frame(
 
         >>> mien.to_frame(mien.analyze(["anna.jpg", "bert.jpg"]))[["image", "face_id", "top", "happy"]]
 
-    Columns of clips: source, frame, time_s, face_id, x, y, box_width, box_height, confidence, detected, top,
-    uncertain, then each emotion and valence (smoothed over time) and each ``raw_`` emotion (of that frame).
+    Columns of clips: source, frame, time_s, face_id, x, y, box_width, box_height, confidence, detected,
+    change, top, uncertain, then each emotion and valence (smoothed over time) and each ``raw_`` emotion (of
+    that frame).
     Columns of images: image (number, from 0) and face_id (from 1), x, y, box_width, box_height, confidence,
     top, uncertain, then each emotion and valence.
 

@@ -83,7 +83,7 @@ class SmoothStage:
             smooth = self._smoothed(tracked.numbers[i], position.time_s, raw)
             if person is not None:
                 smooth_face, raw_face = self._face(tracked, i, smooth), self._face(tracked, i, raw)
-                faces.append(TrackedFace(person, smooth_face, raw_face, record.detected))
+                faces.append(TrackedFace(person, smooth_face, raw_face, record.detected, tracked.changes[i]))
         faces.sort(key=lambda face: -face.box[2] * face.box[3])
         chosen = self._selector.choose(position.time_s, faces)
         mine = {face.id for face in chosen}

@@ -56,6 +56,7 @@ class TrackedFrame:
     Attributes:
         record: what was found.
         numbers: of the tracks, one per face.
+        changes: by how many gray levels each face differs from the first of its track.
         ids: numbers of the tracks that are confirmed by now -> their person's number.
         vanished: person's number to where their face should be, which this frame does not show.
         crops: the model's input, one per face; empty once the probabilities are known.
@@ -65,6 +66,7 @@ class TrackedFrame:
 
     record: FrameRecord
     numbers: tuple[int, ...]
+    changes: tuple[float, ...]
     ids: dict[int, int]
     vanished: dict[int, Box]
     crops: tuple[NDArray[np.uint8], ...] = ()
@@ -151,7 +153,8 @@ def track_record(tracker: Tracker, record: FrameRecord) -> TrackedFrame:
     appearances = [appearance_of(small) for small in record.small]
     tracks = tracker.update(time_s, boxes, appearances, record.portraits, cut=record.cut)
     numbers = tuple(track.number for track in tracks)
-    return TrackedFrame(record, numbers, _ids(tracker), tracker.unseen(time_s, _HIDE_UNSEEN_S))
+    changes = tuple(track.change_from_first(small) for track, small in zip(tracks, record.small, strict=True))
+    return TrackedFrame(record, numbers, changes, _ids(tracker), tracker.unseen(time_s, _HIDE_UNSEEN_S))
 
 
 def final_ids(tracker: Tracker) -> dict[int, int]:

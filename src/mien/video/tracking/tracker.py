@@ -64,6 +64,7 @@ class Track:
         looks: its first portraits, by which it may be known.
         born_s, seen_s: when it was first and last seen.
         born_box: where it was seen first.
+        first: its first 8 x 8 gray values; None before `change_from_first`.
         hits: in how many frames it was seen.
     """
 
@@ -79,6 +80,14 @@ class Track:
     velocity: tuple[float, float] = (0.0, 0.0)
     hits: int = 1
     born_box: Box | None = None
+    first: NDArray[np.int16] | None = None
+
+    def change_from_first(self, small: NDArray[np.uint8]) -> float:
+        """By how many gray levels a shrunk crop, uint8 (8, 8), differs from the first one on average."""
+        values = small.astype(np.int16)
+        if self.first is None:
+            self.first = values
+        return float(np.abs(values - self.first).mean())
 
     def expected(self, time_s: float) -> Box:
         """Where it should be now, if it goes on as it moved."""
