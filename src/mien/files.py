@@ -6,10 +6,14 @@ import csv
 import hashlib
 import io
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from mien.errors import MienError
+from mien.names import csv_cell, shown
 
 
 @contextmanager
@@ -46,6 +50,22 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.fsync(file.fileno())
 
 
+def kind_of_path(path: Path, error: type[MienError]) -> Literal["file", "folder", "nothing"]:
+    """What a path from outside leads to: a folder, nothing, or a file (or a pipe or a device).
+
+    Raises:
+        MienError: of the class `error`, where the system refuses to look: a folder above that may not be
+            entered, a name that is too long, a loop of links.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    except (OSError, ValueError) as reason:  # the latter for a name with a zero byte
+        raise error(f"{shown(path)} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from reason
+    return "folder" if stat.S_ISDIR(mode) else "file"
+
+
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file, in hex, read in blocks.
 
@@ -57,12 +77,16 @@ def sha256_file(path: Path) -> str:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any] | Sequence[Any]]) -> str:
-    """Rows as CSV with a header, lines ended by a line feed; a row is a mapping or a sequence of values."""
+    """Rows as CSV with a header, lines ended by a line feed; a row is a mapping or a sequence of values.
+
+    Text goes through `mien.names.csv_cell`.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([row[name] for name in columns] if isinstance(row, Mapping) else row)
+        values = [row[name] for name in columns] if isinstance(row, Mapping) else row
+        writer.writerow([csv_cell(value) for value in values])
     return text.getvalue()
 
 

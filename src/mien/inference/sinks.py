@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from mien.inference.face import Face, face_columns
 from mien.models.card import Head
+from mien.names import csv_cell, json_text
 
 
 def image_columns(head: Head) -> list[str]:
@@ -101,7 +101,7 @@ class JsonSink:
     ) -> None:
         self._stream = stream
         self._failures = list(failures)
-        head = f'{{"model": {json.dumps(model)}, "results": ['
+        head = f'{{"model": {json_text(model)}, "results": ['
         self._first = size is None or size <= len(head)
         if size is None:
             stream.write(head)
@@ -110,7 +110,7 @@ class JsonSink:
         """Take one result."""
         self._stream.write("\n" if self._first else ",\n")
         self._first = False
-        self._stream.write(json.dumps(result.to_dict(), ensure_ascii=False))
+        self._stream.write(json_text(result.to_dict()))
 
     def fail(self, failure: ReadFailure) -> None:
         """Take one source that cannot be read."""
@@ -118,7 +118,7 @@ class JsonSink:
 
     def close(self) -> None:
         """Write the errors and the end of the document."""
-        errors = json.dumps([failure.to_dict() for failure in self._failures], ensure_ascii=False)
+        errors = json_text([failure.to_dict() for failure in self._failures])
         self._stream.write(f'{"" if self._first else chr(10)}], "errors": {errors}}}\n')
         self._stream.flush()
 
@@ -152,14 +152,14 @@ class JsonLinesSink:
         self._stream.flush()
 
     def _line(self, values: dict[str, Any]) -> None:
-        self._stream.write(json.dumps({**self._common, **values}, ensure_ascii=False) + "\n")
+        self._stream.write(json_text({**self._common, **values}) + "\n")
 
 
 class CsvSink:
     """One row per face. An image or a frame without faces has one row without a face.
 
     So every source is in the table, and the mean of an emotion is that of the faces. A source that cannot be
-    read has a row too, where there is a column ``error``.
+    read has a row too, where there is a column ``error``. Text goes through `mien.names.csv_cell`.
 
     Args:
         stream: takes the text.
@@ -175,13 +175,17 @@ class CsvSink:
 
     def write(self, result: Result) -> None:
         """Take one result."""
-        self._rows.writerows(result.rows())
+        self._rows.writerows(_cells(row) for row in result.rows())
 
     def fail(self, failure: ReadFailure) -> None:
         """Take one source that cannot be read."""
         if "error" in self._rows.fieldnames:
-            self._rows.writerow(failure.to_dict())
+            self._rows.writerow(_cells(failure.to_dict()))
 
     def close(self) -> None:
         """Hand the last rows to the stream."""
         self._stream.flush()
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: csv_cell(value) for name, value in row.items()}
