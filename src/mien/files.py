@@ -62,7 +62,8 @@ def kind_of_path(path: Path, error: type[MienError]) -> Literal["file", "folder"
     except (FileNotFoundError, NotADirectoryError):
         return "nothing"
     except (OSError, ValueError) as reason:  # the latter for a name with a zero byte
-        raise error(f"{shown(path)} cannot be read: {getattr(reason, 'strerror', None) or reason}.") from reason
+        why = getattr(reason, "strerror", None) or reason
+        raise error(f"{shown(path)} cannot be read: {why}.") from reason
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, UsageError
+from mien.files import kind_of_path
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
@@ -24,7 +25,7 @@ def is_run(model: str | Path) -> bool:
         UsageError: it is a folder, and none of a run.
     """
     folder = Path(model)
-    if not folder.is_dir():
+    if kind_of_path(folder, UsageError) != "folder":
         return False
     if not (folder / "recipe.toml").is_file():
         raise UsageError(

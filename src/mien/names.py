@@ -1,4 +1,4 @@
-"""Names from outside (files, clips, people) for a terminal, JSON and CSV; HTML is escaped by `mien.templates`.
+"""Names from outside, such as those of files, for a terminal, JSON and CSV; `mien.templates` escapes HTML.
 
 A file may have any name: escape sequences that a terminal obeys, line ends that break a table, bytes that are
 not UTF-8, and text that a spreadsheet computes.
@@ -24,7 +24,7 @@ _LONGEST_TEXT = 4000
 
 
 def shown(name: object, longest: int = _LONGEST_NAME) -> str:
-    """A name in one line that is safe to print: control characters escaped, the middle of a long one left out.
+    """A name in one line, safe to print: control characters escaped, the middle of a long one left out.
 
     >>> shown("a\\x1b[31m.jpg")
     'a\\\\x1b[31m.jpg'
@@ -49,8 +49,8 @@ def json_text(value: Any, **options: Any) -> str:
 def csv_cell(value: Any) -> Any:
     """A value for a cell of CSV: one line, valid UTF-8, and nothing that a spreadsheet computes.
 
-    Text that a spreadsheet would compute gets an apostrophe in front. Text with control characters, with bytes
-    that are not Unicode, or with a quote in front is written as a JSON string. Numbers stay as they are.
+    Text that a spreadsheet would compute gets an apostrophe in front. Text with control characters, with
+    bytes that are not Unicode, or with a quote in front is written as a JSON string. Numbers stay.
     `from_csv_cell` gives the text back.
     """
     if not isinstance(value, str):

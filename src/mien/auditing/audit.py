@@ -15,6 +15,7 @@ from mien.auditing.precision import PrecisionAtK, measure_precision
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaceDetector, SingleFaces
 from mien.errors import DataError
+from mien.files import write_atomically
 from mien.models.classifier import Classifier
 from mien.progress import Progress, counter
 
@@ -143,5 +144,5 @@ def write(table: FaceTable, findings: Findings, folder: Path) -> tuple[Path, Pat
         raise DataError(f"{folder} cannot be created: {error}. Choose another folder with --out.") from error
     listed, page = folder / "findings.csv", folder / "gallery.html"
     write_findings(findings, listed)
-    page.write_text(gallery_html(table, findings.findings), encoding="utf-8")
+    write_atomically(page, gallery_html(table, findings.findings))
     return listed, page

@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import DataError, FormatError, SourceNotFound, UsageError
-from mien.files import csv_text, read_csv
+from mien.files import csv_text, read_csv, write_atomically
 
 FINDING_COLUMNS = ("row", "split", "kind", "score", "evidence", "label", "suggested")
 DECISION_COLUMNS = ("row", "decision", "label")
@@ -73,7 +73,7 @@ def make_finding(
 def write_findings(findings: Iterable[Finding], path: Path) -> None:
     """Write one CSV row per finding, in their order."""
     rows = [[getattr(each, column) for column in FINDING_COLUMNS] for each in findings]
-    path.write_text(csv_text(FINDING_COLUMNS, rows), encoding="utf-8", newline="")
+    write_atomically(path, csv_text(FINDING_COLUMNS, rows))
 
 
 def read_decisions(path: Path) -> list[Decision]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -16,6 +21,7 @@ from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.cli.predict import command as predict
 from mien.cli.train import command as train
 from mien.errors import MienError
+from mien.names import shown_text
 
 app = typer.Typer(
     name="mien",
@@ -65,12 +71,65 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a MienError becomes one message on stderr and its exit code."""
+    """Run the command line; an error becomes one message on stderr and an exit code."""
+    code = _run()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        code = code or _report(f"the output cannot be written: {_reason(error)}", MienError.exit_code)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
+    sys.exit(code)
+
+
+def _run() -> Any:
+    """The exit code of the command, after its message if it failed."""
+    if not _prepare_streams():
+        return _report(
+            "stdout is closed. Redirect it, to /dev/null if nothing is to be printed.", MienError.exit_code
+        )
     try:
         app()
+    except SystemExit as ended:
+        return ended.code
     except MienError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return _report(str(error), error.exit_code)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        return _report(f"{name}{_reason(error)}", MienError.exit_code)
+    except UnicodeError as error:
+        return _report(f"text that cannot be decoded or encoded: {error}.", MienError.exit_code)
+    except MemoryError:
+        return _report("the memory is full. Give less at a time.", MienError.exit_code)
+    return 0
+
+
+def _prepare_streams() -> bool:
+    """Let stdout and stderr print what their encoding lacks as "?"; False if stdout is closed."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    return sys.stdout is not None
+
+
+def _report(message: str, code: int) -> int:
+    if sys.stderr is not None:
+        with suppress(OSError):  # nothing is left to report it to
+            typer.echo(f"error: {shown_text(message)}", err=True)
+    return code
+
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full. Free some space, or write elsewhere.",
+    errno.EROFS: "the disk is read-only. Write elsewhere.",
+    errno.EACCES: "no permission. Change the permissions, or use another place.",
+    errno.EPERM: "no permission. Change the permissions, or use another place.",
+}
+
+
+def _reason(error: OSError) -> str:
+    """What the system refused, and the remedy where one is known."""
+    return _REMEDIES.get(error.errno or 0) or f"{error.strerror or error}."
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def models(as_json: options.Json = False) -> None:
             "backbones": [_backbone_fields(backbone, cost) for backbone, cost in measured],
             "missing": missing,
         }
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(document, indent=2))
         return
     _print_tables(files, measured, missing)
 

@@ -19,7 +19,9 @@ from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes
-from mien.errors import BadRows, FormatError, SourceNotFound, UsageError
+from mien.errors import BadRows, DataError, FormatError, SourceNotFound, UsageError
+from mien.files import kind_of_path
+from mien.names import shown
 
 _SMALLEST_SIDE = 8
 
@@ -67,10 +69,10 @@ def load(
     if source == "synthetic":
         return _synthetic(votes, size)
     path = Path(source).expanduser()
-    if not path.exists():
+    if kind_of_path(path, DataError) == "nothing":
         raise SourceNotFound(
-            f"{path} does not exist. Give FER2013's CSV or archive, a folder with one folder per class, "
-            "a Parquet file, or 'synthetic'."
+            f"{shown(path)} does not exist. Give FER2013's CSV or archive, a folder with one folder per "
+            "class, a Parquet file, or 'synthetic'."
         )
     with readable(path):
         table = _reading(path, contempt, size, mapping).table(cache)

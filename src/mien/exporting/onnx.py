@@ -12,7 +12,7 @@ from mien.errors import UsageError
 from mien.exporting.card import card_of_run, write_card
 from mien.exporting.graph import OPSET, write_onnx
 from mien.exporting.parity import HeadAgreement, prove, run_onnx
-from mien.files import staged
+from mien.files import kind_of_path, staged
 from mien.models.card import Framing
 from mien.models.registry import ModelFile
 from mien.training.classifier import load_run, logits_of
@@ -98,5 +98,5 @@ def check_output(out: Path) -> None:
     """
     if out.suffix != ".onnx":
         raise UsageError(f"{out} must end in .onnx: its card goes beside it, ending in .json.")
-    if not out.parent.is_dir():
+    if kind_of_path(out.parent, UsageError) != "folder":
         raise UsageError(f"{out} cannot be written: there is no folder {out.parent}. Create it first.")

@@ -19,9 +19,10 @@ import struct
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -31,6 +32,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mien.errors import ImageError, ImageTooLarge
 from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
+from mien.names import shown
 
 MAX_PIXELS = 100_000_000
 STDIN = "-"
@@ -42,16 +44,25 @@ _LINEAR = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 _SCAN = b"\xff\xda"
 # 36 megapixels: 0.35 s in one scan, 7.8 s in 300 scans.
 _PIXELS_PER_SCAN = 0.1
+# The most pixels, further scans counted as above: a JPEG beyond it takes more than 2 s.
+_MOST_COST = 250_000_000
+# OpenJPEG takes 12 bytes and 30 ns per pixel, whatever the size of the file.
+_MOST_JPEG2000 = 16_000_000
+# Netpbm as text, or with another maximum than 255, and compressed BMP are decoded in Python: 0.8 us a sample.
+_PYTHON_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
+_MOST_IN_PYTHON = 1_500_000
+# Pixels that are converted at once.
+_STRIP_PIXELS = 4_000_000
 _ORIENTATION = 0x0112  # EXIF tag
 # Source: EXIF 2.32, table 6; the numbers are those of the tag, 1 is upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    2: np.fliplr,
+    3: partial(np.rot90, k=2),
+    4: np.flipud,
+    5: partial(np.swapaxes, axis1=0, axis2=1),
+    6: partial(np.rot90, k=-1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: np.rot90,
 }
 
 
@@ -115,8 +126,8 @@ def read_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> DecodedI
         return from_array(source)
     if isinstance(source, Image.Image):
         return from_pil(source)
-    image, name = decode(source, max_pixels=max_pixels)
-    return _image(_rgb(image), name)
+    pixels, _, name = _read(source, max_pixels)
+    return _image(_rgb(pixels), name)
 
 
 def decode(
@@ -129,13 +140,23 @@ def decode(
     Raises:
         ImageTooLarge, ImageError: as `read_image`.
     """
+    pixels, info, name = _read(source, max_pixels, name)
+    image = Image.fromarray(pixels)
+    image.info = info
+    return image, name
+
+
+def _read(
+    source: EncodedSource, max_pixels: int, name: str | None = None
+) -> tuple[NDArray[np.uint8], dict[Any, Any], str]:
+    """Pixels in RGB (H, W, 3) or gray (H, W), what the file says beside them, and the source's name."""
     own_name, opened = _open(source)
     name = name or own_name
     with opened as file:
         if not file.read(1):
             raise ImageError(f"{name} is empty (0 bytes).")
         file.seek(0)
-        return _decode(file, name, max_pixels), name
+        return *_decode(file, name, max_pixels), name
 
 
 def decoding_cost(data: bytes) -> float:
@@ -152,7 +173,7 @@ def decoding_cost(data: bytes) -> float:
         others = (Image.OPEN[name][1] for name in _formats(len(Image.OPEN)) if name not in _LINEAR)
         return math.inf if any(accept is None or accept(start) for accept in others) else 0.0
     scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 1
-    return pixels * (1 + _PIXELS_PER_SCAN * (scans - 1))
+    return _jpeg_cost(pixels, scans)
 
 
 def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
@@ -201,14 +222,14 @@ def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]
     if isinstance(source, (str, os.PathLike)):
         if os.fspath(source) == STDIN:
             return "<stdin>", io.BytesIO(sys.stdin.buffer.read())
-        return str(source), _open_path(source)
+        return shown(source), _open_path(source)
     if not hasattr(source, "read"):
         raise ImageError(
             "an image is a path, bytes, an open binary file, a NumPy array or a Pillow image, not "
             f"{type(source).__name__}."
         )
     name = getattr(source, "name", None)
-    name = name if isinstance(name, str) else "<stream>"
+    name = shown(name) if isinstance(name, str) else "<stream>"
     try:
         with suppress(AttributeError, OSError):  # a pipe has no beginning to go to
             source.seek(0)
@@ -224,17 +245,19 @@ def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
     try:
         path = Path(source).expanduser()
         if path.is_dir():
-            raise ImageError(f"{source} is a folder. Name the images in it, or use mien.images.find.")
+            if not os.access(path, os.R_OK | os.X_OK):
+                raise ImageError(f"{shown(source)} is a folder that cannot be listed: no permission.")
+            raise ImageError(f"{shown(source)} is a folder. Name the images in it, or use mien.images.find.")
         return path.open("rb")
     except FileNotFoundError:
         hint = " It looks like an address; save the image to a file first." if "://" in str(source) else ""
-        raise ImageError(f"{source} does not exist.{hint}") from None
+        raise ImageError(f"{shown(source)} does not exist.{hint}") from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{source} cannot be opened: {reason}.") from error
+        raise ImageError(f"{shown(source)} cannot be opened: {reason}.") from error
 
 
-def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
+def _decode(file: BinaryIO, name: str, max_pixels: int) -> tuple[NDArray[np.uint8], dict[Any, Any]]:
     Image.init()
     _know_heif()
     with _quiet_pillow:
@@ -244,7 +267,7 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
             raise ImageTooLarge(f"{name} is too large: {error}") from error
         except UnidentifiedImageError as error:
             raise ImageError(describe_unknown(name, file)) from error
-        except _DAMAGE as error:
+        except Exception as error:  # decoders raise errors of any kind
             raise ImageError(describe_damage(name, None, file, error)) from error
         with image:
             if image.width * image.height > max_pixels:
@@ -252,7 +275,42 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
                     f"{name} announces {image.width:,} x {image.height:,} pixels, more than the "
                     f"{max_pixels:,} allowed. Shrink it, or allow more with max_pixels."
                 )
-            return _loaded(image, name, file)
+            _check_cost(image, name, file)
+            return _loaded(image, name, file), image.info
+
+
+def _check_cost(image: Image.Image, name: str, file: BinaryIO) -> None:
+    """Raise for an image that takes far more time or memory than its pixels promise, before it is decoded.
+
+    Raises:
+        ImageTooLarge: too many scans of a JPEG; a large JPEG 2000; a large image of a slow decoder.
+    """
+    pixels = image.width * image.height
+    if image.format in ("JPEG", "MPO"):
+        file.seek(0)
+        scans = file.read().count(_SCAN)
+        if scans > 1 and _jpeg_cost(pixels, scans) > _MOST_COST:
+            raise ImageTooLarge(
+                f"{name} has {scans:,} scans of {image.width:,} x {image.height:,} pixels, too many to read. "
+                "Save it as a plain JPEG (not progressive)."
+            )
+    elif image.format == "JPEG2000" and pixels > _MOST_JPEG2000:
+        raise ImageTooLarge(
+            f"{name} has {image.width:,} x {image.height:,} pixels; mien reads JPEG 2000 up to "
+            f"{_MOST_JPEG2000 // 1_000_000} megapixels. Save it as JPEG or PNG."
+        )
+    elif any(tile.codec_name in _PYTHON_DECODERS for tile in getattr(image, "tile", ())):
+        samples = pixels * len(image.getbands())
+        if samples > _MOST_IN_PYTHON:
+            raise ImageTooLarge(
+                f"{name} has {samples:,} values in an encoding that takes long to read; mien reads up to "
+                f"{_MOST_IN_PYTHON:,} of them. Save it as PNG."
+            )
+
+
+def _jpeg_cost(pixels: int, scans: int) -> float:
+    """Pixels to decode, those of further scans included."""
+    return pixels * (1 + _PIXELS_PER_SCAN * (scans - 1))
 
 
 @cache
@@ -270,45 +328,69 @@ def _formats(known: int) -> tuple[str, ...]:  # noqa: ARG001 - a plugin may add 
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _loaded(image: Image.Image, name: str, file: BinaryIO | None) -> Image.Image:
-    """The whole image, decoded, upright, in RGB or L.
+def _loaded(image: Image.Image, name: str, file: BinaryIO | None) -> NDArray[np.uint8]:
+    """The whole image, decoded and upright: RGB (H, W, 3), or (H, W) where it is gray.
 
     Raises:
+        ImageTooLarge: the memory is full.
         ImageError: it is cut short or damaged, or its mode has no known scale.
     """
     try:
         image.load()
-    except _DAMAGE as error:
+        return _upright(image, _pixels(image, name))
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageTooLarge(f"{name} needs more memory than there is. Shrink it first.") from None
+    except Exception as error:  # decoders raise errors of any kind
         raise ImageError(describe_damage(name, image, file, error)) from error
-    return _without_transparency(_upright(image), name)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return image  # a damaged EXIF block; the pixels are whole and stay as they are stored
+    except Exception:  # a damaged EXIF block; the pixels are whole and stay as they are stored
+        return pixels
     turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
-def _without_transparency(image: Image.Image, name: str) -> Image.Image:
-    """The image in RGB or L, transparent parts laid on white.
+def _pixels(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """The pixels in RGB or gray, transparent parts laid on white; converted in strips to save memory.
 
     Raises:
         ImageError: nothing defines how its values map to brightness.
     """
-    if image.mode in ("RGB", "L") and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG")):
+    height = max(1, _STRIP_PIXELS // image.width)
+    strips = (
+        np.asarray(_plain(image.crop((0, top, image.width, min(top + height, image.height))), image, name))
+        for top in range(0, image.height, height)
+    )
+    first = next(strips)
+    if len(first) == image.height:
+        return first
+    pixels = np.empty((image.height, *first.shape[1:]), np.uint8)
+    pixels[: len(first)] = first
+    top = len(first)
+    for strip in strips:
+        pixels[top : top + len(strip)] = strip
+        top += len(strip)
+    return pixels
+
+
+def _plain(strip: Image.Image, whole: Image.Image, name: str) -> Image.Image:
+    """A strip of an image in RGB or L, transparent parts laid on white."""
+    if strip.mode in ("RGB", "L") and "transparency" not in whole.info:
+        return strip
+    if strip.mode.startswith("I;16") or (strip.mode == "I" and whole.format in ("PPM", "PNG")):
         # 0..65535 to 0..255, rounded: 65535 / 255 is 257.
-        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if image.mode in ("I", "F", "LAB"):
-        what = {"I": "32-bit integers", "F": "floating-point values", "LAB": "L*a*b* colours"}[image.mode]
+        return Image.fromarray(((np.asarray(strip).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if strip.mode in ("I", "F", "LAB"):
+        what = {"I": "32-bit integers", "F": "floating-point values", "LAB": "L*a*b* colours"}[strip.mode]
         raise ImageError(f"{name} contains {what}; save it with 8 or 16 bits per channel, gray or RGB.")
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
-    return image.convert("L" if image.mode == "1" else "RGB")
+    if whole.has_transparency_data:
+        return _on_white(strip.convert("RGBA"))
+    return strip.convert("L" if strip.mode == "1" else "RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -317,8 +399,8 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
 def _image(pixels: NDArray[np.uint8], source: str) -> DecodedImage:

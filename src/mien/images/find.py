@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from mien.errors import ImageError
+from mien.files import kind_of_path
+from mien.names import shown
 
 # Those of HEIC are among them, so that such photos in a folder are reported and not passed over.
 SUFFIXES = frozenset((
@@ -34,39 +37,81 @@ def find_files(
     down folders. A name without ``*``, ``?`` or ``[`` that is not a folder is returned as it is, whatever its
     suffix, and even if there is no such file: the reader reports what is wrong with it.
 
+    A folder that cannot be listed is returned as well, for the same reason.
+
     Raises:
         ImageError: a folder or a glob contains no such file; `kind` names them in the message.
     """
     found: dict[Path, None] = {}
     for source in sources:
         path = Path(source).expanduser()
-        if path.is_dir():
-            paths = _in_folder(path)
-        elif is_several(path):
-            matches = (Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207
-            paths = [match for match in matches if match.is_file()]
-        else:
+        closed: list[Path] = []
+        if not is_several(path):
             found[path] = None
             continue
+        if kind_of_path(path, ImageError) == "folder":
+            paths = _in_folder(path, closed)
+        else:
+            paths = (match for match in _matches(path, closed) if match.is_file())
         of_kind = [each for each in paths if each.suffix.lower() in suffixes and each.name[0] != "."]
-        if not of_kind:
+        if not of_kind and not closed:
             raise ImageError(
-                f"{source} contains no {kind}: no name in it ends in {', '.join(sorted(suffixes))}."
+                f"{shown(source)} contains no {kind}: no name in it ends in {', '.join(sorted(suffixes))}."
             )
-        found.update(dict.fromkeys(sorted(of_kind)))
+        found.update(dict.fromkeys(sorted([*of_kind, *closed])))
     return list(found)
 
 
 def is_several(source: str | os.PathLike[str]) -> bool:
     """Whether a source is a folder or a glob, which may stand for several files."""
     path = Path(source).expanduser()
-    return path.is_dir() or (glob.has_magic(str(path)) and not path.exists())
+    try:
+        kind = kind_of_path(path, ImageError)
+    except ImageError:
+        return False  # the reader reports it
+    return kind == "folder" or (kind == "nothing" and glob.has_magic(str(path)))
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    """The files in a folder and below, without those in hidden folders."""
-    files = []
-    for here, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(here, name) for name in names]
-    return files
+def _in_folder(folder: Path, closed: list[Path], *, follow_links: bool = False) -> Iterator[Path]:
+    """The files in a folder and below, without those in hidden folders; each real folder is entered once.
+
+    Folders that cannot be listed are added to `closed`.
+    """
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            closed.append(Path(error.filename))
+
+    seen: set[str] = set()
+    for here, folders, names in os.walk(folder, onerror=note, followlinks=follow_links):
+        if follow_links:
+            real = os.path.realpath(here)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in names)
+
+
+def _matches(pattern: Path, closed: list[Path]) -> Iterator[Path]:
+    """What a glob matches. ``**`` goes down links to folders too, but never twice into the same folder."""
+    parts = pattern.parts
+    if "**" not in parts:
+        yield from (Path(match) for match in glob.glob(str(pattern)))  # noqa: PTH207
+        return
+    cut = parts.index("**")
+    base = Path(*parts[:cut])
+    for folder in sorted(glob.glob(str(base)) if glob.has_magic(str(base)) else [str(base)]):  # noqa: PTH207
+        for file in _in_folder(Path(folder), closed, follow_links=True):
+            if _fits(file.relative_to(folder).parts, parts[cut:]):
+                yield file
+
+
+def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether the names of a path match the parts of a pattern, where ``**`` is any number of names."""
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(_fits(names[i:], patterns[1:]) for i in range(len(names) + 1))
+    return bool(names) and fnmatch(names[0], patterns[0]) and _fits(names[1:], patterns[1:])

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import CardError, UnknownModel
-from mien.files import sha256_file
+from mien.files import kind_of_path, sha256_file
 from mien.models.card import Card, read_card
+from mien.names import shown
 
 DEFAULT = "mien-lite0"
 FOLDER = Path(__file__).parent / "weights"
@@ -37,12 +38,12 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
         CardError: the card is missing, malformed, or of other weights.
     """
     path = FOLDER / f"{model}.onnx" if isinstance(model, str) and "/" not in model else Path(model)
-    if not path.is_file():
+    if kind_of_path(path, UnknownModel) != "file":
         path = Path(model).expanduser()
-    if not path.is_file():
+    if (kind := kind_of_path(path, UnknownModel)) != "file":
         names = ", ".join(shipped()) or "none"
-        hint = " Export a training run first: mien export RUN." if path.is_dir() else ""
-        raise UnknownModel(f"{str(model)!r} is neither a shipped model ({names}) nor an ONNX file.{hint}")
+        hint = " Export a training run first: mien export RUN." if kind == "folder" else ""
+        raise UnknownModel(f"{shown(model)!r} is neither a shipped model ({names}) nor an ONNX file.{hint}")
     card = read_card(path.with_suffix(".json"))
     if verify and (found := sha256_file(path)) != card.sha256:
         raise CardError(

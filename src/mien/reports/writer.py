@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mien
 from mien.errors import DataError
+from mien.files import write_atomically
 from mien.plotting import new_figure, save
 from mien.reports.document import Document, Section
 from mien.reports.html import PageChapter, PageSection, embed_image, numbers_html, page_html, plain
@@ -61,9 +62,9 @@ def write(
         "sections": numbers,
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / f"{document.name}.json").write_text(text, encoding="utf-8")
+    write_atomically(folder / f"{document.name}.json", text)
     written = folder / f"{document.name}.html"
-    written.write_text(page_html(document, chapters), encoding="utf-8")
+    write_atomically(written, page_html(document, chapters))
     return written
 
 

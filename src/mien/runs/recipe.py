@@ -19,6 +19,8 @@ from pydantic_core import ErrorDetails
 
 from mien.emotions import binary_task
 from mien.errors import RecipeError, UsageError
+from mien.files import kind_of_path
+from mien.names import shown
 from mien.runs.recipe_sections import (
     CONFIG,
     AugmentRecipe,
@@ -149,9 +151,9 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> R
     """
     shipped = resources.files("mien.runs") / "recipes" / f"{name}.toml"
     source = shipped if str(name) in recipe_names() else Path(name).expanduser()
-    if not source.is_file():
+    if source != shipped and kind_of_path(Path(name).expanduser(), RecipeError) != "file":
         raise RecipeError(
-            f"no recipe {str(name)!r}. Shipped: {', '.join(recipe_names())}; or give a TOML file."
+            f"no recipe {shown(name)!r}. Shipped: {', '.join(recipe_names())}; or give a TOML file."
         )
     try:
         raw = tomllib.loads(source.read_text(encoding="utf-8"))

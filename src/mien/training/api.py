@@ -15,6 +15,7 @@ from mien.data import load
 from mien.data.folders.labels import NO_MAP, label_map, label_maps
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, TrainError, UsageError
+from mien.files import kind_of_path
 from mien.runs.figures import draw_run
 from mien.runs.preview import PREVIEW, Preview, write_preview
 from mien.runs.recipe import Recipe, load_recipe
@@ -83,7 +84,7 @@ def train(
     """
     plan = resolve(recipe, changes)
     folder = Path(out).expanduser() if out else default_folder(plan.name)
-    if (folder / LAST).exists() or (folder / "recipe.toml").exists():
+    if any(kind_of_path(folder / name, UsageError) != "nothing" for name in (LAST, "recipe.toml")):
         raise UsageError(
             f"{folder} already has a run. Resume it with --resume {folder}, or give another --out."
         )
@@ -106,7 +107,7 @@ def resume(
         ResumeError: the folder has no run, a damaged checkpoint, or a run of other data.
     """
     folder = Path(folder).expanduser()
-    if not (folder / "recipe.toml").is_file():
+    if kind_of_path(folder / "recipe.toml", ResumeError) != "file":
         raise ResumeError(f"{folder} has no run to resume. Give the folder of a run, such as runs/NAME.")
     plan = load_recipe(folder / "recipe.toml")
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -281,4 +282,4 @@ def choose_device(device: str) -> str:
 def _absolute(path: str | Path) -> str:
     """A path that is still valid when the run is resumed from another folder; 'synthetic' stays itself."""
     expanded = Path(path).expanduser()
-    return str(expanded.resolve() if expanded.exists() else path)
+    return str(expanded.resolve() if kind_of_path(expanded, UsageError) != "nothing" else path)

@@ -15,7 +15,7 @@ import numpy as np
 from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
-from mien.files import csv_text, write_atomically
+from mien.files import csv_text, kind_of_path, write_atomically
 from mien.runs.curves import read_curves
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
@@ -90,7 +90,7 @@ def cross_validate(
     """
     plan = resolve(recipe, changes)
     folder = Path(out).expanduser() if out else default_folder(f"{plan.name}-{plan.data.folds}-folds")
-    if (folder / PLAN).exists():
+    if kind_of_path(folder / PLAN, UsageError) != "nothing":
         raise UsageError(f"{folder} already has folds. Resume them with --resume {folder}.")
     options, faces = read_options(data, votes, label_map, device, threads)
     table = _checked_faces(plan, options, faces)

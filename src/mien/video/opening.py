@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.errors import ImageError, UsageError
+from mien.files import kind_of_path
+from mien.names import shown
 from mien.video.reader import Video, open_container
 from mien.video.sources import is_address, is_camera, without_password
 
@@ -22,16 +24,16 @@ def open_video(source: str | Path, *, stream: bool = False) -> Video:
         UsageError: an address without `stream`, or a camera, which `open_camera` opens.
     """
     name = str(source)
-    shown = without_password(name)
+    public = without_password(name)
     if is_address(name):
         if not stream:
-            raise UsageError(f"{shown} is an address. Add --stream to allow mien to connect to it.")
+            raise UsageError(f"{public} is an address. Add --stream to allow mien to connect to it.")
         container = open_container(name)
-        return as_video(shown, container, live=container.duration is None)
+        return as_video(public, container, live=container.duration is None)
     if is_camera(name):
         raise UsageError(f"{name} is a camera; open it with mien.video.camera.open_camera.")
-    if not Path(source).is_file():
-        raise ImageError(f"{name} is not a file.")
+    if kind_of_path(Path(source), ImageError) != "file":
+        raise ImageError(f"{shown(name)} is not a file.")
     return as_video(name, open_container(name))
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mien.errors import ImageError
+from mien.files import kind_of_path
 from mien.images.find import find_files
+from mien.names import shown
 
 # Containers that FFmpeg opens and that are not images; an animated GIF is read as a photo.
 SUFFIXES = frozenset(
@@ -19,7 +21,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 def is_camera(source: str) -> bool:
     """Whether a source names a camera: ``"0"`` (unless a file has that name) or ``"/dev/video0"``."""
-    numbered = source.isascii() and source.isdigit() and not Path(source).exists()
+    numbered = source.isascii() and source.isdigit() and kind_of_path(Path(source), ImageError) == "nothing"
     return numbered or source.startswith("/dev/video")
 
 
@@ -45,8 +47,8 @@ def find_clips(sources: Iterable[str]) -> list[Path]:
         ImageError: a source names nothing, or a folder or glob without a clip.
     """
     clips = find_files(sources, SUFFIXES, kind="clips")
-    if absent := [clip for clip in clips if not clip.exists()]:
-        raise ImageError(f"{absent[0]} does not exist.")
+    if absent := [clip for clip in clips if kind_of_path(clip, ImageError) == "nothing"]:
+        raise ImageError(f"{shown(absent[0])} does not exist.")
     return clips
 
 

@@ -13,6 +13,7 @@ from mien.cli import options
 from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.cli.options import option
 from mien.errors import UsageError
+from mien.files import kind_of_path
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
@@ -87,7 +88,7 @@ def info(
 
     table = _load(path, votes, strict, contempt, size, cache)
     if as_json:
-        typer.echo(json.dumps(as_document(table, problems), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(as_document(table, problems), indent=2))
     else:
         print_tables(table, problems)
 
@@ -109,9 +110,9 @@ def convert(
 
     if out.suffix.lower() != ".parquet":
         raise UsageError(f"{out} does not end in .parquet, the only format that is written. Rename it.")
-    if out.exists() and not force:
+    if kind_of_path(out, UsageError) != "nothing" and not force:
         raise UsageError(f"{out} exists. Choose another name, or replace it with --force.")
-    if not out.absolute().parent.is_dir():
+    if kind_of_path(out.absolute().parent, UsageError) != "folder":
         raise UsageError(f"{out} cannot be written: there is no folder {out.parent}. Create it first.")
     table = _load(path, votes, strict, contempt, size, cache)
     written = table if apply is None else _apply(table, apply)

@@ -11,6 +11,7 @@ import typer
 from mien.cli import options
 from mien.cli.options import option
 from mien.errors import MissingExtra, UsageError
+from mien.files import kind_of_path
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _write_page(evaluation: Evaluation, out: Path, bootstrap: int) -> None:
 def _check_outputs(json: Path | None, predictions: Path | None, out: Path | None) -> None:
     """Raise at once, and not after minutes, for what cannot be written."""
     for path in (json, predictions):
-        if path is not None and not path.parent.is_dir():
+        if path is not None and kind_of_path(path.parent, UsageError) != "folder":
             raise UsageError(f"{path} cannot be written: there is no folder {path.parent}. Create it first.")
     if out is not None and find_spec("matplotlib") is None:
         raise MissingExtra("Drawing figures", "study")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mien.errors import ImageError, UsageError
+from mien.names import shown, shown_text
 
 if TYPE_CHECKING:
     from mien.inference.analyzer import Analyzer
@@ -101,7 +102,7 @@ def _run(
     def fail(failure: ReadFailure) -> None:
         nonlocal failed
         failed += 1
-        notes.print(f"error: {failure.error}", markup=False, style="red")
+        notes.print(shown_text(f"error: {failure.error}"), markup=False, style="red")
         for sink in sinks:
             sink.fail(failure)
 
@@ -120,7 +121,7 @@ def _run(
                     sink.write(each.result)
                 if folder:
                     saved = folder.save(each.image, each.result.faces, each.result.source)
-                    notes.print(f"saved {saved}", markup=False)
+                    notes.print(f"saved {shown(saved)}", markup=False)
             advance(1)
     return failed
 

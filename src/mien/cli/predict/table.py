@@ -12,6 +12,7 @@ from mien.cli.tables import widen
 from mien.emotions import EMOTION_COLOURS
 from mien.inference.face import Face
 from mien.inference.sinks import ImageResult, ReadFailure
+from mien.names import shown
 
 _BAR = 8  # characters
 _NAME = 12  # characters of a file's name in one line, at least
@@ -62,11 +63,17 @@ class TableSink:
         for result in self._results:
             if not result.faces:
                 table.add_row(
-                    Text(Path(result.source).name), "", "", "", Text("no face found", style="dim"), "", ""
+                    Text(shown(Path(result.source).name)),
+                    "",
+                    "",
+                    "",
+                    Text("no face found", style="dim"),
+                    "",
+                    "",
                 )
             for number, face in enumerate(result.faces, start=1):
-                shown = Text(Path(result.source).name if number == 1 else "")
-                table.add_row(shown, str(number), *_position(face), *_expression(face))
+                source = Text(shown(Path(result.source).name) if number == 1 else "")
+                table.add_row(source, str(number), *_position(face), *_expression(face))
         return table
 
 

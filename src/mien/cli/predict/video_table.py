@@ -14,6 +14,7 @@ from rich.text import Text
 from mien.cli.predict.table import share_bar
 from mien.cli.progress import StageBar, progress_bar
 from mien.cli.tables import widen
+from mien.names import shown, shown_text
 from mien.video.batch import BatchObserver
 from mien.video.job import ClipResult
 from mien.video.results import FrameResult
@@ -64,14 +65,14 @@ class ClipReporter(BatchObserver):
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
             print_people(Console(highlight=False), source, result.people)
         for path in result.files:
-            self._notes.print(f"saved {path}", markup=False)
+            self._notes.print(f"saved {shown(path)}", markup=False)
         if result.error:
             self.failed(source, result.error)
 
     def failed(self, source: str, error: str) -> None:
         """Print the error."""
         self._close()
-        self._notes.print(f"error: {source}: {error}", markup=False, style="red")
+        self._notes.print(shown_text(f"error: {source}: {error}"), markup=False, style="red")
 
     def stopped(self, *, resumable: bool) -> None:
         """Print what is kept, and how to continue."""
@@ -88,7 +89,7 @@ class ClipReporter(BatchObserver):
 
 def print_people(console: Console, clip: str, people: list[Person]) -> None:
     """One line per person: when they were seen, and their apparent expressions."""
-    name = Text(Path(clip).name, style="bold")
+    name = Text(shown(Path(clip).name), style="bold")
     if not people:
         console.print(name.append(": no face found", style="not bold dim"))
         return

@@ -11,6 +11,7 @@ import typer
 
 from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData, option
 from mien.errors import MissingExtra, UsageError
+from mien.files import kind_of_path
 
 if TYPE_CHECKING:
     from mien.runs.preview import Preview
@@ -133,7 +134,7 @@ def _resume(folder: Path, **options: Any) -> None:
         from mien.cli.train.progress import TerminalReporter
         from mien.training import api, cross_validation
     with TerminalReporter() as reporter:
-        if (folder / cross_validation.PLAN).exists():
+        if kind_of_path(folder / cross_validation.PLAN, UsageError) == "file":
             cross_validation.resume_cross_validation(folder, reporter=reporter)
         else:
             api.resume(folder, **options, reporter=reporter)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from mien.emotions import FER2013, FERPLUS, canonical
 from mien.errors import FormatError, UnknownEmotion, UsageError
-from mien.files import read_csv
+from mien.files import kind_of_path, read_csv
 
 # The emotion of each number from 0 on. Sources: the data sets' own documents. RAF-DB: "1: Surprise, 2: Fear,
 # 3: Disgust, 4: Happiness, 5: Sadness, 6: Anger, 7: Neutral". AffectNet: "0: Neutral, 1: Happiness,
@@ -60,7 +60,7 @@ def label_map(name: str | Path) -> LabelMap:
     if (numbered := _SHIPPED.get(str(name).lower())) is not None:
         return {str(number): emotion for number, emotion in enumerate(numbered) if emotion}
     path = Path(name)
-    if not path.is_file():
+    if kind_of_path(path, UsageError) != "file":
         raise UsageError(
             f"there is no label map {str(name)!r}. Shipped maps: {', '.join(label_maps())}. Or give a CSV "
             "with the columns folder,emotion."

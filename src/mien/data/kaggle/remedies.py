@@ -23,12 +23,17 @@ def credentials_source() -> str | None:
         return "KAGGLE_API_TOKEN"
     home = Path("~/.kaggle").expanduser()
     for token in (home / "access_token", home / "access_token.txt"):
-        if token.exists():
+        if _exists(token):
             return str(token)
     if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
         return "KAGGLE_USERNAME and KAGGLE_KEY"
     legacy = Path(os.environ.get("KAGGLE_CONFIG_DIR") or home) / "kaggle.json"
-    return str(legacy) if legacy.exists() else None
+    return str(legacy) if _exists(legacy) else None
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is such a file; one in a folder that may not be entered is of no use."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises there before Python 3.14
 
 
 def credentials_help(release: Release = FER2013) -> str:
