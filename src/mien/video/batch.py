@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +24,15 @@ from mien.video.smoothing import Smoothing
 from mien.video.sources import file_names, find_sources, without_password
 from mien.video.stages.pipeline import DETECTOR_SIZE
 from mien.video.stages.select import FaceSelection
+from mien.video.study.study import (
+    SIDECAR,
+    StudyOptions,
+    clip_facts,
+    keep_known_people,
+    log_path,
+    write_clip,
+    write_together,
+)
 from mien.video.tracking.people import People, PeopleMode
 
 # Writes the faces of images into the table of clips; returns the images that cannot be read.
@@ -41,6 +50,7 @@ class ClipOptions:
         out: the table's file; stdout for None.
         save: folder of annotated videos and timelines.
         timeline: folder of timelines alone.
+        study: write `out` as the folder of a study, see `mien.video.study.study`; `form` is None then.
         overwrite: replace files that exist.
         resume: continue the run that was interrupted while it wrote `out`.
         stream: let a source be an address, and connect to it.
@@ -55,6 +65,7 @@ class ClipOptions:
     out: Path | None = None
     save: Path | None = None
     timeline: Path | None = None
+    study: StudyOptions | None = None
     overwrite: bool = False
     resume: bool = False
     stream: bool = False
@@ -134,15 +145,20 @@ class _Batch:
         self._window: Window | None = None
         out, decisive = options.out, self._decisive()
         # What was finished, and the log of the clip that is being read.
-        self._progress_file = out and out.with_name(f"{out.name}.resume.json")
-        self._log = out and out.with_name(f"{out.name}.resume.jsonl")
+        self._study = out if options.study else None
+        if self._study:
+            self._progress_file: Path | None = self._study / ".resume.json"
+        else:
+            self._progress_file = out and out.with_name(f"{out.name}.resume.json")
         self._progress = Progress(decisive)
         if options.resume and self._progress_file and self._progress_file.exists():
             self._progress = load_progress(self._progress_file, decisive)
             self._everybody.restore(self._progress.people)
         self._check_files()
-        if self._log and self._progress.size is None:
-            self._log.unlink(missing_ok=True)
+        if self._progress.size is None:
+            for clip in clips:
+                if log := self._log(clip):
+                    log.unlink(missing_ok=True)
 
     def run(self) -> int:
         """Reads clip after clip."""
@@ -152,6 +168,7 @@ class _Batch:
             for clip in self._clips:
                 if clip not in self._progress.done:
                     self._read(clip)
+        self._finish_study()
         if self._progress_file:
             self._progress_file.unlink(missing_ok=True)
         return self._failures
@@ -179,8 +196,8 @@ class _Batch:
             self._failures += 1
             self._progress.errors.append({"source": without_password(clip), "error": error})
         # First the log: one that is there belongs to a clip that is not done.
-        if self._log:
-            self._log.unlink(missing_ok=True)
+        if not self._study and (log := self._log(clip)):
+            log.unlink(missing_ok=True)
         self._progress.done.append(clip)
         self._save_progress()
 
@@ -191,21 +208,50 @@ class _Batch:
         ends_s = [end_s for end_s in (options.end_s, video.duration_s) if end_s is not None]
         length_s = min(ends_s) - options.start_s if ends_s else None
         self._observer.started(self._names[clip], options.start_s, length_s)
+        facts = clip_facts(video) if self._study else {}
         try:
             result = job.run(on_result=self._observer.analyzed)
         except KeyboardInterrupt:
-            self._observer.stopped(resumable=self._log is not None and not video.live)
+            self._observer.stopped(resumable=options.out is not None and not video.live)
+            self._write_study(clip, video, facts | {"error": "interrupted", "complete": False})
+            self._finish_study()
             raise
+        files = self._write_study(clip, video, facts | {"error": result.error, "complete": result.complete})
+        result = replace(result, files=[*files, *result.files])
         self._observer.finished(video.source, result)
         return result
+
+    def _write_study(self, clip: str, video: Video, facts: dict[str, Any]) -> list[Path]:
+        """Writes the tables, the timeline and the exports of a clip, where a study is wanted."""
+        if self._study is None or self._options.study is None:
+            return []
+        facts |= {"size": list(video.size)}
+        return write_clip(self._study, self._names[clip], facts, self._options.study)
+
+    def _finish_study(self) -> None:
+        if self._study and self._options.study:
+            write_together(
+                self._study, list(self._names.values()), self._options.study, self._progress.errors
+            )
+
+    def _log(self, clip: str) -> Path | None:
+        """The log of a clip: kept in a study, and deleted elsewhere once the clip is read."""
+        if self._study:
+            return log_path(self._study, self._names[clip])
+        out = self._options.out
+        return out and out.with_name(f"{out.name}.resume.jsonl")
 
     def _prepare(self, clip: str, video: Video) -> ClipJob:
         """The clip's job, at its beginning or where an interrupted one continues."""
         options, head = self._options, self._analyzer.classifier.head
         span: dict[str, Any] = {name: getattr(options, name) for name in ("start_s", "end_s", "interval_s")}
         timeline_path, annotated_path = self._paths(clip)
-        log = None if video.live else self._log
-        resume = log is not None and log.exists()
+        log = None if video.live and not self._study else self._log(clip)
+        resume = log is not None and log.exists() and not video.live
+        if self._study and log:
+            _make_folder(log.parent)
+            if options.people == "all":
+                keep_known_people(self._study, self._names[clip], self._everybody)
         analysis = VideoAnalysis(
             video,
             self._analyzer,
@@ -214,7 +260,7 @@ class _Batch:
             smoothing=Smoothing(options.smooth_s),
             detector_size=options.detector_size,
             keep_frames=self._window is not None,
-            thumbnails=timeline_path is not None,
+            thumbnails=timeline_path is not None or self._study is not None,
             people=self._everybody if options.people == "all" else People(recognize=options.people == "clip"),
             log=log,
             resume=resume,
@@ -231,8 +277,8 @@ class _Batch:
         )
 
     def _save_progress(self) -> None:
-        if self._progress_file and self._table:
-            self._progress.size = self._table.sync()
+        if self._progress_file and (self._table or self._study):
+            self._progress.size = self._table.sync() if self._table else 0
             self._progress.people = self._everybody.to_dict()
             save_progress(self._progress_file, self._progress)
 
@@ -273,20 +319,24 @@ class _Batch:
     def _check_files(self) -> None:
         """Nothing that was there before is replaced unless `overwrite` is set."""
         options, resumed = self._options, self._progress.size is not None
-        for folder in (options.save, options.timeline):
-            if folder:
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise UsageError(f"{folder} cannot be used as a folder to save to: {error}.") from error
+        for folder in filter(None, (options.save, options.timeline, self._study)):
+            _make_folder(folder)
         if options.overwrite or resumed:
             return
-        if options.resume and options.out and options.out.exists():
+        there = options.out and (self._study / SIDECAR if self._study else options.out)
+        if options.resume and there and there.exists():
             raise UsageError(
                 f"{options.out} is complete: there is nothing to resume. --overwrite begins anew."
             )
         interrupted = self._progress_file is not None and self._progress_file.exists()
         hint = ", or --resume to continue where it was interrupted" if interrupted else ""
-        for path in [options.out, *(path for clip in self._clips for path in self._paths(clip))]:
+        for path in [there, *(path for clip in self._clips for path in self._paths(clip))]:
             if path and path.exists():
                 raise UsageError(f"{path} exists. Give another name, or --overwrite to replace it{hint}.")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be used as a folder to save to: {error}.") from error

@@ -24,7 +24,7 @@ from mien.geometry import Detection
 from mien.models.card import Head
 from mien.models.onnx import OnnxClassifier
 from mien.video.frame import FramePosition
-from mien.video.results import FrameResult
+from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.stages.select import FaceSelection, FaceSelector
 from mien.video.stages.smooth import SmoothStage
@@ -164,20 +164,38 @@ def replay(
     Raises:
         UsageError: the file is not a log.
     """
+    details = replay_details(path, smoothing=smoothing, faces=faces, tracker=tracker)
+    yield from (analyzed.result for analyzed in details)
+
+
+def replay_details(
+    path: str | Path,
+    *,
+    smoothing: Smoothing | None = None,
+    faces: FaceSelection | None = None,
+    tracker: Tracker | None = None,
+) -> Iterator[AnalyzedFrame]:
+    """Yields the results of a log with the thumbnails in it; arguments and errors as of `replay`."""
     log = Log(Path(path))
     header = log.header
-    head, options = header["model"]["head"], header["options"]
+    options = header["options"]
     tracker = tracker or Tracker(people=People(recognize=options["people"] != "off"))
     stage = SmoothStage(
         header["source"],
-        Head(**head | {name: tuple(head[name]) for name in ("labels", "abstain")}),
+        head_of(header),
         smoothing or Smoothing(**options["smoothing"]),
         live=options["live"],
         selector=FaceSelector(faces or options["faces"]),
     )
     for record in log.records():
-        yield from (analyzed.result for analyzed in stage.feed(track_record(tracker, record)))
-    yield from (analyzed.result for analyzed in stage.finish(final_ids(tracker)))
+        yield from stage.feed(track_record(tracker, record))
+    yield from stage.finish(final_ids(tracker))
+
+
+def head_of(header: dict[str, Any]) -> Head:
+    """The head that made the predictions of a log, from its header."""
+    head = header["model"]["head"]
+    return Head(**head | {name: tuple(head[name]) for name in ("labels", "abstain")})
 
 
 def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas
 
 # A run of one expression goes on over so long without the face, or over one missed frame.
-_GAP_S = 0.5
+GAP_S = 0.5
 
 # Who was seen for so long, and changed by fewer gray levels on average, is a picture of somebody. Two faces
 # that move changed by 6.5 and 20.9, posters in three clips by 0.0 to 1.3.
@@ -48,6 +48,7 @@ class Person:
         switches: how often the most probable emotion changed.
         confidence_s, change_s: the detector's confidence, and the change since it appeared, times seconds.
         run, longest: the run of one emotion that is going on, and the longest so far.
+        longest_runs: emotion to the seconds of its longest run.
     """
 
     source: str
@@ -62,6 +63,7 @@ class Person:
     change_s: float = 0.0
     run: Run = field(default_factory=Run)
     longest: Run = field(default_factory=Run)
+    longest_runs: dict[str, float] = field(default_factory=dict)
 
     @property
     def main(self) -> tuple[str, float]:
@@ -120,7 +122,7 @@ class ClipSummary:
         if person is None:
             person = self._people[face_id] = Person(self._source, face_id, time_s, time_s)
             person.run = Run(emotion, time_s)
-        goes_on = time_s - person.last_s <= _GAP_S or person.last_s == before_s
+        goes_on = time_s - person.last_s <= GAP_S or person.last_s == before_s
         person.switches += goes_on and emotion != person.run.emotion
         if not goes_on or emotion != person.run.emotion:
             person.run = Run(emotion, time_s)
@@ -136,6 +138,8 @@ class ClipSummary:
             person.confidence_s += seconds * confidence
             person.change_s += seconds * change
             person.run.seconds += seconds
+            longest_s = person.longest_runs.get(emotion, 0.0)
+            person.longest_runs[emotion] = max(longest_s, person.run.seconds)
             if person.run.seconds >= person.longest.seconds:
                 person.longest = Run(**asdict(person.run))
 
@@ -161,13 +165,13 @@ def summary(frame: pandas.DataFrame, *, shortest_s: float = 0.0) -> pandas.DataF
     if missing := [name for name in needed if name not in frame]:
         raise UsageError(f"the table has no column {missing[0]!r}; give one that mien.to_frame made.")
     raw = [name.removeprefix("raw_") for name in map(str, frame.columns) if name.startswith("raw_")]
-    known = dict.fromkeys([*raw, *map(str, frame["top"].dropna().unique())])
-    emotions = [name for name in known if name not in map(column_name, ABSTAIN)]
+    known = {column_name(name): name for name in [*raw, *map(str, frame["top"].dropna().unique())]}
+    emotions = [name for column, name in known.items() if column not in map(column_name, ABSTAIN)]
     table = frame[needed].astype({"face_id": "Int64", "uncertain": "boolean"})
     by_clip = table.sort_values("frame", kind="stable").groupby("source", sort=False)
     people = [person for source, part in by_clip for person in _people(str(source), part)]
     people = [person for person in people if person.seconds >= shortest_s]
-    return pd.DataFrame([_plain(person, emotions) for person in people], columns=_columns(emotions))
+    return pd.DataFrame([person_row(person, emotions) for person in people], columns=_columns(emotions))
 
 
 def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
@@ -188,13 +192,14 @@ def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
 
 
 def _columns(emotions: list[str]) -> list[str]:
-    shares = [f"share_{name}" for name in emotions]
+    shares = [f"share_{column_name(name)}" for name in emotions]
     head = ["source", "face_id", "first_s", "last_s", "seconds", "top"]
     longest = ["longest", "longest_start_s", "longest_s"]
     return [*head, *shares, "uncertain", "switches", *longest, "confidence", "static"]
 
 
-def _plain(person: Person, emotions: list[str]) -> dict[str, Any]:
+def person_row(person: Person, emotions: list[str]) -> dict[str, Any]:
+    """A person as a row of the table of `summary`, with a share of time for each of the emotions."""
     whole = person.seconds or 1.0
     return {
         "source": person.source,
@@ -203,7 +208,7 @@ def _plain(person: Person, emotions: list[str]) -> dict[str, Any]:
         "last_s": person.last_s,
         "seconds": person.seconds,
         "top": person.main[0],
-        **{f"share_{name}": person.emotions.get(name, 0.0) / whole for name in emotions},
+        **{f"share_{column_name(name)}": person.emotions.get(name, 0.0) / whole for name in emotions},
         "uncertain": person.uncertain_s / whole,
         "switches": person.switches,
         "longest": person.longest.emotion,

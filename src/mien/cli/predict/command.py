@@ -9,18 +9,21 @@ import typer
 
 from mien.cli import options as shared
 from mien.cli.predict import options as own
-from mien.cli.predict.sources import format_of, split_sources
+from mien.cli.predict.sources import STUDY, format_of, span, split_sources
 from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
+    from mien.detection.blazeface import BlazeFace
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions, WriteImages
+    from mien.video.study.study import StudyOptions
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
     "--detector-size, --stream and --resume"
 )
+_STUDY_ONLY = "--bin, --baseline, --event-threshold, --event-hysteresis and --export"
 
 
 def predict(
@@ -44,6 +47,11 @@ def predict(
     smooth: own.Smooth = 0.2,
     detector_size: own.DetectorSize = 640,
     stream: own.Stream = False,
+    bin_s: own.Bin = 1.0,
+    baseline: own.Baseline = None,
+    event_threshold: own.EventThreshold = 0.5,
+    event_hysteresis: own.EventHysteresis = 0.1,
+    export: own.Export = None,
     timeline: own.Timeline = None,
     blur_others: own.BlurOthers = False,
     show: own.Show = False,
@@ -53,14 +61,12 @@ def predict(
 ) -> None:
     """Read the apparent expression of each face in photos or clips.
 
-    Folders may contain both. Prints a table for people. With --json, --jsonl or --csv, only that goes to
-    stdout. In a clip, each person keeps a number while their face is tracked; --save also draws a timeline
-    of each person.
+    Prints a table for people. With --json, --jsonl or --csv, only that goes to stdout. In a clip, each
+    person keeps a number while their face is tracked; --save also draws a timeline of each person. With
+    --out FOLDER, writes a study: tables of frames, people, intervals and events of clips.
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    from mien.detection.blazeface import BlazeFace
-    from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions
 
     clips, photos = split_sources(sources)
@@ -69,14 +75,60 @@ def predict(
     options = replace(options, faces=faces.value, blur_others=blur_others, show=show)
     options = replace(options, people=people.value, smooth_s=smooth, detector_size=detector_size)
     _check(options, bool(clips), crops, align or detector_threshold is not None)
-    options = replace(options, form=format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips)))
+    form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
+    study = _study(form, bin_s, span(baseline), event_threshold, event_hysteresis, export or [])
+    options = replace(options, form=None if study else form, study=study)
     # A clip is decoded and searched beside the model, which therefore gets one thread by default.
     model_threads = threads or (1 if clips else None)
-    detector = BlazeFace(threads=threads, threshold=0.5 if detector_threshold is None else detector_threshold)
-    label_set = labels and labels.value
-    analyzer = Analyzer(model, detector, device=device, threads=model_threads, labels=label_set, align=align)
+    detector = _detector(detector_threshold, threads)
+    analyzer = _analyzer(model, detector, labels, device=device, threads=model_threads, align=align)
     if _predict(clips, photos, analyzer, options, crops, threads):
         raise typer.Exit(ImageError.exit_code)
+
+
+def _detector(threshold: float | None, threads: int | None) -> BlazeFace:
+    from mien.detection.blazeface import BlazeFace
+
+    return BlazeFace(threads=threads, threshold=0.5 if threshold is None else threshold)
+
+
+def _analyzer(
+    model: str,
+    detector: BlazeFace,
+    labels: shared.LabelSet | None,
+    *,
+    device: str,
+    threads: int | None,
+    align: bool,
+) -> Analyzer:
+    from mien.inference.analyzer import Analyzer
+
+    label_set = labels and labels.value
+    return Analyzer(model, detector, device=device, threads=threads, labels=label_set, align=align)
+
+
+def _study(
+    form: str | None,
+    bin_s: float,
+    baseline_s: tuple[float, float] | None,
+    threshold: float,
+    hysteresis: float,
+    exports: list[own.ExportFormat],
+) -> StudyOptions | None:
+    """The options of a study, or None where --out is not a folder.
+
+    Raises:
+        UsageError: there are options of a study and no folder.
+    """
+    from mien.video.study.study import StudyOptions
+
+    names = tuple(dict.fromkeys(name.value for name in exports))
+    options = StudyOptions(bin_s, threshold, hysteresis, baseline_s, names)
+    if form == STUDY:
+        return options
+    if options != StudyOptions():
+        raise UsageError(f"{_STUDY_ONLY} are for the tables of a study: give --out a folder, such as study/.")
+    return None
 
 
 def _predict(
@@ -92,7 +144,7 @@ def _predict(
 
     if not clips:
         return predict_photos(photos, analyzer, options, crops=crops, threads=threads)
-    if photos and options.form is None:
+    if photos and options.form is None:  # a table for people, or a study
         failures = predict_photos(photos, analyzer, options, crops=False, threads=threads)
         return failures + _predict_clips(clips, analyzer, options)
     images = photos_beside_clips(photos, analyzer, options, threads) if photos else None

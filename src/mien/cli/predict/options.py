@@ -14,6 +14,7 @@ from mien.cli.predict.sources import seconds
 _DETECTION = "Face detection"
 _CLIPS = "Clips, streams and cameras"
 _CLIP_OUTPUT = "Output of clips"
+_STUDY = "Tables of a study (--out FOLDER)"
 
 
 class FaceChoice(StrEnum):
@@ -29,6 +30,16 @@ class PeopleChoice(StrEnum):
     clip = "clip"
     off = "off"
     all = "all"
+
+
+class ExportFormat(StrEnum):
+    """The other programs that a study can be exported for."""
+
+    elan = "elan"
+    boris = "boris"
+    observer = "observer"
+    bids = "bids"
+    long = "long"
 
 
 Sources: TypeAlias = Annotated[
@@ -53,9 +64,9 @@ Out: TypeAlias = Annotated[
     Path | None,
     option(
         OUTPUT,
-        "--out FILE",
+        "--out PATH",
         "Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
-        "for clips .parquet.",
+        "for clips .parquet. Without a suffix: a folder with all tables of a study.",
     ),
 ]
 Save: TypeAlias = Annotated[
@@ -134,6 +145,46 @@ DetectorSize: TypeAlias = Annotated[
 Stream: TypeAlias = Annotated[
     bool,
     option(_CLIPS, "--stream", "Allow a source to be an address (rtsp://, http://, ...) and connect to it."),
+]
+
+Bin: TypeAlias = Annotated[
+    float, option(_STUDY, "--bin TIME", "Length of an interval in the table of intervals.", parser=seconds)
+]
+Baseline: TypeAlias = Annotated[
+    str | None,
+    option(
+        _STUDY,
+        "--baseline FROM-TO",
+        "Subtract each person's own mean in this time of the clip, e.g. 0s-10s, as columns delta_...",
+    ),
+]
+EventThreshold: TypeAlias = Annotated[
+    float,
+    option(
+        _STUDY,
+        "--event-threshold X",
+        "An event begins where an emotion (with --baseline, its change) reaches this.",
+        min=0.0,
+        max=1.0,
+    ),
+]
+EventHysteresis: TypeAlias = Annotated[
+    float,
+    option(
+        _STUDY,
+        "--event-hysteresis X",
+        "An event ends below the threshold less this.",
+        min=0.0,
+        max=1.0,
+    ),
+]
+Export: TypeAlias = Annotated[
+    list[ExportFormat] | None,
+    option(
+        _STUDY,
+        "--export NAME",
+        "Also write for other programs: elan, boris, observer, bids, long (for R and SPSS). Repeatable.",
+    ),
 ]
 
 Timeline: TypeAlias = Annotated[

@@ -13,6 +13,7 @@ from mien.video.sources import SUFFIXES as CLIPS
 from mien.video.sources import is_address, is_camera, is_clip
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
+STUDY = "study"
 
 
 def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
@@ -48,8 +49,22 @@ def seconds(text: str | float) -> float:
     raise UsageError(f"{text!r} is not a valid time. Write 0.2s, 200ms, 90s, 1:30 or 1:02:03.5.")
 
 
+def span(text: str | None) -> tuple[float, float] | None:
+    """A span of time in seconds: ``"0s-10s"`` gives (0.0, 10.0).
+
+    Raises:
+        UsageError: the text is not two times with a minus between, or the second is not the later one.
+    """
+    if text is None:
+        return None
+    start, minus, end = text.partition("-")
+    if not minus or seconds(end) <= seconds(start):
+        raise UsageError(f"{text!r} is not a valid span of time. Write 0s-10s: from, a minus, to.")
+    return seconds(start), seconds(end)
+
+
 def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, clips: bool) -> str | None:
-    """The format of the results, by the options; None for the table alone.
+    """The format of the results, by the options: ``"study"`` for a folder, None for the table alone.
 
     Raises:
         UsageError: more than one format, or a suffix of no format.
@@ -59,6 +74,8 @@ def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, 
         raise UsageError("--json, --jsonl and --csv exclude each other; run mien once for each.")
     if chosen or out is None:
         return chosen[0] if chosen else None
+    if not out.suffix or out.is_dir():
+        return STUDY
     known = FORMATS if clips else FORMATS[:3]
     if (suffix := out.suffix.lower().removeprefix(".")) in known:
         return suffix
