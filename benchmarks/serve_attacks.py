@@ -109,6 +109,7 @@ def leaving(target: Target) -> None:
     while target.running():
         with suppress(OSError), target.connect() as peer:
             peer.sendall(head.encode() + b"\r\n\r\n" + PHOTO[: len(PHOTO) // 2])
+        time.sleep(0.02)
 
 
 def not_reading(target: Target) -> None:
@@ -141,13 +142,13 @@ def attacks() -> dict[str, tuple[Attack, int]]:
         "PNGs of 49 megapixels": (sending(encoded(Image.new("RGBA", (7000, 7000)), "PNG")), 8),
         "JPEG 2000 of 49 megapixels": (sending(encoded(Image.new("L", (7000, 7000)), "JPEG2000")), 8),
         "100 slow headers": (holding(b"GET / HTTP/1.1\r\n", b"X: y\r\n"), 10),
-        "100 slow bodies": (
+        "60 slow bodies": (
             holding(
                 b"POST /v1/analyze HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
                 b"Content-Length: 100000\r\n\r\n",
                 b"\xff",
             ),
-            10,
+            6,  # of one address, at which 64 requests may be open
         ),
         "clients that leave": (leaving, 4),
         "8 streams that do not read": (not_reading, 8),
@@ -159,7 +160,6 @@ def measure(
 ) -> tuple[list[float], int, list[float]]:
     """Seconds of each served request, how many were not served, and seconds of each probe."""
     target = Target(port, time.monotonic() + seconds)
-    # The clients of this machine share an address, and 64 requests of one address may be open.
     served: list[float] = []
     failed: list[int] = []
     probes: list[float] = []

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from mien.emotions import EMOTION_COLOURS
 from mien.serve.app import create_app
-from mien.serve.settings import Settings
+from mien.serve.settings import NOTICE, Settings
 from mien.serve.static import page_files
 
 PAGE = Path(__file__).parents[2] / "src" / "mien" / "serve" / "page"
@@ -136,7 +136,7 @@ def test_the_document_contains_the_key(make_client: Callable[..., TestClient]) -
 
 
 def test_the_pages_files_have_types_that_browsers_run(client: TestClient) -> None:
-    files = page_files()
+    files = page_files(NOTICE)
     assert {"", "style.css", "icon.svg", "js/main.js", "js/api.js"} <= set(files)
     for path, file in files.items():
         response = client.get(f"/{path}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import Device, OnnxModel
-from mien.cli.serve import Labels, Port, start
+from mien.cli.serve import Labels, Notice, Port, WithoutNotice, resolve_notice, start
 from mien.models.registry import DEFAULT
 
 
@@ -21,6 +21,8 @@ def live(
     model: OnnxModel = DEFAULT,
     labels: Labels = None,
     device: Device = "auto",
+    notice: Notice = None,
+    without_notice: WithoutNotice = False,
 ) -> None:
     """Show the expressions of faces in front of the camera, in the browser.
 
@@ -34,5 +36,11 @@ def live(
         if browser and not webbrowser.open(url):
             typer.echo("No browser could be opened. Open this address in yours.", err=True)
 
-    settings = Settings(port=port, model=model, labels=labels and labels.value, device=device)
+    settings = Settings(
+        port=port,
+        model=model,
+        labels=labels and labels.value,
+        device=device,
+        notice=resolve_notice(notice, without_notice),
+    )
     start(settings, on_listening=open_page)

@@ -135,6 +135,7 @@ def _shipped_table(files: list[ModelFile]) -> Table:
         "inner resolution": lambda m: f"{m.card.network_size} px",
         "parameters": lambda m: f"{m.card.parameters / 1e6:.2f} M",
         "MACs per face": lambda m: f"{m.card.macs / 1e6:.1f} M",
+        "licence of the weights": lambda m: m.card.licence.partition(" ")[0],
         "file": lambda m: f"{m.onnx.stat().st_size / 1e6:.1f} MB",
     }
     for label, show in facts.items():
@@ -145,6 +146,7 @@ def _shipped_table(files: list[ModelFile]) -> Table:
         shown = [_figures(model.card.figures.get(split, {})) for model in files]
         for label in shown[0]:
             table.add_row(label, *(figures[label] for figures in shown))
+    table.caption = "What is known and unsettled about their data: docs/provenance.md."
     if not any(model.card.figures for model in files):
         table.caption = "Their cards have no figures."
     return table

@@ -94,6 +94,22 @@ _Timeout = Annotated[
 _Grace = Annotated[
     float, _limit("--grace", "Seconds from SIGTERM, when /readyz turns to 503, until the port closes.", 0)
 ]
+_AuditLog = Annotated[
+    Path | None,
+    option(_ACCESS, "--audit-log FILE", "Append one JSON line per request to a file: no images, no results."),
+]
+Notice = Annotated[
+    str | None,
+    option(_ACCESS, "--notice TEXT", "The notice to people in front of the camera. Default: one in English."),
+]
+WithoutNotice = Annotated[
+    bool,
+    option(
+        _ACCESS,
+        "--without-notice",
+        "Show no notice; in the EU, people must be informed in another way (docs/law.md).",
+    ),
+]
 
 
 def serve(
@@ -106,6 +122,9 @@ def serve(
     without_key: _WithoutKey = False,
     allow_host: _AllowHost = [],  # noqa: B006
     allow_origin: _AllowOrigin = [],  # noqa: B006
+    audit_log: _AuditLog = None,
+    notice: Notice = None,
+    without_notice: WithoutNotice = False,
     model: OnnxModel = DEFAULT,
     labels: Labels = None,
     device: Device = "auto",
@@ -153,6 +172,8 @@ def serve(
         labels=labels and labels.value,
         device=device,
         workers=workers,
+        notice=resolve_notice(notice, without_notice),
+        audit_log=audit_log,
         limits=limits,
     )
     start(settings, access_log, certificate, certificate_key, on_listening=partial(_announce, settings))
@@ -186,6 +207,19 @@ def start(
     )
     if stopped_by is not None:
         raise typer.Exit(128 + stopped_by)
+
+
+def resolve_notice(notice: str | None, without_notice: bool) -> str | None:
+    """The notice to show, or None.
+
+    Raises:
+        UsageError: both options are given.
+    """
+    from mien.serve.settings import NOTICE
+
+    if without_notice and notice is not None:
+        raise UsageError("--notice and --without-notice exclude each other; give one.")
+    return None if without_notice else NOTICE if notice is None else notice
 
 
 def _api_key(path: Path | None) -> str | None:

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 import mien
+from mien.serve.audit_log import AuditLog, open_log
 from mien.serve.docs_page import docs_routes
 from mien.serve.errors import install_error_handlers
 from mien.serve.metrics import RequestMetrics
@@ -68,7 +69,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status_routes(service))
     app.include_router(stream_routes(service))
     app.include_router(docs_routes(app))
-    app.include_router(page_routes())
+    app.include_router(page_routes(settings.notice))
     app.add_middleware(AccessControl, settings=settings)
+    if settings.audit_log is not None:
+        app.add_middleware(AuditLog, file=open_log(settings.audit_log), model=settings.model)
     app.add_middleware(RequestMetrics, metrics=service.metrics)
     return app

@@ -85,9 +85,12 @@ def websocket_protocol(limits: Limits) -> type[WebSocketsSansIOProtocol]:
         def pause_writing(self) -> None:
             super().pause_writing()
             self._unread.set(self.transport)
+            self.transport.pause_reading()  # each ping would be answered
 
         def resume_writing(self) -> None:
             super().resume_writing()
             self._unread.clear()
+            if not self.read_paused:
+                self.transport.resume_reading()
 
     return WebSocket

@@ -110,6 +110,7 @@ class ServerInfo(BaseModel):
 
     mien: str = Field(description="version")
     model: str
+    notice: str | None = Field(description="to show to the people in front of the camera")
     labels: str = Field(description="the default label set")
     label_sets: dict[str, list[str]]
     limits: RequestLimits

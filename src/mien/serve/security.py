@@ -13,7 +13,7 @@ import binascii
 import hmac
 import ipaddress
 from contextlib import suppress
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -68,7 +68,7 @@ class AccessControl:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                _add_headers(MutableHeaders(scope=message), scope["path"])
+                _add_headers(MutableHeaders(scope=message), scope["path"], self._settings.notice)
             await send(message)
 
         error = self._refusal(scope, headers)
@@ -168,8 +168,10 @@ def _sent_keys(headers: Headers) -> list[bytes]:
     return keys
 
 
-def _add_headers(headers: MutableHeaders, path: str) -> None:
+def _add_headers(headers: MutableHeaders, path: str, notice: str | None) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if path.startswith("/v1"):
         headers["Cache-Control"] = "no-store"
+        if notice is not None:
+            headers["Mien-Notice"] = quote(notice, safe=" !\"#$&'()*+,-./:;<=>?@[]^_`{|}~")  # UTF-8 as %XX

@@ -97,6 +97,7 @@ class Service:
         return ServerInfo(
             mien=mien.__version__,
             model=self.analyzers[self.labels].classifier.name,
+            notice=self.settings.notice,
             labels=self.labels,
             label_sets={
                 name: [label for label in a.classifier.labels if label not in a.classifier.head.abstain]

@@ -11,6 +11,10 @@ from mien.errors import UsageError
 from mien.models.registry import DEFAULT
 
 KEY_VARIABLE = "MIEN_API_KEY"
+NOTICE = (
+    "A computer program analyzes the expressions of the faces in front of this camera. "
+    "It predicts how a face looks, not what a person feels."
+)
 MB = 1024 * 1024
 _MIN_KEY = 16  # characters; 64 bits even if only hex digits are used
 
@@ -73,9 +77,13 @@ class Settings:
         labels: the label set of requests that name none; None for the model's default.
         device: where the model runs, see `mien.models.onnx.OnnxClassifier`.
         workers: images analyzed at the same time; None for one per core.
+        notice: for the people in front of the camera, on the page, in the header `Mien-Notice` of responses
+            and in the first message of a stream; None for no notice.
+        audit_log: a file that gets one line per request of `/v1`; None for no log.
 
     Raises:
-        UsageError: listening beyond this machine without a key, or a key that is too short.
+        UsageError: listening beyond this machine without a key, a key that is too short, or a notice that is
+            empty or longer than a line.
     """
 
     host: str = "127.0.0.1"
@@ -88,6 +96,8 @@ class Settings:
     labels: str | None = None
     device: str = "auto"
     workers: int | None = None
+    notice: str | None = NOTICE
+    audit_log: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -101,6 +111,11 @@ class Settings:
                 f"--host {self.host} opens the server to other machines, and there is no API key. Set one in "
                 "MIEN_API_KEY or --api-key-file, or add --without-key if everyone who can reach this machine "
                 "may use it."
+            )
+        if self.notice is not None and not (self.notice.strip() and self.notice.isprintable()):
+            raise UsageError(
+                f"the notice must be one line of text, not {self.notice!r:.80}. To show none: "
+                "--without-notice."
             )
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"workers must be 1 or more, not {self.workers}.")

@@ -10,7 +10,9 @@ from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from markupsafe import escape
 
+_NOTICE = b"<!-- notice -->"
 # Not from the system's table: some map .js to text/plain, which browsers refuse to run.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -29,17 +31,24 @@ class StaticFile:
     etag: str
 
 
-def page_files() -> dict[str, StaticFile]:
-    """Path below ``/`` to file; the page itself has the path ``""``."""
+def page_files(notice: str | None = None) -> dict[str, StaticFile]:
+    """Path below ``/`` to file; the page itself has the path ``""`` and shows the notice."""
     page = dict(_collect(files("mien.serve") / "page", ""))
-    page[""] = page.pop("index.html")
+    index = page.pop("index.html")
+    shown = "" if notice is None else f'<p class="notice" role="note">{escape(notice)}</p>'
+    body = index.body.replace(_NOTICE, shown.encode())
+    page[""] = StaticFile(body, index.content_type, _etag(body))
     return page
 
 
-def page_routes() -> APIRouter:
-    """One route per file, so that no request contains a path on disk."""
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+
+
+def page_routes(notice: str | None) -> APIRouter:
+    """One route per file, so that no request contains a path on disk; the notice stands on the page."""
     router = APIRouter(include_in_schema=False)
-    for path, file in page_files().items():
+    for path, file in page_files(notice).items():
         router.add_api_route(f"/{path}", _handler(file), methods=["GET", "HEAD"])
     return router
 
@@ -51,8 +60,7 @@ def _collect(folder: Traversable, prefix: str) -> Iterator[tuple[str, StaticFile
             yield from _collect(entry, f"{prefix}{entry.name}/")
         elif suffix in _TYPES:
             body = entry.read_bytes()
-            etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-            yield prefix + entry.name, StaticFile(body, _TYPES[suffix], etag)
+            yield prefix + entry.name, StaticFile(body, _TYPES[suffix], _etag(body))
 
 
 def _handler(file: StaticFile) -> Callable[[Request], Awaitable[Response]]:

@@ -35,6 +35,7 @@ from mien.serve.uploads import UploadedImage
 from mien.video.live import LivePipeline, LiveResult
 
 HEADER = struct.Struct(">Id")
+_AFTER_SETTINGS_S = 0.02  # until the next message is read, so that a flood of them does not hold the loop
 _MAX_SETTINGS = 1000  # characters of a text message; longer ones are cut and therefore invalid
 # `decoding_cost` of a frame: 4K (8.3 megapixels) in one scan is allowed. A frame holds a worker.
 _MAX_FRAME_COST = 12_000_000
@@ -110,10 +111,11 @@ class _Stream:
             try:
                 if message.get("bytes") is not None:
                     self._on_frame(message["bytes"])
-                else:
-                    await self._on_settings(message.get("text") or "")
+                    continue
+                await self._on_settings(message.get("text") or "")
             except MienError as error:
                 await self._send_error(error)
+            await asyncio.sleep(_AFTER_SETTINGS_S)
 
     def _on_frame(self, message: bytes) -> None:
         if len(message) <= HEADER.size:
