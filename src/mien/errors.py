@@ -17,6 +17,7 @@
     │   └── CardError
     ├── TrainError                  7
     │   ├── Diverged
+    │   ├── Interrupted             130 after Ctrl-C, 143 after SIGTERM
     │   └── ResumeError
     ├── ExportError                 8   the exported model differs from its source
     ├── MissingExtra                9   a feature whose packages are missing
@@ -109,6 +110,16 @@ class TrainError(MienError):
 
 class Diverged(TrainError):
     """A loss that is no longer a finite number."""
+
+
+class Interrupted(TrainError):
+    """A training that was stopped by a signal, and saved: 130 after Ctrl-C, 143 after SIGTERM."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, signal: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal
 
 
 class ResumeError(TrainError):

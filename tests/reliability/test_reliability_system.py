@@ -90,9 +90,7 @@ def test_a_closed_output_is_a_sentence_and_an_exit_code() -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_tables_print_in_any_encoding(encoding: str) -> None:
-    code, said = _run(
-        "models", stdout=subprocess.DEVNULL, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
-    )
+    code, said = _run("--help", env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
     assert (code, said) == (0, "")
 
 

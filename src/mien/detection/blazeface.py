@@ -32,8 +32,8 @@ from mien.detection.postprocess import (
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
 from mien.images.crop import sample_square
-from mien.models.registry import FOLDER
-from mien.models.runtime import CPU, onnxruntime, open_session
+from mien.models.registry import FOLDER, expected_hash
+from mien.models.runtime import CPU, onnxruntime, open_session, run_session
 
 WEIGHTS = FOLDER / "blazeface-back.onnx"
 
@@ -116,7 +116,11 @@ class BlazeFace:
         self._least = logit(threshold)
         self.min_face = min_face
         self._session = open_session(
-            weights, threads=1, providers=providers or (CPU,), options=session_options
+            weights,
+            threads=1,
+            providers=providers or (CPU,),
+            options=session_options,
+            sha256=expected_hash(weights),
         )
 
     def __repr__(self) -> str:
@@ -214,7 +218,9 @@ class BlazeFace:
 
     def _run(self, image: NDArray[np.uint8], least: float) -> FaceRows:
         """The faces above a score in an input uint8 (H, W, 3), sides multiples of 32, in its pixels."""
-        boxes, scores = self._session.run(["boxes", "scores"], {"image": image[None]})
+        boxes, scores = run_session(
+            self._session, ("boxes", "scores"), {"image": image[None]}, "the detector"
+        )
         return decode(boxes[0], scores[0], image.shape[:2], least)
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mien.detection.blazeface import WEIGHTS
 from mien.detection.postprocess import COLUMNS, anchors, face_rows
-from mien.models.runtime import open_session
+from mien.models.registry import expected_hash
+from mien.models.runtime import open_session, run_session
 
 # The crop lies in the middle of an input that is half as large again: BlazeFace expects some surroundings.
 # On FER2013 an input of 128 px finds 2 % more faces at twice the cost.
@@ -44,7 +45,7 @@ class SingleFaceDetector:
 
     def __init__(self, weights: Path = WEIGHTS, *, batch_size: int = 64) -> None:
         self.batch_size = batch_size
-        self._session = open_session(weights)
+        self._session = open_session(weights, sha256=expected_hash(weights))
 
     def detect(
         self, crops: NDArray[np.uint8], *, progress: Callable[[int], None] = lambda _: None
@@ -68,7 +69,9 @@ class SingleFaceDetector:
         edges = ((0, 0), (margin, margin), (margin, margin))
         gray = np.pad(np.stack([np.asarray(each) for each in enlarged]), edges, mode="edge")
         image = np.ascontiguousarray(np.broadcast_to(gray[..., None], (*gray.shape, 3)))
-        boxes, scores = self._session.run(["boxes", "scores"], {"image": image})  # (N, A, 16), (N, A, 1)
+        boxes, scores = run_session(  # (N, A, 16), (N, A, 1)
+            self._session, ("boxes", "scores"), {"image": image}, "the detector"
+        )
         best = scores[..., 0].argmax(axis=1)
         crop = np.arange(len(crops))
         faces = face_rows(boxes[crop, best], anchors(_INPUT, _INPUT)[best], scores[crop, best, 0])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mien.errors import CardError
+from mien.names import shown
 
 # The labels of the data, or the majority of its FER+ votes.
 Labels: TypeAlias = Literal["fer2013", "ferplus"]
+
+# The widest crop that a model takes, in pixels.
+_MOST_SIDE = 4096
 
 # The head that is trained on each kind of labels, and the labels that each head is calibrated and scored on.
 HEAD_OF_LABELS: dict[Labels, str] = {"fer2013": "fer2013", "ferplus": "votes"}
@@ -105,30 +110,118 @@ class Card:
 
 
 def read_card(path: Path) -> Card:
-    """The card stored in a JSON file.
+    """The card stored in a JSON file, each value checked.
 
     Raises:
-        CardError: the file is missing, is not JSON, or lacks a field or has one too many.
+        CardError: the file is missing, is not JSON, lacks a field or has one too many, or a value cannot be;
+            the message names the field.
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        heads = tuple(
-            Head(**{**head, "labels": tuple(head["labels"]), "abstain": tuple(head["abstain"])})
-            for head in raw.pop("heads")
-        )
-        framing = raw.pop("framing")
-        return Card(
-            heads=heads,
-            framing=Framing(**framing) if framing else None,
-            notes=tuple(raw.pop("notes", ())),
-            **raw,
-        )
     except FileNotFoundError:
         raise CardError(
-            f"{path} is missing. A model travels with its card: export it again with `mien export`."
+            f"{shown(path)} is missing. A model travels with its card: export it again with `mien export`."
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CardError(f"{path} is not a card of this version of mien: {error!r}.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CardError(f"{shown(path)} is not a card of this version of mien: {error!r}.") from error
+    try:
+        return _card(raw)
+    except _FieldError as error:
+        raise CardError(
+            f"{shown(path)} is not a card of this version of mien: {error}. Export the model again."
+        ) from error
+
+
+class _FieldError(ValueError):
+    """What is wrong with a field."""
+
+
+def _card(raw: Any) -> Card:
+    fields = _fields(raw, Card, "")
+    if not isinstance(fields["heads"], list) or not fields["heads"]:
+        raise _FieldError("heads must be a list with at least one head")
+    heads = tuple(_head(head, f"heads[{i}]") for i, head in enumerate(fields["heads"]))
+    names = [head.name for head in heads]
+    if len(set(names)) < len(names):
+        raise _FieldError(f"heads must have different names, not {shown(names)}")
+    if fields["default_head"] not in names:
+        raise _FieldError(f"default_head must be one of {names}, not {shown(fields['default_head'])!r}")
+    if fields.get("framing") is not None:
+        fields["framing"] = _framing(fields["framing"])
+    for name in ("name", "backbone", "licence", "sha256"):
+        _check(isinstance(fields[name], str), name, "text", fields[name])
+    _check(bool(re.fullmatch("[0-9a-f]{64}", fields["sha256"])), "sha256", "64 hex digits", fields["sha256"])
+    for name, least in (("input_size", 8), ("network_size", 8), ("parameters", 0), ("macs", 0)):
+        _check(type(fields[name]) is int and fields[name] >= least, name, f"{least} or more", fields[name])
+    _check(fields["input_size"] <= _MOST_SIDE, "input_size", f"{_MOST_SIDE} or less", fields["input_size"])
+    for name in ("mean", "std"):
+        _check(_is_number(fields[name], 0, math.inf), name, "a number from 0 on", fields[name])
+    for name in ("data", "training", "figures", "latency"):
+        _check(isinstance(fields.get(name, {}), dict), name, "an object", fields.get(name))
+    notes = fields.get("notes", ())
+    _check(
+        isinstance(notes, (list, tuple)) and all(isinstance(note, str) for note in notes),
+        "notes",
+        "texts",
+        notes,
+    )
+    _check(fields.get("format", 1) == 1, "format", "1", fields.get("format"))
+    return Card(**{**fields, "heads": heads, "notes": tuple(notes)})
+
+
+def _head(raw: Any, where: str) -> Head:
+    fields = _fields(raw, Head, f"{where}.")
+    _check(isinstance(fields["name"], str), f"{where}.name", "text", fields["name"])
+    for name in ("labels", "abstain"):
+        labels = fields.get(name, ())
+        fine = isinstance(labels, (list, tuple)) and all(isinstance(label, str) for label in labels)
+        _check(fine and len(set(labels)) == len(labels), f"{where}.{name}", "different texts", labels)
+        fields[name] = tuple(labels)
+    _check(len(fields["labels"]) > 1, f"{where}.labels", "two or more", fields["labels"])
+    _check(
+        set(fields["abstain"]) <= set(fields["labels"]), f"{where}.abstain", "among labels", fields["abstain"]
+    )
+    temperature = fields.get("temperature", 1.0)
+    _check(_is_number(temperature, 1e-3, 1e3), f"{where}.temperature", "from 0.001 to 1000", temperature)
+    conformal = fields.get("conformal", {})
+    fine = isinstance(conformal, dict) and all(_is_number(value, 0, 1) for value in conformal.values())
+    _check(fine, f"{where}.conformal", "thresholds from 0 to 1", conformal)
+    margin = fields.get("certain_margin")
+    _check(margin is None or _is_number(margin, 0, 1), f"{where}.certain_margin", "from 0 to 1", margin)
+    return Head(**fields)
+
+
+def _framing(raw: Any) -> Framing:
+    fields = _fields(raw, Framing, "framing.")
+    for name in ("x", "y"):
+        _check(_is_number(fields[name], -1, 1), f"framing.{name}", "from -1 to 1", fields[name])
+    for name in ("width", "height"):
+        _check(_is_number(fields[name], 0.05, 2), f"framing.{name}", "from 0.05 to 2", fields[name])
+    _check(isinstance(fields.get("source", ""), str), "framing.source", "text", fields.get("source"))
+    return Framing(**fields)
+
+
+def _fields(raw: Any, kind: type[Any], where: str) -> dict[str, Any]:
+    """The values of a class by field, none missing and none too many."""
+    if not isinstance(raw, dict):
+        raise _FieldError(f"{where.rstrip('.') or 'the whole'} must be an object, not {shown(raw, 80)}")
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := sorted(set(raw) - set(known)):
+        raise _FieldError(f"{where}{shown(unknown[0])} is an unknown field")
+    for name, each in known.items():
+        needed = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        if needed and name not in raw:
+            raise _FieldError(f"{where}{name} is missing")
+    return dict(raw)
+
+
+def _check(fine: bool, name: str, wanted: str, value: Any) -> None:
+    if not fine:
+        raise _FieldError(f"{name} must be {wanted}, not {shown(repr(value), 80)}")
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and least <= value <= most
 
 
 def without_folders(source: str) -> str:

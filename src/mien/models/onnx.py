@@ -99,11 +99,16 @@ class OnnxModel:
         whole = {name: np.empty((len(crops), len(labels)), np.float32) for name, labels in self.heads.items()}
         for start in range(0, len(crops), self.batch_size):
             batch = np.ascontiguousarray(crops[start : start + self.batch_size])
-            for name, out in zip(whole, self._session.run(list(whole), {_INPUT: batch}), strict=True):
+            for name, out in zip(whole, self._run(list(whole), batch), strict=True):
                 whole[name][start : start + len(batch)] = out
         if not all(np.isfinite(out).all() for out in whole.values()):
             raise ModelError(f"model {self.name!r} gave NaN or infinity. Export it again.")
         return whole
+
+    def _run(self, heads: list[str], batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        from mien.models.runtime import run_session
+
+        return run_session(self._session, heads, {_INPUT: batch}, f"model {self.name!r}")
 
     def _check_crops(self, crops: NDArray[np.uint8]) -> None:
         size = self.card.input_size
@@ -165,10 +170,7 @@ def _open_session(path: Path, device: str, threads: int | None) -> Any:
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be 1 or more, not {threads}.")
     providers = _providers(device, onnxruntime.get_available_providers())
-    try:
-        session = open_session(path, threads=threads, providers=providers)
-    except Exception as error:  # its exceptions share no public base but Exception
-        raise ModelError(f"ONNX Runtime cannot open {path}: {error}") from error
+    session = open_session(path, threads=threads, providers=providers)
     if device != "auto" and session.get_providers()[0] != _PROVIDERS[device]:
         raise UsageError(
             f"device {device!r} was requested, but ONNX Runtime could only use {session.get_providers()[0]}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,21 @@ class ModelFile:
 
     onnx: Path
     card: Card
+
+
+def expected_hash(path: Path) -> str | None:
+    """The SHA-256 in the JSON beside a file of weights that ships; None for files from elsewhere.
+
+    Raises:
+        CardError: the JSON is missing or has no hash.
+    """
+    if path.parent != FOLDER:
+        return None
+    card = path.with_suffix(".json")
+    try:
+        return str(json.loads(card.read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CardError(f"{card} cannot be read: {error!r}. Install mien again.") from error
 
 
 def shipped() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from typing import Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as onnxruntime
+
+from mien.errors import CardError, ModelError
 
 CPU = "CPUExecutionProvider"
 _ERRORS_ONLY = 3  # its warnings are about details of the graph that no user can change
@@ -37,10 +40,41 @@ def open_session(
     threads: int | None = None,
     providers: Sequence[Any] = (CPU,),
     options: onnxruntime.SessionOptions | None = None,
+    sha256: str | None = None,
 ) -> onnxruntime.InferenceSession:
     """A session of an ONNX file, with `options` in place of `session_options(threads)` if they are given.
 
+    The file is read here and handed over as bytes, so that it cannot name other files as parts of its
+    weights; with `sha256`, the same bytes are compared with the hash first.
+
     Raises:
-        Exception: ONNX Runtime cannot open the file; its errors have no other base class in common.
+        OSError: the file cannot be read.
+        CardError: the file has another hash.
+        ModelError: ONNX Runtime cannot open the file, or it has weights in other files.
     """
-    return onnxruntime.InferenceSession(str(path), options or session_options(threads), list(providers))
+    content = path.read_bytes()
+    if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise CardError(
+            f"{path} is not the file that its card describes (SHA-256 {found}, card {sha256}). "
+            "Install mien again, or export the model again."
+        )
+    try:
+        return onnxruntime.InferenceSession(content, options or session_options(threads), list(providers))
+    except Exception as error:  # its exceptions share no public base but Exception
+        outside = "external" in str(error).lower()
+        why = "it has weights in other files, which mien does not read" if outside else f"{error}"
+        raise ModelError(f"ONNX Runtime cannot open {path}: {why}") from error
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, outputs: Sequence[str], inputs: Mapping[str, Any], name: str
+) -> list[Any]:
+    """The outputs of a session, by name.
+
+    Raises:
+        ModelError: ONNX Runtime fails; `name` is the model's in the message.
+    """
+    try:
+        return list(session.run(list(outputs), dict(inputs)))
+    except Exception as error:  # its exceptions share no public base but Exception
+        raise ModelError(f"{name} failed in ONNX Runtime: {error}") from error

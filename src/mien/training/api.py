@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from mien.data import load
 from mien.data.folders.labels import NO_MAP, label_map, label_maps
 from mien.data.table import FaceTable
-from mien.errors import ResumeError, TrainError, UsageError
+from mien.errors import Interrupted, ResumeError, UsageError
 from mien.files import kind_of_path
 from mien.runs.figures import draw_run
 from mien.runs.preview import PREVIEW, Preview, write_preview
@@ -26,6 +27,7 @@ from mien.training.distributed import World, world_of
 from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import LogReporter, OnlyNotes, Reporter
 from mien.training.result import TrainResult
+from mien.training.run_folder import locked
 from mien.training.trainer import Trainer
 
 
@@ -245,19 +247,22 @@ def run(
     """
     if not world.is_first:
         reporter = OnlyNotes(reporter, world.rank)
-    trainer = Trainer(
-        plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, options=options
-    )
-    if world.is_first and not resume:
-        write_preview(preview_of(trainer.loader), folder / PREVIEW)
-    with Interrupt() as interrupt:
-        result = trainer.run(interrupt)
-    if world.is_first and result.is_finished:
-        trainer.folder.finish(result.to_dict())
+    with locked(folder) if world.is_first else nullcontext():
+        trainer = Trainer(
+            plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, options=options
+        )
+        if world.is_first and not resume:
+            write_preview(preview_of(trainer.loader), folder / PREVIEW)
+        with Interrupt() as interrupt:
+            result = trainer.run(interrupt)
+        if world.is_first and result.is_finished:
+            trainer.folder.finish(result.to_dict())
     if world.is_first and result.epochs:
         result = replace(result, figures=tuple(draw_run(folder)))
     if not result.is_finished:
-        raise TrainError(f"interrupted, and saved. Resume with: mien train --resume {folder}")
+        raise Interrupted(
+            f"interrupted, and saved. Resume with: mien train --resume {folder}", interrupt.signal
+        )
     reporter.done(result.summary)
     return result
 

@@ -43,6 +43,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.wanted = False
+        self.signal = signal.SIGINT
         self._former: dict[int, signal.Handlers | int | None] = {}
 
     def __enter__(self) -> Interrupt:
@@ -58,5 +59,5 @@ class Interrupt:
             signal.signal(number, former)
 
     def _request(self, number: int, _frame: FrameType | None) -> None:
-        self.wanted = True
+        self.wanted, self.signal = True, signal.Signals(number)
         signal.signal(number, self._former[number])
