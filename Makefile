@@ -1,6 +1,7 @@
 # make demo   set up what is needed and label the faces in a photo that ships
 # make test   set up everything and pass the checks and tests
 # make docs   write the pages that are made from the code
+# make packages   build the wheel and the sdist, compare two builds, write their SBOMs
 # make site   build the documentation as a site, in site/
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint types imports unit chromium docs site clean
+.PHONY: demo test lint types imports unit chromium docs site packages clean
 
 demo: $(VENV)-demo/.installed
 	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
@@ -47,6 +48,10 @@ docs: $(VENV)/.installed
 site: $(VENV)/.installed
 	$(BIN)/python -m sphinx -W -q docs site
 	@echo "Open site/index.html."
+
+# The wheel and the sdist, built twice and compared, and their SBOMs.
+packages: $(VENV)/.installed
+	$(BIN)/python scripts/build_packages.py
 
 clean:
 	rm -rf $(VENV) $(VENV)-demo demo site
