@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.errors import ImageError
 from mien.video.tracking.cuts import THUMBNAIL
 
 if TYPE_CHECKING:
@@ -75,10 +76,13 @@ class VideoFrame:
         from av.video.reformatter import Interpolation as How
 
         how = How.AREA | How.ACCURATE_RND | How.FULL_CHR_H_INT if width < self.native.width else How.BILINEAR
-        converted = self.native.reformat(
-            width, height, form, interpolation=how, dst_color_range="JPEG", threads=1
-        )
-        pixels: NDArray[Any] = converted.to_ndarray()
+        try:
+            converted = self.native.reformat(
+                width, height, form, interpolation=how, dst_color_range="JPEG", threads=1
+            )
+            pixels: NDArray[Any] = converted.to_ndarray()
+        except Exception as error:  # PyAV raises errors of many kinds for damaged frames
+            raise ImageError(f"the frame at {self.time_s:.2f} s cannot be converted: {error}.") from error
         return np.ascontiguousarray(np.rot90(pixels, self.turns)) if self.turns else pixels
 
 

@@ -50,5 +50,9 @@ def as_video(name: str, container: InputContainer, *, live: bool = False) -> Vid
         container.close()
         raise ImageError(f"{name} has no moving images that can be decoded.")
     # Threads over frames hold frames back until those behind them are in: no good for live ones.
-    tracks[0].thread_type = "SLICE" if live else "AUTO"
-    return Video(name, container, tracks[0], live)
+    try:
+        tracks[0].thread_type = "SLICE" if live else "AUTO"
+        return Video(name, container, tracks[0], live)
+    except Exception as error:  # PyAV raises errors of many kinds for damaged files
+        container.close()
+        raise ImageError(f"{shown(name)} cannot be opened: {error}.") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mien.errors import ImageError, MissingExtra, UsageError
+from mien.names import shown
 from mien.video.frame import FramePosition, VideoFrame, quarter_turns, thumbnail
 from mien.video.sources import is_address, without_password
 from mien.video.tracking.cuts import SceneCounter
@@ -198,7 +199,6 @@ class Video:
 
     def _read(self) -> Iterator[av.VideoFrame]:
         """What can be decoded; a packet that cannot be is counted, and an error of the container ends it."""
-        import av
 
         packets = self.container.demux(self.stream)
         while True:
@@ -206,12 +206,12 @@ class Video:
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.FFmpegError, OSError) as error:
-                self.status.reason = str(error.strerror or error)
+            except Exception as error:  # PyAV raises errors of many kinds for damaged files
+                self.status.reason = str(getattr(error, "strerror", None) or error)
                 return
             try:
                 natives = packet.decode()
-            except av.FFmpegError:
+            except Exception:
                 self._count_broken()
                 continue
             for native in natives:
@@ -290,12 +290,14 @@ def open_container(name: str) -> InputContainer:
     try:
         # FFmpeg takes the beginning of 12:30:45.mp4 for a protocol, but not that of an absolute path.
         path = name if address else str(Path(name).absolute())
-        return av.open(path, "r", options=options, timeout=_TIMEOUTS_S if address else None)
-    except (av.FFmpegError, OSError) as error:
-        why = f"{error.strerror or error}."
+        return av.open(
+            path, "r", metadata_errors="replace", options=options, timeout=_TIMEOUTS_S if address else None
+        )
+    except Exception as error:  # PyAV raises errors of many kinds for damaged files
+        why = f"{getattr(error, 'strerror', None) or error}."
         if isinstance(error, av.error.InvalidDataError):
             why += " It is not a video, or it was cut off before its index was written."
-        raise ImageError(f"{without_password(name)} cannot be opened: {why}") from error
+        raise ImageError(f"{shown(without_password(name))} cannot be opened: {why}") from error
 
 
 def _announced_length(container: InputContainer, stream: VideoStream) -> tuple[float | None, bool]:
@@ -303,8 +305,9 @@ def _announced_length(container: InputContainer, stream: VideoStream) -> tuple[f
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base), True
     if match := stream.metadata.get("DURATION"):  # Matroska's tag, such as 00:01:02.500000000
-        hours, minutes, seconds = match.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds), True
+        with suppress(ValueError):  # text from outside
+            hours, minutes, seconds = match.split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds), True
     return (container.duration / 1e6, False) if container.duration is not None else (None, False)
 
 

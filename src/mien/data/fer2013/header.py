@@ -48,7 +48,11 @@ def read_header(line: bytes, source: str) -> tuple[Layout, tuple[BadRow, ...]]:
     if line.startswith(_BOM):
         line = line[len(_BOM) :]
         odd = (BadRow("line 1", "a byte-order mark before the header; skipped", refused=False),)
-    names = [name.strip().lower() for name in next(csv.reader([line.decode("latin-1").rstrip("\r\n")]), [])]
+    try:
+        fields = next(csv.reader([line.decode("latin-1").rstrip("\r\n")]), [])
+    except csv.Error:  # such as a carriage return inside the line
+        fields = []
+    names = [name.strip().lower() for name in fields]
     if "pixels" not in names or any(names.count(name) > 1 for name in ("pixels", "emotion", "usage")):
         raise FormatError(
             f"{source} does not begin with FER2013's header (emotion,pixels,Usage or less) "

@@ -21,6 +21,10 @@ from mien.errors import FormatError
 _BLOCK_BYTES = 1 << 20
 # The longest header known has 24 bytes; a first line longer than this is something else.
 _MAX_HEADER_BYTES = 4096
+# A line without an end is given up at this length; a row of FER2013 has 9 kB.
+_MAX_UNENDED_BYTES = 16_000_000
+# FER2013 has 35,887 rows; each line that is none takes a microsecond and memory.
+_MAX_UNUSABLE_LINES = 1_000_000
 # The rows of the published file at which its splits end, in the order of USAGES.
 # Source: Goodfellow et al. 2013.
 _SPLIT_ENDS = (28_709, 32_298, 35_887)
@@ -49,7 +53,7 @@ def read_csv(stream: ByteStream, source: str) -> FaceTable:
     if not header:
         raise FormatError(f"{source} is empty.")
     layout, odd = read_header(header, source)
-    blocks = list(_parsed(lines, layout))
+    blocks = list(_bounded(_parsed(lines, layout), source))
     rows = _FileRows(blocks, header.endswith(b"\r\n"), lines.unended)
     problems = (*odd, *rows.problems(layout))
     if not len(rows.lines):
@@ -89,6 +93,11 @@ class _LineBlocks:
                 yield b"".join((*rest, memoryview(chunk)[:cut]))
                 rest = []
             rest.append(chunk[cut:])
+            if sum(map(len, rest)) > _MAX_UNENDED_BYTES:
+                raise FormatError(
+                    f"a line has more than {_MAX_UNENDED_BYTES // 1_000_000} MB. FER2013's lines end after "
+                    "some 10 kB: this is another kind of file, or its line ends are missing."
+                )
         last = b"".join(rest)
         self.unended = not last.endswith(b"\n") and last != b""
         if last:
@@ -106,6 +115,23 @@ def _parsed(lines: Iterable[bytes], layout: Layout) -> Iterator[Block]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _bounded(blocks: Iterable[Block], source: str) -> Iterator[Block]:
+    """The blocks, until too many of their lines are no rows.
+
+    Raises:
+        FormatError: more than a million lines are empty or refused.
+    """
+    unusable = 0
+    for block in blocks:
+        unusable += len(block.empty) + len(block.bad)
+        if unusable > _MAX_UNUSABLE_LINES:
+            raise FormatError(
+                f"{source} has more than {_MAX_UNUSABLE_LINES:,} lines that are empty or no rows. "
+                "It is not FER2013's CSV, or damaged."
+            )
+        yield block
 
 
 def cores() -> int:

@@ -14,18 +14,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.archives import check_member
 from mien.data.fer2013.reader import cores
 from mien.data.folders.labels import DROPPED, NO_MAP, UNKNOWN, Contempt, LabelMap, folder_key, label_of
 from mien.data.folders.splits import WHOLE, is_split, split_name
 from mien.data.table import BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS
-from mien.errors import FormatError, ImageError
+from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face
 
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 # Files and folders that operating systems create.
 _SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
 _BATCH = 256
+# An image of one face is never larger.
+_MAX_IMAGE_BYTES = 64_000_000
 # KA.AN1.39.tiff: subject, emotion and take, number. Source: JAFFE (Lyons et al. 1998), README.
 _JAFFE = re.compile(r"^[A-Z]{2}\.(AN|DI|FE|HA|SA|SU|NE)\d+\.\d+\.", re.IGNORECASE)
 _MAX_FOLDERS_NAMED = 8
@@ -78,9 +81,18 @@ def files_in_zip(archive: zipfile.ZipFile) -> list[ImageFile]:
     files = []
     for entry in archive.infolist():
         parts = tuple(entry.filename.split("/"))
+        check_member(entry.filename)
         if not entry.is_dir() and not any(_is_ignored(part) for part in parts):
-            files.append(ImageFile(parts, lambda entry=entry: archive.read(entry)))  # type: ignore[misc]
+            files.append(ImageFile(parts, lambda entry=entry: _read_entry(archive, entry)))  # type: ignore[misc]
     return sorted(files, key=lambda file: file.parts)
+
+
+def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as content:
+        data = content.read(_MAX_IMAGE_BYTES + 1)
+    if len(data) > _MAX_IMAGE_BYTES:
+        raise ImageTooLarge(f"has more than {_MAX_IMAGE_BYTES // 1_000_000} MB, too many for one face")
+    return data
 
 
 def _is_ignored(name: str) -> bool:
@@ -192,7 +204,7 @@ def _decode(files: Sequence[ImageFile], size: int) -> tuple[NDArray[np.uint8], d
                 pixels[row] = gray_face(file.read(), size)
             except ImageError as error:
                 errors[row] = str(error)
-            except (OSError, zipfile.BadZipFile) as error:
+            except Exception as error:  # whatever an archive's decoder raises, it is about this file
                 errors[row] = f"cannot be read: {error}"
         return errors
 
