@@ -42,7 +42,7 @@ class People:
     def learn(self, person: int, portrait: Portrait) -> None:
         """Keep a portrait of a person, if it shows them in a new way."""
         views = self._views.setdefault(person, [])
-        if all(alike(view, portrait) < _NEW_VIEW for view in views):
+        if all(alike(view, portrait) < _NEW_VIEW for view in reversed(views)):  # the newest is likeliest
             views.append(portrait)
             del views[:-_MOST_VIEWS]
 

@@ -290,6 +290,8 @@ def _cost(track: Track, time_s: float, face: Sighting) -> float:
     gap_s = time_s - track.seen_s
     away, growth = _apart(track.expected(time_s), face.box)
     reach = min(_REACH + _REACH_PER_S * gap_s, _REACH_MOST)
+    if growth > _GROWTH or (gap_s <= _JUMP_S and away > reach):
+        return math.inf  # before the costlier look
     alike, least = 1.0, -1.0
     if track.portrait is not None and face.portrait is not None:
         score = likeness(track.portrait, face.portrait)
@@ -301,7 +303,7 @@ def _cost(track: Track, time_s: float, face: Sighting) -> float:
     elif track.appearance is not None and face.appearance is not None:
         alike = float(track.appearance @ face.appearance)
         least = _SAME_AFTER_LOSS if gap_s > _UNSEEN_S else -1.0
-    if away > reach or growth > _GROWTH or alike < least:
+    if away > reach or alike < least:
         return math.inf
     return away + growth + _APPEARANCE_WEIGHT * (1 - alike)
 
