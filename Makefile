@@ -1,5 +1,6 @@
 # make demo   set up what is needed and label the faces in a photo that ships
 # make test   set up everything and pass the checks and tests
+# make soak   the tests with damaged files, with many more of them
 # make docs   write the pages that are made from the code
 # make packages   build the wheel and the sdist, compare two builds, write their SBOMs
 # make site   build the documentation as a site, in site/
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint types imports unit chromium docs site packages clean
+.PHONY: demo test lint types imports unit soak chromium docs site packages clean
 
 demo: $(VENV)-demo/.installed
 	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
@@ -30,6 +31,10 @@ imports: $(VENV)/.installed
 
 unit: $(VENV)/.installed chromium
 	$(BIN)/python -m pytest
+
+# The random tests of reliability with many more files.
+soak: $(VENV)/.installed
+	MIEN_SOAK=1200 $(BIN)/python -m pytest tests/reliability
 
 # The page's tests drive a Chromium. It is installed where that needs no password; without it they are skipped.
 chromium:

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from mien import errors
 from mien.cli.app import main
+from mien.inference.image_writer import AnnotatedFolder
 
 MAIN = "from mien.cli.app import main; main()"
 # Root may enter any folder, unless it gives up these two rights.
@@ -121,3 +124,19 @@ def test_a_folder_that_may_not_be_entered_is_a_sentence_and_the_exit_code_of_its
     assert "Traceback" not in said
     assert said.lstrip().startswith("error: ")
     assert ended == code, said
+
+
+def test_half_an_image_does_not_stay_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Image.Image, file: Any, *__: object, **___: object) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    image = np.zeros((40, 40, 3), np.uint8)
+    folder = AnnotatedFolder(tmp_path)
+    whole = folder.save(image, [], "whole.png")
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(errors.UsageError, match="No space left"):
+        folder.save(image, [], "half.png")
+    assert [path.name for path in tmp_path.iterdir()] == [whole.name]

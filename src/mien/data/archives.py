@@ -93,6 +93,7 @@ def readable(path: Path) -> Iterator[None]:
         tarfile.TarError,
         zipfile.BadZipFile,
         NotImplementedError,
+        UnicodeError,
         lzma.LZMAError,
         struct.error,
         RecursionError,

@@ -50,9 +50,9 @@ _MOST_COST = 250_000_000
 _MOST_JPEG2000 = 16_000_000
 # Netpbm as text, or with another maximum than 255, and compressed BMP are decoded in Python: 0.8 us a sample.
 _PYTHON_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
-_MOST_IN_PYTHON = 1_500_000
+_MOST_IN_PYTHON = 1_000_000
 # Pixels that are converted at once.
-_STRIP_PIXELS = 4_000_000
+_STRIP_PIXELS = 1_000_000
 _ORIENTATION = 0x0112  # EXIF tag
 # Source: EXIF 2.32, table 6; the numbers are those of the tag, 1 is upright.
 _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {

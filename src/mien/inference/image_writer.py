@@ -51,12 +51,16 @@ class AnnotatedFolder:
             number += 1
             if key in self._written:
                 continue
+            opened = False
             try:
                 with path.open("wb" if self._overwrite else "xb") as file:
+                    opened = True
                     drawn.save(file, "JPEG" if suffix == ".jpg" else "PNG", **options)
             except FileExistsError:
                 continue
             except OSError as error:
+                if opened:
+                    path.unlink(missing_ok=True)  # half of an image
                 raise UsageError(f"{path} cannot be written: {error}.") from error
             self._written.add(key)
             return path
