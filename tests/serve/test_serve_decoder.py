@@ -63,7 +63,7 @@ def test_an_image_that_takes_too_long_is_refused_and_the_next_one_is_read(photo:
 def test_an_image_that_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mien.serve.decoder._BYTES_PER_PIXEL", 0)
     decoder = DecoderProcess(max_pixels=50_000_000, max_s=60)
-    with pytest.raises(ImageTooLarge, match=r"large\.png needs more than 64 MB to be decoded"):
+    with pytest.raises(ImageTooLarge, match=r"large\.png needs more"):
         decoder.read(encoded(Image.new("RGB", (6000, 5000)), "PNG"), "large.png")
     assert decoder.read(encoded(Image.new("RGB", (600, 500)), "PNG"), "small.png").width == 600
     decoder.stop()
