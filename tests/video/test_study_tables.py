@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES, has_valence, valence
 from mien.errors import UsageError
+from mien.files import read_csv
 from mien.inference.face import Face
 from mien.models.card import Head
+from mien.names import from_csv_cell
 from mien.video.results import FrameResult, TrackedFace
 from mien.video.study.dictionary import (
     describe,
@@ -24,6 +28,7 @@ from mien.video.study.dictionary import (
     interval_columns,
     people_columns,
 )
+from mien.video.study.files import join_tables, open_tables
 from mien.video.study.measures import Measures, rest_of, timed
 from mien.video.study.study import StudyOptions
 from mien.video.study.tables import Event, EventTable, IntervalTable, PeopleTable, Row
@@ -272,6 +277,18 @@ def test_valence_is_happy_less_the_strongest_negative_emotion() -> None:
     assert has_valence(FER2013)
     assert not has_valence(("happy", "sad"))
     assert Measures(Head("two", ("not happy", "happy"))).names == ["not_happy", "happy"]
+
+
+def test_names_that_a_spreadsheet_computes_or_that_are_not_unicode_are_escaped(tmp_path: Path) -> None:
+    columns = event_columns(change=False)
+    rows = [{"source": name, "face_id": 1, "emotion": "happy"} for name in ("=1+1.mp4", "a\udcff.mp4")]
+    with open_tables(tmp_path, "events", columns, {"source": rows[1]["source"]}) as table:
+        table.write(rows)
+    read = read_csv(tmp_path / "events.csv")
+    assert [from_csv_cell(row["source"]) for row in read] == [row["source"] for row in rows]
+    assert read[0]["source"] == "'=1+1.mp4"
+    join_tables([tmp_path], tmp_path, "events", columns, {})
+    assert pq.read_table(tmp_path / "events.parquet")["source"].to_pylist() == ["=1+1.mp4", r"a\udcff.mp4"]
 
 
 @pytest.mark.parametrize(

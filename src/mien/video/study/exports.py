@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from mien.files import write_atomically
+from mien.names import csv_cell, json_text
 from mien.video.results import FrameResult
 from mien.video.study.dictionary import Column, event_columns
 from mien.video.study.measures import Measures, named, timed
@@ -271,17 +271,19 @@ def _ceiling(value: float) -> int:
 def _write_rows(
     path: Path, names: Sequence[str], rows: Iterable[dict[str, Any]], *, delimiter: str, missing: str = ""
 ) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(
             file, names, restval=missing, delimiter=delimiter, lineterminator="\n", extrasaction="ignore"
         )
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: missing if value is None else value for name, value in row.items()})
+            writer.writerow(
+                {name: missing if value is None else csv_cell(value) for name, value in row.items()}
+            )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json_text(content, indent=2) + "\n")
 
 
 EXPORTS: dict[str, Callable[[ExportedClip], None]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from mien.errors import MissingExtra, UsageError
 from mien.files import staged
+from mien.names import csv_cell, json_text
 from mien.video.study.dictionary import Column
 
 Row = dict[str, Any]
@@ -27,8 +27,8 @@ class TableFiles:
     def write(self, rows: Iterable[Row]) -> None:
         """Take the next rows."""
         for row in rows:
-            self._text.writerow(row)
-            self._block.append(row)
+            self._text.writerow({name: csv_cell(value) for name, value in row.items()})
+            self._block.append({name: _unicode(value) for name, value in row.items()})
             if len(self._block) >= _BLOCK:
                 self.flush()
 
@@ -59,9 +59,7 @@ def open_tables(folder: Path, name: str, columns: Sequence[Column], sidecar: Row
             text_path, parquet_path = (
                 stack.enter_context(staged(folder / f"{name}.{suffix}")) for suffix in ("csv", "parquet")
             )
-            file = stack.enter_context(
-                text_path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-            )
+            file = stack.enter_context(text_path.open("w", encoding="utf-8", newline=""))
             names = [column.name for column in columns]
             text = csv.DictWriter(file, names, lineterminator="\n")
             text.writeheader()
@@ -98,4 +96,9 @@ def _schema(columns: Sequence[Column], sidecar: Row) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _unicode(value: Any) -> Any:
+    """Bytes of a name that are not Unicode, escaped: Parquet takes none."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

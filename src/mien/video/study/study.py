@@ -26,6 +26,7 @@ from mien.errors import UsageError
 from mien.files import sha256_file, write_atomically
 from mien.inference.sinks import ImageResult, ReadFailure
 from mien.models.card import Head
+from mien.names import json_text
 from mien.video.log import Log, head_of, replay_details
 from mien.video.output.timeline import Timeline
 from mien.video.reader import Video
@@ -183,6 +184,8 @@ def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
         raise UsageError(
             f"{root} is not the folder of a study: {SIDECAR} cannot be read ({error})."
         ) from error
+    if "clips" not in study:
+        raise UsageError(f"{root} is not the folder of a study of clips: {SIDECAR} lists no clips.")
     if options is None:
         values = study["study_options"]
         lists = {name: values[name] and tuple(values[name]) for name in ("baseline_s", "exports")}
@@ -321,6 +324,6 @@ def _frame_facts(log: Log) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     try:
-        write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(path, json_text(content, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}.") from error
