@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("torch")
+import torch
 
 from mien.errors import Interrupted, ResumeError
+from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from mien.training.process import Interrupt
 from mien.training.run_folder import LOCK, locked
 
@@ -45,3 +45,23 @@ def test_the_lock_of_a_killed_process_does_not_count(tmp_path: Path) -> None:
     assert (tmp_path / LOCK).exists()
     with locked(tmp_path):
         pass
+
+
+def test_one_bit_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    tensors = {
+        "a/x": torch.arange(600, dtype=torch.float32).reshape(20, 30),
+        "a/step": torch.tensor(3),
+        "b/y": torch.ones(50, dtype=torch.bfloat16),
+        "b/none": torch.zeros(0),
+        "b/mask": torch.tensor([True, False]),
+    }
+    path = tmp_path / "last.safetensors"
+    write_checkpoint(path, Checkpoint(tensors, {"epoch": 2}))
+    data = path.read_bytes()
+    assert read_checkpoint(path).facts == {"epoch": 2}
+    for at in range(len(data) - 2400, len(data), 120):
+        broken = bytearray(data)
+        broken[at] ^= 1
+        path.write_bytes(broken)
+        with pytest.raises(ResumeError, match="was changed"):
+            read_checkpoint(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from mien.files import write_atomically
 
 # The files of a run's folder: the weights of its best epoch, and everything that it needs to go on.
 BEST, LAST = "best.safetensors", "last.safetensors"
-_META = "mien"
+_META, _HASH = "mien", "sha256"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,25 +40,40 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Store a checkpoint atomically."""
     tensors = {key: value.detach().to("cpu").contiguous() for key, value in checkpoint.tensors.items()}
-    write_atomically(path, save(tensors, {_META: json.dumps(checkpoint.facts)}))
+    facts = json.dumps(checkpoint.facts)
+    write_atomically(path, save(tensors, {_META: facts, _HASH: _hash(tensors, facts)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The checkpoint in a file, tensors on the CPU.
 
     Raises:
-        ResumeError: the file is missing or is no checkpoint of mien.
+        ResumeError: the file is missing, is no checkpoint of mien, or was changed (if it has a hash).
     """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_META])
-            return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, facts)  # noqa: SIM118
+            about = file.metadata() or {}
+            facts = json.loads(about[_META])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ResumeError(f"{path} is missing: there is nothing to resume. Start a new run.") from None
     except (SafetensorError, KeyError, ValueError) as error:
         raise ResumeError(
             f"{path} is cut short, or is not a checkpoint of mien ({error}). Start a new run."
         ) from error
+    if about.get(_HASH, found := _hash(tensors, about[_META])) != found:
+        raise ResumeError(f"{path} was changed after it was written: its hash differs. Start a new run.")
+    return Checkpoint(tensors, facts)
+
+
+def _hash(tensors: dict[str, Tensor], facts: str) -> str:
+    """The SHA-256 of tensors and facts, in hex."""
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def pack_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
