@@ -25,25 +25,31 @@ def test_a_margin_is_the_lead_of_the_first_over_the_second() -> None:
     assert margins(rows) == pytest.approx([0.14, 0.25, 0, 1])
 
 
+def test_a_margin_in_the_votes_is_negative_where_they_prefer_another_class() -> None:
+    rows = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]])
+    votes = np.array([[0.2, 0.7, 0.1], [0.6, 0.1, 0.3]])
+    assert margins(rows, votes) == pytest.approx([-0.5, 0.3])
+
+
 @pytest.mark.parametrize("scale", [12.0, 20.0])
 def test_the_margin_is_the_smallest_that_leaves_95_percent_right(scale: float) -> None:
     probabilities, truth = draw(400, scale)
     lead, right = margins(probabilities), probabilities.argmax(axis=1) == truth
     accurate = [m for m in np.sort(lead) if right[lead >= m].mean() >= 0.95]
-    assert (lead < accurate[0]).mean() <= 0.25
+    assert (lead < accurate[0]).mean() <= 0.28
     assert fit_margin(probabilities, truth) == accurate[0]
 
 
-def test_at_most_a_quarter_is_uncertain_where_too_many_are_wrong() -> None:
+def test_at_most_28_percent_are_uncertain_where_too_many_are_wrong() -> None:
     probabilities, truth = draw(400, 1.0)
     margin = fit_margin(probabilities, truth)
-    assert (margins(probabilities) < margin).mean() == pytest.approx(0.25)
+    assert (margins(probabilities) < margin).mean() == pytest.approx(0.28)
     assert measure_margin(margin, probabilities, truth).accuracy < 0.95
 
 
 def test_what_a_margin_does_is_counted_by_hand() -> None:
     rows = np.array([[0.6, 0.4, 0], [0.9, 0.1, 0], [0.5, 0.5, 0], [0.1, 0.9, 0], [0.8, 0.2, 0]])
-    fit = measure_margin(0.3, rows, np.array([1, 0, 0, 0, 0]), divided=rows[:2])
+    fit = measure_margin(0.3, rows, np.array([1, 0, 0, 0, 0]), divided=margins(rows[:2]))
     assert (fit.n, fit.uncertain) == (5, pytest.approx(2 / 5))
     assert fit.accuracy == pytest.approx(2 / 3)
     assert fit.errors_caught == pytest.approx(1 / 2)
@@ -70,12 +76,19 @@ def test_the_shipped_models_say_when_they_do_not_know(name: str) -> None:
         fit = card.figures["PublicTest"]["calibration"][head.name]["uncertainty"]
         assert fit["margin"] == head.certain_margin
         assert 0.1 < fit["uncertain"] <= 0.3
-        rows = np.full((3, len(head.labels)), 1e-3, np.float32)
-        rows[0] = 1 / len(head.labels)  # no emotion is more probable than another
-        rows[1, :2] = 0.29, 0.28
-        rows[2, 0] = 1
-        faces = [read_face(row / row.sum(), head, box=(0, 0, 1, 1)) for row in rows]
+        parts = [head] if head.combination is None else [card.head("votes"), card.head("fer2013")]
+        rows = np.concatenate([_three_rows(len(part.labels)) for part in parts], axis=1)
+        faces = [read_face(row, head, box=(0, 0, 1, 1)) for row in rows]
         assert [face.uncertain for face in faces] == [True, True, False]
-    votes = card.figures["PublicTest"]["calibration"]["votes"]["uncertainty"]
-    assert votes["accuracy"] >= 0.92
-    assert votes["errors_caught"] >= 0.6
+    default = card.figures["PublicTest"]["calibration"][card.default_head]["uncertainty"]
+    assert default["accuracy"] >= 0.92
+    assert default["errors_caught"] >= 0.6
+
+
+def _three_rows(columns: int) -> np.ndarray:
+    """A flat row, one whose first two columns are nearly equal, and one that is certain; each sums to 1."""
+    rows = np.full((3, columns), 1e-3, np.float32)
+    rows[0] = 1 / columns
+    rows[1, :2] = 0.29, 0.28
+    rows[2, 0] = 1
+    return rows / rows.sum(axis=1, keepdims=True)

@@ -58,7 +58,7 @@ def compare(
     data: Data = None,
     split: Split = None,
     votes: options.Votes = None,
-    labels: Truth = options.LabelSet.fer2013,
+    labels: Truth = options.Truth.fer2013,
     binary: Binary = None,
     label_map: options.LabelMapOption = None,
     out: Out = None,

@@ -27,6 +27,14 @@ def option(panel: str, names: str, help: str, **checks: Any) -> Any:
 class LabelSet(StrEnum):
     """The sets of emotions that a model can predict."""
 
+    combined = "combined"
+    ferplus = "ferplus"
+    fer2013 = "fer2013"
+
+
+class Truth(StrEnum):
+    """What is known about the faces of the data."""
+
     fer2013 = "fer2013"
     ferplus = "ferplus"
 
@@ -66,7 +74,8 @@ Labels: TypeAlias = Annotated[
     option(
         MODEL,
         "--labels SET",
-        "fer2013: seven emotions; ferplus: eight, as ten people would vote. Default: the model's own.",
+        "combined: eight emotions, from both heads of the model; ferplus: eight, as ten people would vote; "
+        "fer2013: seven, as FER2013 is labelled. Default: the model's own.",
     ),
 ]
 Device: TypeAlias = Annotated[

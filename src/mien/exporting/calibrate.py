@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 
 from mien.data.table import FaceTable, not_in
 from mien.data.votes import NO_MAJORITY, majority, vote_shares
+from mien.evaluation.calibration.combination import (
+    CombinationFit,
+    cross_validate_combination,
+    fit_combination,
+)
 from mien.evaluation.calibration.temperature import (
     Calibration,
     CrossValidated,
@@ -20,11 +25,12 @@ from mien.evaluation.calibration.temperature import (
     split_half,
 )
 from mien.evaluation.metrics.calibration import CoverageCurve, coverage_curve
-from mien.evaluation.predictions import TRAINING, Predictions, align, targets_of
+from mien.evaluation.predictions import TRAINING, Predictions, Targets, align, targets_of
 from mien.evaluation.result import DataSource, Evaluation, score_predictions
-from mien.exporting.card import with_measurements
-from mien.models.card import LABELS_OF_HEAD, Card, without_folders
+from mien.exporting.card import with_combined_head, with_measurements
+from mien.models.card import COMBINED, LABELS_OF_HEAD, Card, without_folders
 from mien.models.classifier import classify_heads
+from mien.models.combination import Combination
 from mien.models.onnx import OnnxModel
 from mien.models.registry import ModelFile
 from mien.models.tta import TtaCrops, TtaModel
@@ -44,6 +50,7 @@ class MeasuredHead:
         evaluation: its scores, one forward pass.
         curve: accuracy against coverage on the faces that are not in Training.
         augmented: its scores with test-time augmentation; None where that was not measured.
+        combination: how a combined head is computed, and what it reaches on the labels; None for other heads.
     """
 
     calibration: Calibration
@@ -51,12 +58,15 @@ class MeasuredHead:
     evaluation: Evaluation
     curve: CoverageCurve
     augmented: Evaluation | None = None
+    combination: tuple[Combination, CombinationFit] | None = None
 
 
 def measurable_heads(card: Card, table: FaceTable) -> tuple[str, ...]:
     """The heads for which the table holds the truth: votes need votes."""
     return tuple(
-        head.name for head in card.heads if LABELS_OF_HEAD[head.name] == "fer2013" or table.votes is not None
+        head.name
+        for head in card.network_heads
+        if LABELS_OF_HEAD[head.name] == "fer2013" or table.votes is not None
     )
 
 
@@ -64,6 +74,9 @@ def measure(
     model: ModelFile, table: FaceTable, split: str, *, tta: bool = False, progress: Callable[[str], None]
 ) -> dict[str, MeasuredHead]:
     """Each measurable head's calibration and scores on a split; `progress` is called with what is at work.
+
+    Where both heads can be measured, so is the head that combines them; its biases are fitted on the split's
+    labelled faces that are not in Training.
 
     Temperature and conformal thresholds are fitted on one half of the split's faces that are not in
     Training, and measured on the other half. With `tta`, ten crops of each face are predicted for a second
@@ -82,7 +95,7 @@ def measure(
         labels = opened.heads[name]
         t = targets[name] = targets_of(table, split, labels, model=opened.name, labels=LABELS_OF_HEAD[name])
         predictions = t.predictions(given[name][t.indices], labels, model=opened.name, head=name)
-        measured[name] = _measure_head(predictions, align(given[name], labels, t.classes), table)
+        measured[name] = _measure_head(predictions, align(given[name], labels, t.classes), table, t.indices)
     if tta:
         progress(f"measuring {opened.name} on ten crops of each face of {split}")
         warm = {name: head.calibration.temperature for name, head in measured.items()}
@@ -93,7 +106,44 @@ def measure(
             )
             augmented = _evaluation(averaged, table, tta=TtaCrops())
             measured[name] = dataclasses.replace(measured[name], augmented=augmented)
+    if set(targets) >= {"fer2013", "votes"} and set(targets["fer2013"].classes) == set(
+        opened.heads["fer2013"]
+    ):
+        measured[COMBINED] = _measure_combined(opened, given, targets, measured, table)
     return measured
+
+
+def _measure_combined(
+    model: OnnxModel,
+    given: dict[str, NDArray[np.float32]],
+    targets: dict[str, Targets],
+    measured: dict[str, MeasuredHead],
+    table: FaceTable,
+) -> MeasuredHead:
+    """The head that combines both others, fitted and measured; `given` are their probabilities (M, C)."""
+    names = ("votes", "fer2013")
+    votes, labels = (tempered(given[name], measured[name].calibration.temperature) for name in names)
+    columns, emotions = (model.heads[name] for name in names)
+    t = targets["fer2013"]
+    indices, truth, faces = t.indices, np.array([emotions.index(c) for c in t.classes])[t.truth], t.faces
+    if t.not_in_training is not None:
+        kept = t.not_in_training
+        indices, truth, faces = indices[kept], truth[kept], faces.take(kept)
+    pair = (align(votes[indices], columns, emotions), labels[indices])
+    combination = fit_combination(*pair, truth, emotions, names)
+    fit = cross_validate_combination(
+        *pair, truth, faces.pixel_keys, emotions, names, np.random.default_rng(0)
+    )
+    combined, t = combination.apply(votes, labels, columns), targets["votes"]
+    predictions = t.predictions(combined[t.indices], columns, model=model.name, head=COMBINED)
+    head = _measure_head(
+        predictions,
+        align(combined, columns, t.classes),
+        table,
+        t.indices,
+        votes=align(votes, columns, t.classes),
+    )
+    return dataclasses.replace(head, combination=(combination, fit))
 
 
 def completed_card(
@@ -103,9 +153,13 @@ def completed_card(
 
     The figures of a split hold by head what `mien evaluate --json` writes (docs/evaluation.md); and by head
     under ``calibration`` what `Calibration` holds, under ``cross_validated`` its `CrossValidated`,
-    under ``coverage`` points of the curve of accuracy against coverage, and under ``tta``, where it was
-    measured, the scores with test-time augmentation.
+    under ``coverage`` points of the curve of accuracy against coverage, under ``tta``, where it was
+    measured, the scores with test-time augmentation, and under ``combination`` the `CombinationFit`.
+    A combined head that was measured becomes the card's last head and its default.
     """
+    for name, head in measured.items():
+        if head.combination is not None:
+            card = with_combined_head(card, name, head.combination[0])
     figures: dict[str, Any] = {name: head.evaluation.to_dict() for name, head in measured.items()}
     figures["calibration"] = {name: dataclasses.asdict(head.calibration) for name, head in measured.items()}
     figures["cross_validated"] = {
@@ -114,6 +168,9 @@ def completed_card(
     figures["coverage"] = {name: curve_points(head.curve) for name, head in measured.items()}
     if several := {name: _short(head.augmented) for name, head in measured.items() if head.augmented}:
         figures["tta"] = several
+    for head in measured.values():
+        if head.combination is not None:
+            figures["combination"] = dataclasses.asdict(head.combination[1])
     return with_measurements(
         card,
         temperatures={name: head.calibration.temperature for name, head in measured.items()},
@@ -148,23 +205,37 @@ class _CalibrationFaces:
         truth: (N,) classes; -1 where the voters have no majority.
         keys: (N,) `FaceTable.pixel_keys`.
         voters: (N, C) their shares; None for labels.
+        votes: (N, C) of a combined head, what the votes' head predicts; None for other heads.
     """
 
     probabilities: NDArray[np.float32]
     truth: NDArray[np.int64]
     keys: NDArray[np.bytes_]
     voters: NDArray[np.float64] | None
+    votes: NDArray[np.float32] | None
 
 
 def _measure_head(
-    predictions: Predictions, probabilities: NDArray[np.float32], table: FaceTable
+    predictions: Predictions,
+    probabilities: NDArray[np.float32],
+    table: FaceTable,
+    indices: NDArray[np.intp],
+    votes: NDArray[np.float32] | None = None,
 ) -> MeasuredHead:
-    """One head measured; `probabilities` (M, C) are of all M faces of the split."""
+    """One head measured.
+
+    `probabilities` and `votes` (M, C) are of all M faces of the split, `indices` (N,) those that are scored.
+    """
     # The same numbers whenever the same model is exported again.
     generator = np.random.default_rng(0)
-    faces = _calibration_faces(predictions, probabilities, table)
+    faces = _calibration_faces(predictions, probabilities, table, indices, votes)
     calibration = calibrate(
-        faces.probabilities, faces.truth, split_half(faces.keys), generator, voters=faces.voters
+        faces.probabilities,
+        faces.truth,
+        split_half(faces.keys),
+        generator,
+        voters=faces.voters,
+        votes=faces.votes,
     )
     truth = faces.truth if faces.voters is None else faces.voters
     cross_validated = cross_validate_temperature(faces.probabilities, truth, faces.keys, generator)
@@ -182,14 +253,18 @@ def _measure_head(
 
 
 def _calibration_faces(
-    predictions: Predictions, whole: NDArray[np.float32], table: FaceTable
+    predictions: Predictions,
+    whole: NDArray[np.float32],
+    table: FaceTable,
+    indices: NDArray[np.intp],
+    votes: NDArray[np.float32] | None,
 ) -> _CalibrationFaces:
     """The faces to calibrate on; for votes also those with votes for emotions but no majority."""
     p, unseen = predictions, _not_in_training(predictions)
     probabilities, truth, faces = p.probabilities[unseen], p.truth[unseen], p.faces.take(unseen)
     split = table.split(p.split)
     if p.labels != "ferplus" or faces.votes is None or split.votes is None:
-        return _CalibrationFaces(probabilities, truth, faces.pixel_keys, None)
+        return _CalibrationFaces(probabilities, truth, faces.pixel_keys, None, None)
     divided = (majority(split.votes) == NO_MAJORITY) & (vote_shares(split.votes).sum(axis=1) > 0)
     if p.split != TRAINING:
         divided &= not_in(split, table.take(table.splits == TRAINING))
@@ -199,6 +274,7 @@ def _calibration_faces(
         np.concatenate([truth, np.full(len(others), NO_MAJORITY)]),
         np.concatenate([faces.pixel_keys, others.pixel_keys]),
         vote_shares(np.concatenate([faces.votes, split.votes[divided]])),
+        None if votes is None else np.concatenate([votes[indices][unseen], votes[divided]]),
     )
 
 

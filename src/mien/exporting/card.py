@@ -13,6 +13,7 @@ import torch
 from mien.errors import ModelError
 from mien.files import sha256_file, write_atomically
 from mien.models.card import Card, Framing, Head, without_folders
+from mien.models.combination import Combination
 from mien.training.classifier import LoadedRun
 from mien.training.network.cost import count_macs, count_parameters
 from mien.training.network.model import HEAD_ABSTAIN, head_labels
@@ -110,6 +111,13 @@ def with_measurements(
         figures={**card.figures, **(figures or {})},
         latency=card.latency if latency is None else dict(latency),
     )
+
+
+def with_combined_head(card: Card, name: str, combination: Combination) -> Card:
+    """The card with a head that is computed from two others, as its last and its default."""
+    first = card.head(combination.first)
+    combined = Head(name, first.labels, first.abstain, combination=combination)
+    return dataclasses.replace(card, heads=(*card.network_heads, combined), default_head=name)
 
 
 def write_card(card: Card, onnx: Path) -> Path:

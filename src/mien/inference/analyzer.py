@@ -19,12 +19,9 @@ from mien.geometry import Detection, Detector
 from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
 from mien.images.decode import DecodedImage, ImageSource, read_image
 from mien.inference.face import Face, read_face
-from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, Head
+from mien.models.card import LABEL_SETS, Head, label_set_of
 from mien.models.onnx import OnnxClassifier, OnnxModel
 from mien.models.registry import DEFAULT
-
-# The sets of labels as plain strings, as options and requests name them -> the head that predicts each.
-LABELS: dict[str, str] = {str(labels): head for labels, head in HEAD_OF_LABELS.items()}
 
 # `analyze_many` classifies the faces of this many images together; only their crops stay in memory.
 _IMAGES_PER_BATCH = 16
@@ -42,8 +39,8 @@ class Analyzer:
         detector: anything with ``detect(image_rgb) -> list[Detection]``; BlazeFace for None.
         device: where the model runs, see `OnnxClassifier`.
         threads: threads of the model and of the default detector; ONNX Runtime's choice for None.
-        labels: ``"fer2013"`` (seven emotions) or ``"ferplus"`` (eight, as ten people would vote); the
-            model's default for None.
+        labels: ``"combined"`` (eight emotions, from both heads of the model), ``"ferplus"`` (eight, as ten
+            people would vote) or ``"fer2013"`` (seven, as FER2013 is labelled); the model's default for None.
         align: turn every crop until the eyes are level, not only if a face is turned by more than 20 degrees.
 
     Raises:
@@ -60,9 +57,9 @@ class Analyzer:
         labels: str | None = None,
         align: bool = False,
     ) -> None:
-        if labels is not None and labels not in LABELS:
-            raise UsageError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}.")
-        head = None if labels is None else LABELS[labels]
+        if labels is not None and labels not in LABEL_SETS:
+            raise UsageError(f"labels must be one of {', '.join(LABEL_SETS)}, not {labels!r}.")
+        head = None if labels is None else LABEL_SETS[labels]
         options: dict[str, Any] = {"device": device, "threads": threads, "labels": labels, "align": align}
         self._remake = partial(type(self), model, detector, **options)
         self.classifier = OnnxClassifier(model, head=head, threads=threads, device=device)
@@ -70,8 +67,7 @@ class Analyzer:
         self.align = align
 
     def __repr__(self) -> str:
-        head = self.classifier.head.name
-        labels = LABELS_OF_HEAD.get(head, head)
+        labels = label_set_of(self.classifier.head_name)
         return f"Analyzer({self.classifier.name!r}, {self.detector!r}, labels={labels!r}, align={self.align})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,9 +133,9 @@ class Analyzer:
             crops.append(np.asarray(sample_square(image.pixels, x, y, side, size, gray=True)))
         if not crops:
             return []
-        probabilities = self.classifier.predict(np.stack(crops))
+        rows = self.classifier.rows(np.stack(crops))
         head = self.classifier.head
-        return [read_face(row, head, box=box) for row, box in zip(probabilities, boxes, strict=True)]
+        return [read_face(row, head, box=box) for row, box in zip(rows, boxes, strict=True)]
 
     def analyze_label_sets(self, sources: Iterable[ImageSource]) -> list[dict[str, list[Face]]]:
         """For each image, label set -> faces, for all label sets of the model; the model runs once.
@@ -152,11 +148,11 @@ class Analyzer:
         images = [self._detect(read_image(source)) for source in sources]
         crops = [crop for image in images for crop in image.crops]
         results: list[dict[str, list[Face]]] = [{} for _ in images]
-        probabilities = self.classifier.model.predict(np.stack(crops)) if crops else {}
+        rows = self.classifier.model.rows(np.stack(crops)) if crops else {}
         for head in self.classifier.card.heads:
-            faces = _to_faces(images, probabilities.get(head.name, ()), head)
+            faces = _to_faces(images, rows.get(head.name, ()), head)
             for result, of_image in zip(results, faces, strict=True):
-                result[LABELS_OF_HEAD.get(head.name, head.name)] = of_image
+                result[label_set_of(head.name)] = of_image
         return results
 
     def _detect(self, image: DecodedImage) -> _ImageFaces:
@@ -175,7 +171,7 @@ class Analyzer:
     def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
         """The faces of each image; the model runs once for all."""
         crops = [crop for image in images for crop in image.crops]
-        rows = self.classifier.predict(np.stack(crops)) if crops else ()
+        rows = self.classifier.rows(np.stack(crops)) if crops else ()
         yield from _to_faces(images, rows, self.classifier.head)
 
 

@@ -13,6 +13,7 @@ from mien.emotions import column_name, has_valence, valence
 from mien.errors import CardError
 from mien.geometry import Box, Point
 from mien.models.card import Head
+from mien.probabilities import tempered
 
 # The coverage of `Face.set` by default.
 _COVERAGE = 0.9
@@ -35,6 +36,8 @@ class Face:
         keypoints: the detector's six points (x, y): the two eyes, nose, mouth, the two ears; or None.
         thresholds: coverage, such as ``"0.90"``, to the threshold of the conformal set; from the card.
         certain_margin: the least `margin` of a certain face; from the card, or None.
+        votes: what share of people would name each emotion; they sum to 1. None if `emotions` is the
+            prediction of one head.
     """
 
     box: Box
@@ -44,6 +47,7 @@ class Face:
     keypoints: tuple[Point, ...] | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     certain_margin: float | None = None
+    votes: dict[str, float] | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in self.shown[:3])
@@ -63,8 +67,14 @@ class Face:
 
     @property
     def margin(self) -> float:
-        """By how much the most probable emotion leads the second, 0..1."""
-        return self.top[1] - self.second[1]
+        """By how much the most probable emotion leads every other, 0..1.
+
+        With `votes`, by how much it leads there, -1..1: below 0, most people would name another emotion.
+        """
+        if self.votes is None:
+            return self.top[1] - self.second[1]
+        top = self.top[0]
+        return self.votes[top] - max(share for name, share in self.votes.items() if name != top)
 
     @property
     def valence(self) -> float | None:
@@ -120,9 +130,9 @@ class Face:
     def uncertain(self) -> bool:
         """Whether the prediction should not be read as one emotion.
 
-        True where it abstains, or where the most probable emotion leads the second by less than the card's
-        margin. The margin was fitted on held-out faces; the card says how often such faces are uncertain and
-        how often the certain ones are right. If the card has no margin: where no emotion has more than half.
+        True where it abstains, or where `margin` is less than the card's. That was fitted on held-out faces;
+        the card says how often such faces are uncertain and how often the certain ones are right. If the card
+        has no margin: where no emotion has more than half.
         """
         if self.abstains:
             return True
@@ -182,14 +192,18 @@ def read_face(
 ) -> Face:
     """The face of one row of probabilities (C,), columns as `head` names them.
 
-    The grounds to abstain are kept apart, and the emotions are scaled to sum to 1.
+    The grounds to abstain are kept apart, and the emotions are scaled to sum to 1. For a head that is
+    computed from two others, the row holds the probabilities of both, (C + K,): `OnnxModel.rows`.
     """
+    votes = None
+    if head.combination is not None:
+        first, second = np.split(probabilities[None], [len(head.labels)], axis=1)
+        votes = _without(dict(zip(head.labels, map(float, first[0]), strict=True)), head.abstain)
+        combined = head.combination.apply(first, second, head.labels)
+        probabilities = tempered(combined, head.temperature)[0]
     shares = {name: float(value) for name, value in zip(head.labels, probabilities, strict=True)}
-    abstentions = {name: shares.pop(name) for name in head.abstain}
-    if abstentions:
-        total = sum(shares.values())
-        # Nothing left in float32: no emotion is likelier than another.
-        shares = {name: value / total if total else 1 / len(shares) for name, value in shares.items()}
+    abstentions = {name: shares[name] for name in head.abstain}
+    shares = _without(shares, head.abstain)
     x, y, width, height = (float(value) for value in box)
     return Face(
         box=(x, y, width, height),
@@ -199,4 +213,15 @@ def read_face(
         keypoints=None if keypoints is None else tuple((float(px), float(py)) for px, py in keypoints),
         thresholds=dict(head.conformal),
         certain_margin=head.certain_margin,
+        votes=votes,
     )
+
+
+def _without(shares: dict[str, float], left_out: Sequence[str]) -> dict[str, float]:
+    """The shares of all other names, scaled to sum to 1."""
+    kept = {name: value for name, value in shares.items() if name not in left_out}
+    if not left_out:
+        return kept
+    total = sum(kept.values())
+    # Nothing left in float32: no emotion is likelier than another.
+    return {name: value / total if total else 1 / len(kept) for name, value in kept.items()}

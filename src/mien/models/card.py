@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from mien.errors import CardError
+from mien.models.combination import Combination
 from mien.names import shown
 
 # The labels of the data, or the majority of its FER+ votes.
@@ -18,10 +19,20 @@ Labels: TypeAlias = Literal["fer2013", "ferplus"]
 
 # The widest crop that a model takes, in pixels.
 _MOST_SIDE = 4096
+# The head that is computed from the other two.
+COMBINED = "combined"
 
 # The head that is trained on each kind of labels, and the labels that each head is calibrated and scored on.
 HEAD_OF_LABELS: dict[Labels, str] = {"fer2013": "fer2013", "ferplus": "votes"}
-LABELS_OF_HEAD: dict[str, Labels] = {head: labels for labels, head in HEAD_OF_LABELS.items()}
+LABELS_OF_HEAD: dict[str, Labels] = {"fer2013": "fer2013", "votes": "ferplus", COMBINED: "ferplus"}
+
+# What users choose from, and the head that predicts each.
+LABEL_SETS: dict[str, str] = {COMBINED: COMBINED, "fer2013": "fer2013", "ferplus": "votes"}
+
+
+def label_set_of(head: str) -> str:
+    """The label set that a head predicts; the name of the head if it is none of mien's own."""
+    return next((labels for labels, name in LABEL_SETS.items() if name == head), head)
 
 
 @dataclass(frozen=True)
@@ -29,13 +40,15 @@ class Head:
     """One output of a model.
 
     Attributes:
-        name: ``"fer2013"`` or ``"votes"``; also the name of the ONNX output, float32 logits (N, len(labels)).
+        name: ``"fer2013"``, ``"votes"`` or ``"combined"``; also the name of the ONNX output, float32 logits
+            (N, len(labels)), unless the head is computed from others.
         labels: names of the columns, in order.
         abstain: those of `labels` that are no emotion but grounds to abstain.
         temperature: divide the logits by it before the softmax (Guo et al. 2017).
         conformal: coverage, as text such as ``"0.90"``, to the threshold of the conformal set.
         certain_margin: the least lead of the most probable emotion over the second with which a prediction is
             certain; None where none was fitted.
+        combination: how the head is computed from two others; None for an output of the network.
     """
 
     name: str
@@ -44,6 +57,7 @@ class Head:
     temperature: float = 1.0
     conformal: dict[str, float] = field(default_factory=dict)
     certain_margin: float | None = None
+    combination: Combination | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,11 @@ class Card:
     latency: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: int = 1
+
+    @property
+    def network_heads(self) -> tuple[Head, ...]:
+        """The heads that are outputs of the network."""
+        return tuple(head for head in self.heads if head.combination is None)
 
     def head(self, name: str | None = None) -> Head:
         """The head of that name; the default head for None.
@@ -144,6 +163,11 @@ def _card(raw: Any) -> Card:
     names = [head.name for head in heads]
     if len(set(names)) < len(names):
         raise _FieldError(f"heads must have different names, not {shown(names)}")
+    network = [head.name for head in heads if head.combination is None]
+    for head in heads:
+        both = head.combination
+        if both is not None and not {both.first, both.second} <= set(network):
+            raise _FieldError(f"the combination of head {shown(head.name)} must name two of {network}")
     if fields["default_head"] not in names:
         raise _FieldError(f"default_head must be one of {names}, not {shown(fields['default_head'])!r}")
     if fields.get("framing") is not None:
@@ -187,8 +211,23 @@ def _head(raw: Any, where: str) -> Head:
     fine = isinstance(conformal, dict) and all(_is_number(value, 0, 1) for value in conformal.values())
     _check(fine, f"{where}.conformal", "thresholds from 0 to 1", conformal)
     margin = fields.get("certain_margin")
-    _check(margin is None or _is_number(margin, 0, 1), f"{where}.certain_margin", "from 0 to 1", margin)
+    least = 0 if fields.get("combination") is None else -1  # a combined head's is a lead in the votes
+    fine = margin is None or _is_number(margin, least, 1)
+    _check(fine, f"{where}.certain_margin", f"from {least} to 1", margin)
+    if fields.get("combination") is not None:
+        fields["combination"] = _combination(fields["combination"], f"{where}.combination")
     return Head(**fields)
+
+
+def _combination(raw: Any, where: str) -> Combination:
+    fields = _fields(raw, Combination, f"{where}.")
+    for name in ("first", "second"):
+        _check(isinstance(fields[name], str), f"{where}.{name}", "the name of a head", fields[name])
+    _check(_is_number(fields["weight"], 0, 1), f"{where}.weight", "from 0 to 1", fields["weight"])
+    bias = fields["bias"]
+    fine = isinstance(bias, dict) and all(_is_number(value, -50, 50) for value in bias.values())
+    _check(fine, f"{where}.bias", "numbers from -50 to 50", bias)
+    return Combination(**fields)
 
 
 def _framing(raw: Any) -> Framing:

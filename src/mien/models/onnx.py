@@ -14,7 +14,7 @@ from mien.errors import CardError, ModelError, UsageError
 from mien.models.card import Card, Head
 from mien.models.classifier import HeadClassifier
 from mien.models.registry import DEFAULT, find_model
-from mien.probabilities import softmax
+from mien.probabilities import softmax, tempered
 
 _INPUT = "pixels"
 _PROVIDERS = {
@@ -90,13 +90,28 @@ class OnnxModel:
             UsageError: crops of another type or shape.
             ModelError: the network gave something that is not a number.
         """
-        logits = self.logits(crops)
-        return {name: softmax(out / np.float32(self.temperatures[name])) for name, out in logits.items()}
+        outputs = self._outputs(crops)
+        return {head.name: self._probabilities(head, outputs) for head in self.card.heads}
+
+    def rows(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """By name of the head, one row per face of what `mien.inference.face.read_face` takes.
+
+        The probabilities, float32 (N, C); of a head that is computed from two others, theirs side by side,
+        (N, C + K). Raises as `predict` does.
+        """
+        outputs = self._outputs(crops)
+        return {
+            head.name: outputs[head.name]
+            if (both := head.combination) is None
+            else np.concatenate([outputs[both.first], outputs[both.second]], axis=1)
+            for head in self.card.heads
+        }
 
     def logits(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """By name of the head, float32 (N, C) before temperature and softmax. Raises as `predict` does."""
+        """By output of the network, float32 (N, C) before the softmax. Raises as `predict` does."""
         self._check_crops(crops)
-        whole = {name: np.empty((len(crops), len(labels)), np.float32) for name, labels in self.heads.items()}
+        heads = self.card.network_heads
+        whole = {head.name: np.empty((len(crops), len(head.labels)), np.float32) for head in heads}
         for start in range(0, len(crops), self.batch_size):
             batch = np.ascontiguousarray(crops[start : start + self.batch_size])
             for name, out in zip(whole, self._run(list(whole), batch), strict=True):
@@ -109,6 +124,19 @@ class OnnxModel:
         from mien.models.runtime import run_session
 
         return run_session(self._session, heads, {_INPUT: batch}, f"model {self.name!r}")
+
+    def _outputs(self, crops: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """By output of the network, probabilities (N, C)."""
+        logits = self.logits(crops)
+        return {name: softmax(out / np.float32(self.temperatures[name])) for name, out in logits.items()}
+
+    def _probabilities(self, head: Head, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The probabilities (N, C) of a head, from those of the network's outputs."""
+        both = head.combination
+        if both is None:
+            return outputs[head.name]
+        combined = both.apply(outputs[both.first], outputs[both.second], head.labels)
+        return tempered(combined, self.temperatures[head.name]).astype(np.float32)
 
     def _check_crops(self, crops: NDArray[np.uint8]) -> None:
         size = self.card.input_size
@@ -159,8 +187,15 @@ class OnnxClassifier(HeadClassifier):
         """Where it runs: ``"cpu"``, ``"cuda"`` or ``"coreml"``."""
         return self.model.device
 
+    def rows(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One row per face for `mien.inference.face.read_face`, see `OnnxModel.rows`."""
+        return self.model.rows(crops)[self.head_name]
+
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The head's logits, float32 (N, C), before temperature and softmax. Raises as `predict` does."""
+        """The head's logits, float32 (N, C), before temperature and softmax. Raises as `predict` does.
+
+        A head that is computed from others has none (KeyError).
+        """
         return self.model.logits(crops)[self.head_name]
 
 
@@ -203,7 +238,7 @@ def _check_contract(session: Any, card: Card, path: Path) -> None:
     size = card.input_size
     if inputs != {_INPUT: ("tensor(uint8)", [size, size])}:
         raise CardError(f"{path} must take pixels uint8 (N, {size}, {size}) as its card says, not {inputs}.")
-    for head in card.heads:
+    for head in card.network_heads:
         if head.name not in outputs:
             raise CardError(
                 f"{path} has no output {head.name!r} as its card says; it has: {', '.join(outputs)}."
@@ -211,4 +246,13 @@ def _check_contract(session: Any, card: Card, path: Path) -> None:
         if (shape := outputs[head.name]) and shape[-1] != len(head.labels):
             raise CardError(
                 f"{path}: output {head.name!r} is {shape}; its card names {len(head.labels)} labels."
+            )
+    for head in card.heads:
+        if (both := head.combination) is None:
+            continue
+        first, second = card.head(both.first), card.head(both.second)
+        if first.labels != head.labels or second.labels != tuple(both.bias):
+            raise CardError(
+                f"the card of {path}: head {head.name!r} must have the labels of {both.first!r}, and one "
+                f"bias for each label of {both.second!r}, in their order."
             )

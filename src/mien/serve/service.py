@@ -13,8 +13,8 @@ from fastapi import Query, Request
 import mien
 from mien.detection.blazeface import BlazeFace
 from mien.errors import UsageError
-from mien.inference.analyzer import LABELS, Analyzer
-from mien.models.card import Card
+from mien.inference.analyzer import Analyzer
+from mien.models.card import LABEL_SETS, Card
 from mien.models.onnx import OnnxModel
 from mien.serve.batching import WorkerPool
 from mien.serve.errors import ServiceError
@@ -25,7 +25,10 @@ from mien.serve.video.queue import JobQueue
 
 LabelsParameter = Annotated[
     str | None,
-    Query(description="`fer2013`: seven emotions; `ferplus`: eight emotions, as shares of ten votes."),
+    Query(
+        description="`combined`: eight emotions, from both heads of the model; `ferplus`: eight, as ten "
+        "people would vote; `fer2013`: seven, as FER2013 is labelled."
+    ),
 ]
 _RETRY_S = 1.0
 
@@ -49,7 +52,7 @@ class Service:
         self.settings = settings
         # Many images are analyzed at once, each with one thread. All label sets share one session.
         model, detector = OnnxModel(settings.model, device=settings.device, threads=1), BlazeFace(threads=1)
-        label_sets = [labels for labels, head in LABELS.items() if head in model.heads]
+        label_sets = [labels for labels, head in LABEL_SETS.items() if head in model.heads]
         self.labels = settings.labels or _default_labels(model.card, label_sets)
         if self.labels not in label_sets:
             raise UsageError(
@@ -139,6 +142,6 @@ def client_address(request: Request) -> str:
 def _default_labels(card: Card, label_sets: list[str]) -> str:
     """The label set of the model's default head."""
     for labels in label_sets:
-        if LABELS[labels] == card.default_head:
+        if LABEL_SETS[labels] == card.default_head:
             return labels
-    raise UsageError(f"model {card.name!r} has none of the label sets {', '.join(LABELS)}.")
+    raise UsageError(f"model {card.name!r} has none of the label sets {', '.join(LABEL_SETS)}.")

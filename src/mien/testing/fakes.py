@@ -120,12 +120,13 @@ def write_band_model(
     from onnx import TensorProto, helper, numpy_helper
 
     heads = heads or (Head("fer2013", FER2013),)
+    outputs = [head for head in heads if head.combination is None]
     nodes = [
         helper.make_node("Cast", ["pixels"], ["cast"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["cast"], ["flat"]),
     ]
     weights = []
-    for head in heads:
+    for head in outputs:
         count = len(head.labels)
         weight = np.zeros((size, size, count), np.float32)
         for i in range(count):
@@ -136,7 +137,7 @@ def write_band_model(
         nodes,
         name,
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["N", size, size])],
-        [helper.make_tensor_value_info(h.name, TensorProto.FLOAT, ["N", len(h.labels)]) for h in heads],
+        [helper.make_tensor_value_info(h.name, TensorProto.FLOAT, ["N", len(h.labels)]) for h in outputs],
         weights,
     )
     path = folder / f"{name}.onnx"

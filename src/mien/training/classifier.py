@@ -80,7 +80,7 @@ def load_network(model: str | Path) -> ExpressionNet:
             f"the card of {found.onnx} does not hold the recipe of this version of mien ({error}), which the "
             "network is built by. Export the model again, or give the run's folder."
         ) from error
-    network = build_network(spec, tuple(head.name for head in found.card.heads), seed=0).eval()
+    network = build_network(spec, tuple(head.name for head in found.card.network_heads), seed=0).eval()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

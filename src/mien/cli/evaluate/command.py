@@ -28,7 +28,7 @@ Split: TypeAlias = Annotated[
     ),
 ]
 Truth: TypeAlias = Annotated[
-    options.LabelSet,
+    options.Truth,
     option(
         options.DATA,
         "--labels SET",
@@ -114,7 +114,7 @@ def evaluate(
     model: options.AnyModel = DEFAULT,
     split: Split = None,
     votes: options.Votes = None,
-    labels: Truth = options.LabelSet.fer2013,
+    labels: Truth = options.Truth.fer2013,
     label_map: options.LabelMapOption = None,
     head: Head = None,
     known_only: KnownOnly = False,

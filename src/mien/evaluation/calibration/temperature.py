@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
 from mien.evaluation.calibration.conformal import conformal_threshold, prediction_set, set_coverage
-from mien.evaluation.calibration.uncertainty import UncertaintyFit, fit_margin, measure_margin
+from mien.evaluation.calibration.uncertainty import (
+    UncertaintyFit,
+    fit_margin,
+    margins,
+    measure_margin,
+)
 from mien.evaluation.metrics.calibration import (
     bias_corrected_error,
     calibration_error,
@@ -152,6 +158,7 @@ def calibrate(
     generator: np.random.Generator,
     *,
     voters: NDArray[np.float64] | None = None,
+    votes: Floats | None = None,
     coverages: tuple[float, ...] = COVERAGES,
 ) -> Calibration:
     """Temperature and thresholds fitted on the faces of the mask (N,) and measured on the others.
@@ -163,6 +170,8 @@ def calibrate(
     majority. Then faces without a majority (`truth` -1) belong to it too: if only those counted on which the
     voters agreed, faces would be chosen by the outcome, and a perfect model would look too modest. The
     conformal sets always hold `truth`, so they leave those faces out.
+
+    `votes`, (N, C), are the shares in which the margin of a combined head is measured (`margins`).
 
     Raises:
         UsageError: one half is empty, or the arrays do not fit.
@@ -180,8 +189,10 @@ def calibrate(
         members = prediction_set(warm[unseen], threshold)
         size = float(members.sum(axis=1).mean())
         fits.append(ConformalFit(coverage, threshold, set_coverage(members, truth[unseen]), size))
-    margin = fit_margin(warm[fitted], truth[fitted])
-    divided = None if known.all() else warm[~fitted_on & ~known]
+    of = partial(_rows, votes)
+    margin = fit_margin(warm[fitted], truth[fitted], of(fitted))
+    others = ~fitted_on & ~known
+    divided = None if known.all() else margins(warm[others], of(others))
     return Calibration(
         temperature=temperature,
         ece_before=_error(probabilities[~fitted_on], target[~fitted_on]),
@@ -193,7 +204,7 @@ def calibrate(
         n_measured=int((~fitted_on).sum()),
         n_sets=int(unseen.sum()),
         conformal=tuple(fits),
-        uncertainty=measure_margin(margin, warm[unseen], truth[unseen], divided),
+        uncertainty=measure_margin(margin, warm[unseen], truth[unseen], divided, of(unseen)),
     )
 
 
@@ -238,6 +249,10 @@ def cross_validate_temperature(
         bias_corrected=float(np.mean(bias_corrected)),
         temperature_std=float(np.std(temperatures)),
     )
+
+
+def _rows(matrix: Floats | None, mask: NDArray[np.bool_]) -> Floats | None:
+    return None if matrix is None else matrix[mask]
 
 
 def _correctness(probabilities: Floats, truth: Floats | Integers) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mien.models.classifier import Classifier
+from mien.models.onnx import OnnxClassifier
 from mien.video.stages.track import TrackedFrame
 
 # The model gets so many faces at once, or more: a face in a batch of 8 costs a fifth less than alone.
@@ -21,11 +21,11 @@ class ClassifyStage:
     A batch ends with a frame behind which a run can resume, so that a resumed run has the same batches.
 
     Args:
-        classifier: gray faces (N, S, S) to probabilities (N, C).
+        classifier: its `rows` of gray faces (N, S, S) are what `mien.inference.face.read_face` takes.
         live: give each frame back at once.
     """
 
-    def __init__(self, classifier: Classifier, *, live: bool = False) -> None:
+    def __init__(self, classifier: OnnxClassifier, *, live: bool = False) -> None:
         self._classifier, self._live = classifier, live
         self._waiting: list[TrackedFrame] = []
 
@@ -43,7 +43,7 @@ class ClassifyStage:
         if not batch:
             return []
         crops = [crop for tracked in batch for crop in tracked.crops]
-        rows = self._classifier.predict(np.stack(crops)) if crops else np.zeros((0, 0), np.float32)
+        rows = self._classifier.rows(np.stack(crops)) if crops else np.zeros((0, 0), np.float32)
         ends = np.cumsum([len(tracked.crops) for tracked in batch])[:-1]
         return [
             replace(tracked, record=replace(tracked.record, probabilities=own), crops=())

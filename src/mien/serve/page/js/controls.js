@@ -1,6 +1,10 @@
 /** Buttons, settings, messages and the sign of the camera: everything but the image and the results. */
 
-const LABEL_SETS = { fer2013: "7 emotions (FER2013)", ferplus: "8 emotions (FER+)" };
+const LABEL_SETS = {
+  combined: "8 emotions (both)",
+  ferplus: "8 emotions (FER+ votes)",
+  fer2013: "7 emotions (FER2013 labels)",
+};
 const LOCAL = ["127.0.0.1", "localhost", "[::1]"];
 const MOVING = ["live", "paused", "video", "ended"];
 
