@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mien.errors import UsageError
 from mien.geometry import Detection
-from mien.images.crop import crop_box, crop_face
+from mien.images.crop import brightened, crop_box, crop_face
 from mien.models.card import Framing
 
 FRAMING = Framing(x=0.07, y=0.16, width=0.86, height=0.86)
@@ -144,3 +144,15 @@ def test_views_and_read_only_arrays_are_taken() -> None:
     wide = np.repeat(image, 2, axis=1)[:, ::2]
     wide.flags.writeable = False
     assert (crop_face(wide, face_in(30, 30, 120), FRAMING) == wanted).all()
+
+
+def test_a_dark_crop_is_made_brighter_and_others_stay() -> None:
+    light = np.random.default_rng(0).integers(0, 256, (48, 48)).astype(np.uint8)
+    assert brightened(light) is light
+    dark = (light * 0.12).round().astype(np.uint8)
+    brighter = brightened(dark)
+    assert np.percentile(brighter, 99) == pytest.approx(220, abs=3)
+    # What was lost by rounding stays lost: a step of one gray value becomes one of seven.
+    np.testing.assert_allclose(brighter, np.clip(light * (220 / np.percentile(light, 99)), 0, 255), atol=8)
+    black = np.zeros((48, 48), np.uint8)
+    assert brightened(black) is black

@@ -31,6 +31,9 @@ _REDUCING_GAP = 3.0
 _TURN_FROM = math.radians(20)
 # If a square is turned, blocks are averaged until the square is at least this much finer than the crop.
 _FINER = 2
+# If the brightest percent of a crop begins below the first, the crop is made brighter until it begins at the
+# second. Of FER2013's faces, 99.5 % lie above 122.
+_DARK_BELOW, _BRIGHT = 100, 220
 
 
 def crop_box(detection: Detection, framing: Framing) -> tuple[float, float, float]:
@@ -64,6 +67,7 @@ def crop_face(
     The square of `crop_box`, averaged down without aliasing or enlarged smoothly; outside the image the
     edge is repeated. If the eyes are more than 20 degrees from level, or with `align` in any case, the square
     is first turned about the face until they are level; a detection without key points is not turned.
+    A dark crop is made brighter (`brightened`).
 
     Args:
         image_rgb: uint8 (H, W, 3).
@@ -74,8 +78,21 @@ def crop_face(
     x, y, side = crop_box(detection, framing)
     angle = 0.0 if detection.keypoints is None else eye_angle(detection.keypoints)
     if angle and (align or abs(angle) > _TURN_FROM):
-        return _turned_square(image_rgb, detection, (x, y, side), angle, size)
-    return np.asarray(sample_square(image_rgb, x, y, side, size, gray=True))
+        return brightened(_turned_square(image_rgb, detection, (x, y, side), angle, size))
+    return brightened(np.asarray(sample_square(image_rgb, x, y, side, size, gray=True)))
+
+
+def brightened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A dark gray crop with every value multiplied so that its 99th percentile becomes 220; others unchanged.
+
+    With an eighth of the light the model is right on 57 % of FER2013's faces, and on 72 % after this, as many
+    as in full light (docs/benchmarks.md).
+    """
+    brightest = float(np.percentile(crop, 99))
+    if not 0 < brightest < _DARK_BELOW:
+        return crop
+    brighter: NDArray[np.uint8] = np.clip(crop * (_BRIGHT / brightest), 0, 255).round().astype(np.uint8)
+    return brighter
 
 
 def eye_angle(keypoints: NDArray[np.float32]) -> float:

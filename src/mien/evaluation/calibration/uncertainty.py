@@ -12,7 +12,7 @@ from mien.evaluation.metrics.classification import Floats, Integers, check
 # Among the predictions that are certain, this share is to be right ...
 _ACCURACY = 0.95
 # ... unless more than this share would be uncertain: nobody reads a flag that every second face has.
-_MOST_UNCERTAIN = 0.28
+_MOST_UNCERTAIN = 0.26
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def margins(probabilities: Floats, votes: Floats | None = None) -> NDArray[np.fl
 
 
 def fit_margin(probabilities: Floats, truth: Integers, votes: Floats | None = None) -> float:
-    """The smallest margin above which 95 % of the predictions are right; at most 28 % fall below it.
+    """The smallest margin above which 95 % of the predictions are right; at most 26 % fall below it.
 
     `votes`, (N, C), are the shares that `margins` takes.
 
