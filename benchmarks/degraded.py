@@ -56,8 +56,9 @@ def main() -> None:
     )
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="with clear, upright faces")
     parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--labels", help="combined, ferplus or fer2013; the model's default")
     options = parser.parse_args()
-    analyzer = mien.Analyzer(options.model, threads=1)
+    analyzer = mien.Analyzer(options.model, threads=1, labels=options.labels)
     faces = [pair for photo in options.photos for pair in cut_out(analyzer, photo)]
     print(f"{options.model}, {len(faces)} faces of {len(options.photos)} photos\n")
     print("| change | faces | found | same emotion | another emotion, not uncertain |")

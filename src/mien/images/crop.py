@@ -85,7 +85,7 @@ def crop_face(
 def brightened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A dark gray crop with every value multiplied so that its 99th percentile becomes 220; others unchanged.
 
-    With an eighth of the light the model is right on 57 % of FER2013's faces, and on 72 % after this, as many
+    With an eighth of the light the model is right on 54 % of FER2013's faces, and on 70 % after this, as many
     as in full light (docs/benchmarks.md).
     """
     brightest = float(np.percentile(crop, 99))

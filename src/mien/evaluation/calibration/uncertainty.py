@@ -13,6 +13,8 @@ from mien.evaluation.metrics.classification import Floats, Integers, check
 _ACCURACY = 0.95
 # ... unless more than this share would be uncertain: nobody reads a flag that every second face has.
 _MOST_UNCERTAIN = 0.26
+# A lead that is smaller is noise: even distributions are always uncertain.
+_LEAST = 0.02
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def margins(probabilities: Floats, votes: Floats | None = None) -> NDArray[np.fl
 def fit_margin(probabilities: Floats, truth: Integers, votes: Floats | None = None) -> float:
     """The smallest margin above which 95 % of the predictions are right; at most 26 % fall below it.
 
+    It is at least 0.02, even if more faces fall below that.
+
     `votes`, (N, C), are the shares that `margins` takes.
 
     Raises:
@@ -72,7 +76,7 @@ def fit_margin(probabilities: Floats, truth: Integers, votes: Floats | None = No
     left = np.cumsum(right[::-1])[::-1] / np.arange(len(right), 0, -1)
     most = int(_MOST_UNCERTAIN * len(right))
     enough = np.flatnonzero(left[: most + 1] >= _ACCURACY)
-    return float(lead[order][enough[0] if len(enough) else most])
+    return max(_LEAST, float(lead[order][enough[0] if len(enough) else most]))
 
 
 def measure_margin(

@@ -12,6 +12,7 @@
  * @property {boolean} uncertain whether it should not be read as one emotion
  * @property {Object<string, number>} emotions name to probability, smoothed over time
  * @property {Object<string, number>} abstentions reason to abstain to its share of the votes
+ * @property {number} [change] gray levels by which the face differs from when it appeared; not for photos
  * @property {Object<string, number>} raw emotions and abstentions of this frame alone
  *
  * @typedef {object} Prediction
@@ -158,6 +159,7 @@ export class ServerApi {
       const faces = message.faces.map((face) => ({
         ...faceOf(face),
         id: face.face_id,
+        change: face.change,
         raw: { ...face.raw.emotions, ...face.raw.abstentions },
       }));
       const unconfirmed = message.unconfirmed.map(boxOf);

@@ -2,7 +2,7 @@
 
 const MAX_ROWS = 500_000; // four hours of one face at 30 frames per second
 const POSITION = ["source", "frame", "time_s", "face_id", "x", "y", "box_width", "box_height"];
-const PREDICTION = ["confidence", "detected", "top", "uncertain"];
+const PREDICTION = ["confidence", "detected", "change", "top", "uncertain"];
 
 // Valence is derived as FaceReader derives it: happy less the strongest of these.
 const AGAINST_HAPPY = ["angry", "disgust", "fear", "sad"];
@@ -33,7 +33,8 @@ export class CsvTable {
       const { x, y, width, height } = face.box;
       const box = [x, y, width, height].map((value) => value.toFixed(2));
       const confidence = face.confidence === null ? "" : face.confidence.toFixed(4);
-      const prediction = [confidence, "True", face.top, face.uncertain ? "True" : "False"];
+      const change = face.change?.toFixed(2) ?? ""; // of a photo there is none
+      const prediction = [confidence, "True", change, face.top, face.uncertain ? "True" : "False"];
       const values = (emotions) => names.map((name) => (name in emotions ? emotions[name].toFixed(4) : ""));
       const smoothed = values({ ...face.emotions, ...face.abstentions });
       const valence = derived.map(() => valenceOf(face.emotions));
