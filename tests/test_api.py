@@ -76,9 +76,12 @@ def test_models_without_data_to_compare_on_are_refused() -> None:
 
 def test_a_shipped_model_says_what_it_is() -> None:
     opened = mien.load_model("mien-tiny")
-    assert repr(opened).startswith("<OnnxModel mien-tiny: fer2013 (7 labels), votes (10 labels); 48 px faces")
+    assert repr(opened).startswith(
+        "<OnnxModel mien-tiny: fer2013 (7 labels), votes (10 labels), combined (10 labels); 48 px faces"
+    )
     given = opened.predict(np.zeros((2, 48, 48), np.uint8))
-    assert {head: each.shape for head, each in given.items()} == {"fer2013": (2, 7), "votes": (2, 10)}
+    shapes = {head: each.shape for head, each in given.items()}
+    assert shapes == {"fer2013": (2, 7), "votes": (2, 10), "combined": (2, 10)}
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_figures_are_what_the_calibrated_model_does(place: Path, done: Resul
     assert figures["fer2013"]["nll"] == pytest.approx(-np.log(own).mean(), rel=1e-4)
     assert figures["votes"]["labels"] == "ferplus"
     assert figures["votes"]["votes"]["kl"] > 0
-    assert set(figures["calibration"]) == {"fer2013", "votes"}
+    assert set(figures["calibration"]) == {"fer2013", "votes", "combined"}
 
 
 def test_the_card_holds_the_curve_of_accuracy_against_coverage(place: Path, done: Result) -> None:

@@ -95,8 +95,8 @@ def test_beyond_the_image_its_edge_is_repeated(corner: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("corner", [(-500, 40), (500, 40), (40, -500), (40, 500)])
 def test_a_square_wholly_outside_shows_the_nearest_edge(corner: tuple[int, int]) -> None:
-    image = np.full((100, 100, 3), 77, dtype=np.uint8)
-    assert (crop_face(image, face_in(*corner, 60), FRAMING) == 77).all()
+    image = np.full((100, 100, 3), 177, dtype=np.uint8)
+    assert (crop_face(image, face_in(*corner, 60), FRAMING) == 177).all()
 
 
 @pytest.mark.parametrize("align", [False, True])

@@ -52,7 +52,7 @@ def test_the_shipped_model_has_the_layers_that_are_drawn_of_it() -> None:
     own = find_backbone(card.backbone)
     assert own is not None
     stages = layout(own, card.network_size) or []
-    answers = sum(len(head.labels) for head in card.heads)
+    answers = sum(len(head.labels) for head in card.network_heads)
     assert sum(s.parameters for s in stages) + (stages[-1].channels + 1) * answers == card.parameters
 
 

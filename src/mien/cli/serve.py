@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mien.serve.settings import Settings
 
 _KEY_VARIABLE = "MIEN_API_KEY"  # as in mien.serve.settings, which needs the extra
-_ADDRESS, _ACCESS = "Address", "Access"
+_ADDRESS, _ACCESS, _NOTICE = "Address", "Access", "Notice"
 
 
 def _limit(name: str, help: str, minimum: float) -> Any:
@@ -100,12 +101,12 @@ _AuditLog = Annotated[
 ]
 Notice = Annotated[
     str | None,
-    option(_ACCESS, "--notice TEXT", "The notice to people in front of the camera. Default: one in English."),
+    option(_NOTICE, "--notice TEXT", "The notice to people in front of the camera. Default: one in English."),
 ]
 WithoutNotice = Annotated[
     bool,
     option(
-        _ACCESS,
+        _NOTICE,
         "--without-notice",
         "Show no notice; in the EU, people must be informed in another way (docs/law.md).",
     ),
@@ -148,19 +149,12 @@ def serve(
     """
     from mien.serve.settings import MB, Limits, Settings
 
-    limits = Limits(
-        body_bytes=round(max_body_mb * MB),
-        images=max_images,
-        pixels=round(max_megapixels * 1e6),
-        waiting=max_waiting,
-        per_client=max_per_client,
-        streams=max_streams,
-        video_bytes=round(max_video_mb * MB),
-        video_s=60 * max_video_minutes,
-        jobs=max_jobs,
-        request_s=timeout,
-        grace_s=grace,
+    images = Limits(body_bytes=round(max_body_mb * MB), images=max_images, pixels=round(max_megapixels * 1e6))
+    open_at_once = replace(
+        images, waiting=max_waiting, per_client=max_per_client, streams=max_streams, jobs=max_jobs
     )
+    clips = replace(open_at_once, video_bytes=round(max_video_mb * MB), video_s=60 * max_video_minutes)
+    limits = replace(clips, request_s=timeout, grace_s=grace)
     settings = Settings(
         host=host,
         port=port,

@@ -193,6 +193,18 @@ def _card(raw: Any) -> Card:
     return Card(**{**fields, "heads": heads, "notes": tuple(notes)})
 
 
+def read_head(raw: Any) -> Head:
+    """A head from plain values, such as those of a card.
+
+    Raises:
+        CardError: a field is missing, unknown or wrong.
+    """
+    try:
+        return _head(raw, "head")
+    except _FieldError as error:
+        raise CardError(f"not a head of this version of mien: {error}.") from error
+
+
 def _head(raw: Any, where: str) -> Head:
     fields = _fields(raw, Head, f"{where}.")
     _check(isinstance(fields["name"], str), f"{where}.name", "text", fields["name"])

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import mien
 from mien.errors import UsageError
 from mien.geometry import Detection
-from mien.models.card import Head
+from mien.models.card import Head, read_head
 from mien.models.onnx import OnnxClassifier
 from mien.video.frame import FramePosition
 from mien.video.results import AnalyzedFrame, FrameResult
@@ -194,8 +194,7 @@ def replay_details(
 
 def head_of(header: dict[str, Any]) -> Head:
     """The head that made the predictions of a log, from its header."""
-    head = header["model"]["head"]
-    return Head(**head | {name: tuple(head[name]) for name in ("labels", "abstain")})
+    return read_head(header["model"]["head"])
 
 
 def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any]) -> dict[str, Any]:
