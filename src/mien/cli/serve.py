@@ -93,7 +93,13 @@ _Timeout = Annotated[
     float, _limit("--timeout", "Maximum time in seconds to receive a request and respond.", 0.1)
 ]
 _Grace = Annotated[
-    float, _limit("--grace", "Seconds from SIGTERM, when /readyz turns to 503, until the port closes.", 0)
+    float,
+    option(
+        _ADDRESS,
+        "--grace N",
+        "Seconds from SIGTERM, when /readyz turns to 503, until the port closes.",
+        min=0,
+    ),
 ]
 _AuditLog = Annotated[
     Path | None,
