@@ -69,12 +69,13 @@ class Face:
     def margin(self) -> float:
         """By how much the most probable emotion leads every other, 0..1.
 
-        With `votes`, by how much it leads there, -1..1: below 0, most people would name another emotion.
+        With `votes`, the smaller of this lead and of its lead there, -1..1: below 0, most people would name
+        another emotion.
         """
+        lead, top = self.top[1] - self.second[1], self.top[0]
         if self.votes is None:
-            return self.top[1] - self.second[1]
-        top = self.top[0]
-        return self.votes[top] - max(share for name, share in self.votes.items() if name != top)
+            return lead
+        return min(lead, self.votes[top] - max(share for name, share in self.votes.items() if name != top))
 
     @property
     def valence(self) -> float | None:

@@ -14,7 +14,7 @@ _ACCURACY = 0.95
 # ... unless more than this share would be uncertain: nobody reads a flag that every second face has.
 _MOST_UNCERTAIN = 0.26
 # A lead that is smaller is noise: even distributions are always uncertain.
-_LEAST = 0.02
+_LEAST = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,26 @@ class UncertaintyFit:
 def margins(probabilities: Floats, votes: Floats | None = None) -> NDArray[np.float64]:
     """By how much the most probable class leads every other, (N,), 0..1.
 
-    With `votes`, (N, C), by how much it leads there, -1..1.
+    With `votes`, (N, C), the smaller of this lead and of its lead there, -1..1.
     """
-    shares = np.array(probabilities if votes is None else votes, np.float64)
-    rows, top = np.arange(len(shares)), probabilities.argmax(axis=1)
-    own = shares[rows, top]
-    shares[rows, top] = -np.inf
-    lead: NDArray[np.float64] = own - shares.max(axis=1)
+    top = probabilities.argmax(axis=1)
+    lead = _leads(probabilities, top)
+    return lead if votes is None else np.minimum(lead, _leads(votes, top))
+
+
+def _leads(shares: Floats, top: NDArray[np.intp]) -> NDArray[np.float64]:
+    """By how much the share of one column per row, `top` (N,), is above the largest other one."""
+    others, rows = np.array(shares, np.float64), np.arange(len(shares))
+    own = others[rows, top]
+    others[rows, top] = -np.inf
+    lead: NDArray[np.float64] = own - others.max(axis=1)
     return lead
 
 
 def fit_margin(probabilities: Floats, truth: Integers, votes: Floats | None = None) -> float:
     """The smallest margin above which 95 % of the predictions are right; at most 26 % fall below it.
 
-    It is at least 0.02, even if more faces fall below that.
+    It is at least 0.05, even if more faces fall below that.
 
     `votes`, (N, C), are the shares that `margins` takes.
 
