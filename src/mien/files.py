@@ -50,6 +50,40 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def hold_lock(path: Path) -> Iterator[str | None]:
+    """Hold a lock while the ``with`` block runs; what comes back is None, or the process that holds it.
+
+    The id of this process is in the file meanwhile, and the file is deleted behind it. The lock of a process
+    that was killed does not count: the system frees it. File systems without locks, and Windows, go without.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield None
+        return
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            yield file.read().strip() or "unknown"
+            return
+        except OSError:  # a network file system without locks
+            yield None
+            return
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        try:
+            yield None
+        finally:
+            path.unlink(missing_ok=True)
+
+
 def kind_of_path(path: Path, error: type[MienError]) -> Literal["file", "folder", "nothing"]:
     """What a path from outside leads to: a folder, nothing, or a file (or a pipe or a device).
 

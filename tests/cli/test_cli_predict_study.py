@@ -245,11 +245,13 @@ def test_options_of_a_study_need_a_folder(predict: Predict, clips: Path, tmp_pat
 def test_photos_alone_make_a_study_of_images(predict: Predict, tmp_path: Path) -> None:
     assert predict(PHOTO, "--out", tmp_path / "study")[0] == 0
     assert sorted(path.name for path in (tmp_path / "study").iterdir()) == [
-        "images.csv", "images.json", "images.parquet"
+        "images", "images.csv", "images.json", "images.parquet"
     ]  # fmt: skip
-    code, _, err = predict(PHOTO, "--out", tmp_path / "study")
-    assert (code, "--overwrite" in err) == (UsageError.exit_code, True)
-    assert predict(PHOTO, "--out", tmp_path / "study", "--overwrite")[0] == 0
+    code, out, _ = predict(PHOTO, "--out", tmp_path / "study")
+    assert (code, "0 photos read" in out, "1 were there already" in out) == (0, True, True)
+    code, _, err = predict(PHOTO, "--out", tmp_path / "study", "--align")
+    assert (code, "align" in err, "--overwrite" in err) == (UsageError.exit_code, True, True)
+    assert predict(PHOTO, "--out", tmp_path / "study", "--align", "--overwrite")[0] == 0
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")

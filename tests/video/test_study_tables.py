@@ -287,7 +287,7 @@ def test_names_that_a_spreadsheet_computes_or_that_are_not_unicode_are_escaped(t
     read = read_csv(tmp_path / "events.csv")
     assert [from_csv_cell(row["source"]) for row in read] == [row["source"] for row in rows]
     assert read[0]["source"] == "'=1+1.mp4"
-    join_tables([tmp_path], tmp_path, "events", columns, {})
+    join_tables([tmp_path / "events.parquet"], tmp_path, "events", columns, {})
     assert pq.read_table(tmp_path / "events.parquet")["source"].to_pylist() == ["=1+1.mp4", r"a\udcff.mp4"]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from mien import __version__
-from mien.cli import audit, compare, explain, explore, export, live, models, serve, study, verify
+from mien.cli import audit, batch, compare, explain, explore, export, live, models, serve, study, verify
 from mien.cli.data import command as data
 from mien.cli.doctor import command as doctor
 from mien.cli.evaluate import command as evaluate
@@ -49,6 +49,8 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Installation": (models.models, doctor.doctor),
 }
 for _panel, _commands in _COMMANDS.items():
+    if _panel == "Read faces":
+        app.add_typer(batch.app, name="batch", rich_help_panel=_panel)
     if _panel == "Inspect data":
         app.add_typer(data.app, name="data", rich_help_panel=_panel)
     for _command in _commands:

@@ -28,6 +28,30 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return find_files(sources, SUFFIXES, kind="images")
 
 
+def walk_files(
+    source: str | os.PathLike[str], suffixes: Collection[str] = SUFFIXES, *, kind: str = "images"
+) -> Iterator[Path]:
+    """Yields the files of a folder or a glob that `find_files` finds, without a list of all of them.
+
+    Those of a folder come folder by folder, sorted in each. Folders that cannot be listed come last.
+
+    Raises:
+        ImageError: there is no such file.
+    """
+    path = Path(source).expanduser()
+    closed: list[Path] = []
+    in_folder = kind_of_path(path, ImageError) == "folder"
+    paths = _in_folder(path, closed) if in_folder else sorted(_matches(path, closed))
+    count = 0
+    for each in paths:
+        if each.suffix.lower() in suffixes and each.name[0] != "." and (in_folder or each.is_file()):
+            count += 1
+            yield each
+    if not count and not closed:
+        raise _none(source, suffixes, kind)
+    yield from closed
+
+
 def find_files(
     sources: Iterable[str | os.PathLike[str]], suffixes: Collection[str], *, kind: str
 ) -> list[Path]:
@@ -55,11 +79,14 @@ def find_files(
             paths = (match for match in _matches(path, closed) if match.is_file())
         of_kind = [each for each in paths if each.suffix.lower() in suffixes and each.name[0] != "."]
         if not of_kind and not closed:
-            raise ImageError(
-                f"{shown(source)} contains no {kind}: no name in it ends in {', '.join(sorted(suffixes))}."
-            )
+            raise _none(source, suffixes, kind)
         found.update(dict.fromkeys(sorted([*of_kind, *closed])))
     return list(found)
+
+
+def _none(source: object, suffixes: Collection[str], kind: str) -> ImageError:
+    ends = ", ".join(sorted(suffixes))
+    return ImageError(f"{shown(source)} contains no {kind}: no name in it ends in {ends}.")
 
 
 def is_several(source: str | os.PathLike[str]) -> bool:
@@ -91,7 +118,7 @@ def _in_folder(folder: Path, closed: list[Path], *, follow_links: bool = False) 
                 continue
             seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(here, name) for name in names)
+        yield from (Path(here, name) for name in sorted(names))
 
 
 def _matches(pattern: Path, closed: list[Path]) -> Iterator[Path]:

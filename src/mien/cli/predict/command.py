@@ -9,12 +9,13 @@ import typer
 
 from mien.cli import options as shared
 from mien.cli.predict import options as own
-from mien.cli.predict.sources import STUDY, format_of, span, split_sources
+from mien.cli.predict.dataset import DataSetOptions
+from mien.cli.predict.sources import STUDY, check_data_set, format_of, span, split_sources
 from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from mien.detection.blazeface import BlazeFace
+    from mien.batch.worker import ReadOptions
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions, WriteImages
     from mien.video.study.study import StudyOptions
@@ -47,6 +48,8 @@ def predict(
     smooth: own.Smooth = 0.2,
     detector_size: own.DetectorSize = 640,
     stream: own.Stream = False,
+    shard: own.Shard = None,
+    verify_hash: own.VerifyHash = False,
     bin_s: own.Bin = 1.0,
     baseline: own.Baseline = None,
     event_threshold: own.EventThreshold = 0.5,
@@ -63,7 +66,7 @@ def predict(
 
     Prints a table for people. With --json, --jsonl or --csv, only that goes to stdout. In a clip, each
     person keeps a number while their face is tracked; --save also draws a timeline of each person. With
-    --out FOLDER, writes a study: tables of frames, people, intervals and events of clips.
+    --out FOLDER, writes a data set of photos, which a second run continues, and a study of clips (tables).
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
@@ -76,35 +79,22 @@ def predict(
     options = replace(options, people=people.value, smooth_s=smooth, detector_size=detector_size)
     _check(options, bool(clips), crops, align or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
+    data_set = DataSetOptions(shard, verify_hash)
+    check_data_set(photos, form, data_set != DataSetOptions(), clips=bool(clips))
     study = _study(form, bin_s, span(baseline), event_threshold, event_hysteresis, export or [])
     options = replace(options, form=None if study else form, study=study)
-    # A clip is decoded and searched beside the model, which therefore gets one thread by default.
-    model_threads = threads or (1 if clips else None)
-    detector = _detector(detector_threshold, threads)
-    analyzer = _analyzer(model, detector, labels, device=device, threads=model_threads, align=align)
-    if _predict(clips, photos, analyzer, options, crops, threads):
+    read = _read_options(model, labels, detector_threshold, align, crops, device)
+    if _predict(clips, photos, read, options, data_set, threads):
         raise typer.Exit(ImageError.exit_code)
 
 
-def _detector(threshold: float | None, threads: int | None) -> BlazeFace:
-    from mien.detection.blazeface import BlazeFace
+def _read_options(
+    model: str, labels: shared.LabelSet | None, threshold: float | None, align: bool, crops: bool, device: str
+) -> ReadOptions:
+    from mien.batch.worker import ReadOptions
 
-    return BlazeFace(threads=threads, threshold=0.5 if threshold is None else threshold)
-
-
-def _analyzer(
-    model: str,
-    detector: BlazeFace,
-    labels: shared.LabelSet | None,
-    *,
-    device: str,
-    threads: int | None,
-    align: bool,
-) -> Analyzer:
-    from mien.inference.analyzer import Analyzer
-
-    label_set = labels and labels.value
-    return Analyzer(model, detector, device=device, threads=threads, labels=label_set, align=align)
+    read = ReadOptions(model, labels and labels.value, align=align, crops=crops, device=device)
+    return read if threshold is None else replace(read, detector_threshold=threshold)
 
 
 def _study(
@@ -134,21 +124,33 @@ def _study(
 def _predict(
     clips: list[str],
     photos: list[str],
-    analyzer: Analyzer,
+    read: ReadOptions,
     options: ClipOptions,
-    crops: bool,
+    data_set: DataSetOptions,
     threads: int | None,
 ) -> int:
     """Write and print the faces of photos and clips; returns how many files cannot be read whole."""
+    from mien.cli.predict.dataset import write_data_set
     from mien.cli.predict.photos import photos_beside_clips, predict_photos
 
+    failures = 0
+    if photos and options.study and options.out:
+        replaced = options.overwrite
+        failures = write_data_set(
+            photos, options.out, read, data_set, save=options.save, overwrite=replaced, workers=threads
+        )
+        photos = []
+    if not clips and not photos:
+        return failures
+    # A clip is decoded and searched beside the model, which therefore gets one thread by default.
+    analyzer = read.analyzer(threads, model_threads=threads or (1 if clips else None))
     if not clips:
-        return predict_photos(photos, analyzer, options, crops=crops, threads=threads)
-    if photos and options.form is None:  # a table for people, or a study
+        return predict_photos(photos, analyzer, options, crops=read.crops, threads=threads)
+    if photos and options.form is None:  # a table for people
         failures = predict_photos(photos, analyzer, options, crops=False, threads=threads)
         return failures + _predict_clips(clips, analyzer, options)
     images = photos_beside_clips(photos, analyzer, options, threads) if photos else None
-    return _predict_clips(clips, analyzer, options, images)
+    return failures + _predict_clips(clips, analyzer, options, images)
 
 
 def _predict_clips(

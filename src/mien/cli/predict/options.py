@@ -14,6 +14,7 @@ from mien.cli.predict.sources import seconds
 _DETECTION = "Face detection"
 _CLIPS = "Clips, streams and cameras"
 _CLIP_OUTPUT = "Output of clips"
+_DATA_SET = "Data sets of photos (--out FOLDER)"
 _STUDY = "Tables of a study (--out FOLDER)"
 
 
@@ -46,7 +47,8 @@ Sources: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="SOURCE...",
-        help="Photos or clips: files, folders and globs; - for a photo on stdin; a camera's number.",
+        help="Photos or clips: files, folders and globs; - for a photo on stdin; a camera's number. With "
+        "--out FOLDER, also photos of a list (names.txt, one path per line) or a store (s3://, gs://, hf://).",
     ),
 ]
 
@@ -66,7 +68,8 @@ Out: TypeAlias = Annotated[
         OUTPUT,
         "--out PATH",
         "Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
-        "for clips .parquet. Without a suffix: a folder with all tables of a study.",
+        "for clips .parquet. Without a suffix: a folder, with a data set of photos that a second run "
+        "continues, and with all tables of a study of clips.",
     ),
 ]
 Save: TypeAlias = Annotated[
@@ -145,6 +148,23 @@ DetectorSize: TypeAlias = Annotated[
 Stream: TypeAlias = Annotated[
     bool,
     option(_CLIPS, "--stream", "Allow a source to be an address (rtsp://, http://, ...) and connect to it."),
+]
+
+Shard: TypeAlias = Annotated[
+    str | None,
+    option(
+        _DATA_SET,
+        "--shard I/N",
+        "Read the I-th of N shares, chosen by a hash of each file's path: N machines need a shared folder.",
+    ),
+]
+VerifyHash: TypeAlias = Annotated[
+    bool,
+    option(
+        _DATA_SET,
+        "--verify-hash",
+        "Find changed files by a hash of their content, not by size and time of change.",
+    ),
 ]
 
 Bin: TypeAlias = Annotated[

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -37,8 +36,6 @@ def predict_photos(
     folder = AnnotatedFolder(options.save, overwrite=options.overwrite) if options.save else None
     with ExitStack() as stack:
         sinks: list[Sink] = []
-        if options.study and options.out:
-            sinks.append(stack.enter_context(closing(_study_sink(options, analyzer))))
         if options.form is not None:
             file = stack.enter_context(_open_output(options.out, options.overwrite))
             sinks.append(stack.enter_context(closing(_data_sink(options.form, file, analyzer))))
@@ -159,15 +156,6 @@ def _open_output(out: Path | None, overwrite: bool) -> Iterator[TextIO]:
         raise UsageError(f"--out {out} cannot be written: {error}.") from error
     with file:
         yield file
-
-
-def _study_sink(options: ClipOptions, analyzer: Analyzer) -> Sink:
-    from mien.video.study.study import ImageTable
-
-    card, head = analyzer.classifier.card, analyzer.classifier.head
-    model = {"name": analyzer.classifier.name, "sha256": card.sha256, "head": asdict(head)}
-    replace = options.overwrite or options.resume
-    return ImageTable(options.out or Path(), model, head, overwrite=replace)
 
 
 def _data_sink(form: str, stream: TextIO, analyzer: Analyzer) -> Sink:

@@ -6,11 +6,13 @@ import math
 import re
 from pathlib import Path
 
+from mien.batch.sources import is_list, is_store
 from mien.errors import ImageError, UsageError
 from mien.images.find import SUFFIXES as IMAGES
-from mien.images.find import find_files, is_several
+from mien.images.find import is_several, walk_files
+from mien.names import shown
 from mien.video.sources import SUFFIXES as CLIPS
-from mien.video.sources import is_address, is_camera, is_clip
+from mien.video.sources import is_address, is_camera, is_clip, without_password
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 STUDY = "study"
@@ -23,6 +25,9 @@ def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
     """
     clips, photos = [], []
     for source in sources:
+        if is_store(source):
+            photos.append(source)
+            continue
         if is_camera(source) or is_address(source) or (is_clip(source) and not is_several(source)):
             clips.append(source)
             continue
@@ -32,6 +37,25 @@ def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
         if "photos" in kinds or not kinds:
             photos.append(source)
     return clips, photos
+
+
+def check_data_set(sources: list[str], form: str | None, options: bool, *, clips: bool) -> None:
+    """Raise for sources and options of a data set of photos where there is none.
+
+    Raises:
+        UsageError: an address of a store, a list of files or `options` without a folder; `options` for clips.
+    """
+    only = [each for each in sources if is_store(each) or is_list(each)]
+    if form != STUDY and only:
+        kind = "an address of a store" if is_store(only[0]) else "a list of files"
+        raise UsageError(
+            f"{shown(without_password(only[0]))} is {kind}: give --out a folder for the data set, such as "
+            "faces/."
+        )
+    if options and (form != STUDY or not sources):
+        raise UsageError("--shard and --verify-hash are for photos, with a folder as --out, such as faces/.")
+    if options and clips:
+        raise UsageError("--shard and --verify-hash are for photos, and the sources contain clips too.")
 
 
 def seconds(text: str | float) -> float:
@@ -88,7 +112,8 @@ def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, 
 def _kinds_in(source: str) -> set[str]:
     """Whether a folder or a glob contains clips, photos or both."""
     try:
-        found = {path.suffix.lower() for path in find_files([source], IMAGES | CLIPS, kind="images or clips")}
+        walked = walk_files(source, IMAGES | CLIPS, kind="images or clips")
+        found = {path.suffix.lower() for path in walked}
     except ImageError:
         return set()
     return {kind for kind, suffixes in (("clips", CLIPS), ("photos", IMAGES)) if found & suffixes}

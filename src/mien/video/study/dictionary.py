@@ -18,6 +18,7 @@ TABLES = ("frames", "people", "intervals", "events")
 MISSING = "empty in CSV, null in Parquet"
 _NEVER = "never missing"
 _NOBODY = "missing in rows without a face"
+_UNREAD = "missing if it cannot be read"
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,8 @@ _FACE = {
     column.name: column
     for column in (
         _SOURCE,
-        Column("width", "integer", "width of the image", "pixel", (1, None), "missing if it cannot be read"),
-        Column(
-            "height", "integer", "height of the image", "pixel", (1, None), "missing if it cannot be read"
-        ),
+        Column("width", "integer", "width of the image", "pixel", (1, None), _UNREAD),
+        Column("height", "integer", "height of the image", "pixel", (1, None), _UNREAD),
         Column("frame", "integer", "the frame's number in the clip, from 0", None, (0, None)),
         _seconds("time_s", "when the frame is shown, since the clip's beginning as a player shows it"),
         Column("x", "number", "left side of the face's box", "pixel", (None, None), _NOBODY),
@@ -90,6 +89,22 @@ _FACE = {
         Column("error", "string", "why the file cannot be read", missing="missing if it was read"),
     )
 }
+# What a data set of photos keeps of each file, to find out later whether it has changed.
+_FILE = (
+    Column("file_id", "string", "identifies the file in this data set: 16 hex digits"),
+    Column("bytes", "integer", "size of the file", "byte", (0, None), "missing if it is not known"),
+    Column("version", "string", "time of its last change in ns since 1970, or the tag of the store"),
+    Column("sha256", "string", "SHA-256 of its content, in hex", missing="missing if no byte could be read"),
+)
+_FAILURE = (
+    Column(
+        "error",
+        "string",
+        "kind of error: OSError (no bytes; a second run tries again), ImageError, ImageTooLarge or another",
+        missing="missing if it was read",
+    ),
+    Column("message", "string", "why it could not be read", missing="missing if it was read"),
+)
 
 
 def frame_columns(head: Head, measures: Measures) -> list[Column]:
@@ -107,11 +122,12 @@ def frame_columns(head: Head, measures: Measures) -> list[Column]:
 
 
 def images_columns(head: Head) -> list[Column]:
-    """The columns of photos."""
+    """The columns of photos: of each file, of the face in it, and why a file could not be read."""
     number = Column("face_id", "integer", "number of the face in the photo, from 1", None, (1, None), _NOBODY)
     known = dict(_FACE) | {"face_id": number}
     known |= {name: _share(name, f"probability of {name}", _NOBODY) for name in label_columns(head)}
-    return [_known(known, name) for name in image_columns(head)]
+    source, *rest = (_known(known, name) for name in image_columns(head) if name != "error")
+    return [source, *_FILE, *rest, *_FAILURE]
 
 
 def people_columns(measures: Measures) -> list[Column]:

@@ -53,7 +53,7 @@ def open_tables(folder: Path, name: str, columns: Sequence[Column], sidecar: Row
         import pyarrow.parquet as pq
     except ImportError:
         raise MissingExtra("the tables of a study", "video") from None
-    schema = _schema(columns, sidecar)
+    schema = parquet_schema(columns, sidecar)
     try:
         with ExitStack() as stack:
             text_path, parquet_path = (
@@ -74,20 +74,26 @@ def open_tables(folder: Path, name: str, columns: Sequence[Column], sidecar: Row
 def join_tables(
     parts: Sequence[Path], folder: Path, name: str, columns: Sequence[Column], sidecar: Row
 ) -> None:
-    """The tables of one name in several folders as one, some thousand rows in memory at a time."""
+    """Several Parquet files as one table, some thousand rows in memory at a time."""
     import pyarrow.parquet as pq
 
     with open_tables(folder, name, columns, sidecar) as table:
         for part in parts:
-            with pq.ParquetFile(part / f"{name}.parquet") as file:
+            with pq.ParquetFile(part) as file:
                 for batch in file.iter_batches(_BLOCK):
                     table.write(batch.to_pylist())
 
 
-def _schema(columns: Sequence[Column], sidecar: Row) -> Any:
+def parquet_schema(columns: Sequence[Column], sidecar: Row | None) -> Any:
+    """The schema of a table, each column with its entry of the dictionary, and the sidecar.
+
+    Without a sidecar the schema holds names and types alone.
+    """
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+    if sidecar is None:
+        return pa.schema([(column.name, kinds[column.kind]) for column in columns])
     fields = [
         pa.field(column.name, kinds[column.kind], metadata={k: _text(v) for k, v in column.to_dict().items()})
         for column in columns

@@ -3,7 +3,7 @@
 study/
   study.json                   sidecar of all clips together
   frames, people, intervals, events (.csv, .parquet)
-  images (.csv, .parquet)      the photos, if there are any
+  images/, images (.csv, .parquet, .json)      the photos, if there are any, see `mien.batch.dataset`
   bids/                        if exported
   CLIP/
     log.jsonl                  everything else is computed from this file and clip.json
@@ -24,7 +24,6 @@ from typing import Any
 
 from mien.errors import UsageError
 from mien.files import sha256_file, write_atomically
-from mien.inference.sinks import ImageResult, ReadFailure
 from mien.models.card import Head
 from mien.names import json_text
 from mien.video.log import Log, head_of, replay_details
@@ -38,7 +37,6 @@ from mien.video.study.dictionary import (
     describe,
     event_columns,
     frame_columns,
-    images_columns,
     interval_columns,
     people_columns,
 )
@@ -167,7 +165,8 @@ def write_together(
         columns = _columns(head, measures)
         sidecar["tables"] = {table: describe(columns[table]) for table in TABLES}
         for table in TABLES:
-            join_tables([folder / name for name in there], folder, table, columns[table], sidecar)
+            parts = [folder / name / f"{table}.parquet" for name in there]
+            join_tables(parts, folder, table, columns[table], sidecar)
     _write_json(folder / SIDECAR, sidecar)
 
 
@@ -199,42 +198,6 @@ def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
 
 
 _FACTS = ("source", "fps", "duration_s", "time_base", "time", "error", "complete", "size")
-
-
-class ImageTable:
-    """A sink that writes photos into a study: ``images.csv``, ``images.parquet`` and ``images.json``."""
-
-    def __init__(self, folder: Path, model: dict[str, Any], head: Head, *, overwrite: bool = False) -> None:
-        if (folder / "images.csv").exists() and not overwrite:
-            raise UsageError(
-                f"{folder / 'images.csv'} exists. Give another --out, or --overwrite to replace it."
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"{folder} cannot be used as a folder to write to: {error}.") from error
-        columns = images_columns(head)
-        self._folder = folder
-        self._sidecar = _versions() | {
-            "model": model,
-            "missing": MISSING,
-            "tables": {"images": describe(columns)},
-        }
-        self._stack = ExitStack()
-        self._table = self._stack.enter_context(open_tables(folder, "images", columns, self._sidecar))
-
-    def write(self, result: ImageResult) -> None:
-        """Take one image."""
-        self._table.write(result.rows())
-
-    def fail(self, failure: ReadFailure) -> None:
-        """Take one image that cannot be read."""
-        self._table.write([failure.to_dict()])
-
-    def close(self) -> None:
-        """Write what is left."""
-        self._stack.close()
-        _write_json(self._folder / "images.json", self._sidecar)
 
 
 def _write_tables(
@@ -303,12 +266,6 @@ def _columns(head: Head, measures: Measures) -> dict[str, list[Column]]:
 def _sidecar(header: dict[str, Any], options: StudyOptions) -> dict[str, Any]:
     known = {"mien": header["mien"], "model": header["model"], "options": header["options"]}
     return known | {"study_options": asdict(options), "missing": MISSING}
-
-
-def _versions() -> dict[str, Any]:
-    import mien
-
-    return {"mien": mien.__version__}
 
 
 def _frame_facts(log: Log) -> dict[str, Any]:

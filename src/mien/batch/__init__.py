@@ -1,0 +1,28 @@
+"""Many images into a data set of Parquet files, which can be interrupted, continued and shared out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.batch.overview import Status as Status
+    from mien.batch.overview import status as status
+    from mien.batch.run import BatchResult as BatchResult
+    from mien.batch.run import read_images as read_images
+
+# Loaded on first use, so that a worker process imports only what it needs.
+_PLACES = {
+    "BatchResult": "mien.batch.run",
+    "read_images": "mien.batch.run",
+    "Status": "mien.batch.overview",
+    "status": "mien.batch.overview",
+}
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

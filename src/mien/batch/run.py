@@ -1,0 +1,240 @@
+"""One run over images: what is missing or changed in a data set is read, and its parts are written."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, astuple, dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from mien.batch.dataset import DataSet, Known, manifest_of, version_number
+from mien.batch.pool import Batch, read_batches
+from mien.batch.sources import SourceFile, in_shard, iter_files, read_bytes
+from mien.batch.worker import ImageRows, OnImage, ReadOptions
+from mien.errors import ImageError, UsageError
+from mien.progress import Progress
+
+# Reads batches of files; yields the rows of each, in order.
+Reader: TypeAlias = Callable[[Iterable[Batch]], Iterator[ImageRows]]
+
+# The files of a part: some ten seconds of work, which is what a killed run loses.
+PART_FILES = 1000
+# A batch ends at either; 32 photos of a megapixel are read in about half a second.
+_BATCH_FILES, _BATCH_BYTES = 32, 64_000_000
+_BEGINNING = 16  # hex digits of a hash that are compared
+# Failures that are named one by one in a result.
+_NAMED = 100
+
+
+@dataclass
+class BatchResult:
+    """What a run did.
+
+    Attributes:
+        files: read in this run.
+        faces: found in them.
+        failed: of the files, how many could not be read.
+        failures: source and message of the first hundred of those.
+        known: files that were in the data set already, unchanged.
+        changed: of the files, how many had been read before and were different then.
+    """
+
+    files: int = 0
+    faces: int = 0
+    failed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    known: int = 0
+    changed: int = 0
+
+    def add(self, rows: ImageRows) -> None:
+        """Count the rows of a batch."""
+        self.files += rows.files
+        self.faces += rows.faces
+        self.failed += len(rows.failures)
+        self.failures += rows.failures[: max(0, _NAMED - len(self.failures))]
+
+
+def read_images(
+    sources: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    options: ReadOptions | None = None,
+    *,
+    shard: tuple[int, int] | None = None,
+    verify_hash: bool = False,
+    overwrite: bool = False,
+    merge: bool | None = None,
+    workers: int | None = None,
+    part_files: int = PART_FILES,
+    on_image: OnImage | None = None,
+    progress: Progress | None = None,
+) -> BatchResult:
+    """Read the faces of images into a data set; only of files that are missing in it or have changed.
+
+    Args:
+        sources: files, folders, globs, ``.txt`` files that list images, addresses such as ``s3://bucket/x``.
+        out: the folder of the data set; made if it is missing.
+        options: model, labels, detection; the defaults of `mien.analyze` for None.
+        shard: (i, n) reads the i-th of n shares, 1 <= i <= n, by a hash of each file's path in its source.
+        verify_hash: find changed files by their content instead of size and time of change.
+        overwrite: begin anew.
+        merge: write all rows as ``images.csv`` and ``images.parquet`` too; unless there is a shard, for None.
+        workers: processes of this machine, or actors of Ray; one per core for None.
+        part_files: files in one part.
+        on_image: called with each image, its faces and its source; everything is read on one thread then.
+        progress: called with what is at work, how much is done, and how much there is.
+
+    Raises:
+        UsageError: the data set was made with other options, or another process writes it.
+        ImageError: sources without images.
+        UnknownModel, CardError, ModelError: the model cannot be loaded.
+        MissingExtra: pyarrow, Ray or the package of a store is not installed.
+    """
+    options = options or ReadOptions()
+    if part_files < 1:
+        raise UsageError(f"part_files must be 1 or more, not {part_files}.")
+    data = DataSet(Path(out))
+    data.open(_manifest(options), overwrite=overwrite)
+    count_workers = workers or os.cpu_count() or 1
+
+    def reader(batches: Iterable[Batch]) -> Iterator[ImageRows]:
+        return read_batches(batches, options, count_workers, on_image)
+
+    with data.locked(shard), tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+        result, count = _plan(
+            data, [os.fspath(each) for each in sources], shard, verify_hash, spool, progress
+        )
+        report = progress or (lambda *_: None)
+        _read(data, _spooled(spool), reader, shard, part_files, result, lambda n: report("reading", n, count))
+        if merge or (merge is None and shard is None):
+            there = (data.folder / "images.parquet").exists() and (data.folder / "images.csv").exists()
+            if result.files or not there:
+                report("merging", 0, 0)
+                data.merge()
+    return result
+
+
+def _manifest(options: ReadOptions) -> dict[str, Any]:
+    """What must be the same for all rows of a data set. A device changes nothing but rounding."""
+    classifier = options.analyzer().classifier
+    model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
+    decisive = asdict(replace(options, model="", device=""))
+    return manifest_of(
+        classifier.head,
+        {
+            "model": model,
+            "options": {key: decisive[key] for key in ("align", "detector_threshold", "crops")},
+        },
+    )
+
+
+def _plan(
+    data: DataSet,
+    sources: list[str],
+    shard: tuple[int, int] | None,
+    verify_hash: bool,
+    spool: IO[str],
+    progress: Progress | None,
+) -> tuple[BatchResult, int]:
+    """Writes the files to read into `spool`, one per line, and drops the rows of changed ones.
+
+    Returns a result without files yet, and how many there are to read.
+    """
+    known = data.known()
+    result, listed, count, stale = BatchResult(), 0, 0, _twice(known)
+    for file in iter_files(sources):
+        listed += 1
+        if progress is not None and listed % 1000 == 0:
+            progress(f"listing {listed:,} files", 0, 0)
+        if not in_shard(file.name, shard):
+            continue
+        number = data.number_of(file)
+        place = known.find(number)
+        if place is not None:
+            if _same(known, place, file, verify_hash):
+                result.known += 1
+                continue
+            stale.setdefault(known.names[known.parts[place]], set()).add(number)
+            result.changed += 1
+        spool.write(json.dumps([*astuple(file), number]) + "\n")
+        count += 1
+    if listed == 0:
+        raise ImageError("the sources name no image.")
+    data.drop(stale)
+    spool.seek(0)
+    return result, count
+
+
+def _same(known: Known, place: int, file: SourceFile, verify_hash: bool) -> bool:
+    """Whether a file is as it was when it was read."""
+    if known.retry[place]:
+        return False
+    if not verify_hash:
+        return int(known.versions[place]) == version_number(file.bytes, file.version)
+    try:
+        content = read_bytes(file)
+    except (OSError, ImageError):
+        return False
+    return int(hashlib.sha256(content).hexdigest()[:_BEGINNING], 16) == int(known.hashes[place])
+
+
+def _twice(known: Known) -> dict[str, set[int]]:
+    """The files that two parts hold, by the later part: two processes wrote them without a lock."""
+    stale: dict[str, set[int]] = {}
+    for place in known.twice.nonzero()[0]:
+        stale.setdefault(known.names[known.parts[place]], set()).add(int(known.ids[place]))
+    return stale
+
+
+def _spooled(spool: IO[str]) -> Iterator[tuple[SourceFile, int]]:
+    for line in spool:
+        *values, number = json.loads(line)
+        yield SourceFile(*values), number
+
+
+def _read(
+    data: DataSet,
+    files: Iterator[tuple[SourceFile, int]],
+    reader: Reader,
+    shard: tuple[int, int] | None,
+    part_files: int,
+    result: BatchResult,
+    advance: Callable[[int], None],
+) -> None:
+    """Reads files and writes a part whenever it is full."""
+    names, tables, missing = data.free_names(shard), [], part_files
+    advance(0)
+    with closing(reader(_batches(files, part_files))) as several:  # type: ignore[type-var]
+        for rows in several:
+            result.add(rows)
+            tables.append(rows.table)
+            missing -= rows.files
+            if missing == 0:
+                data.write(next(names), tables)
+                tables, missing = [], part_files
+            advance(result.files)
+    if tables:
+        data.write(next(names), tables)
+
+
+def _batches(files: Iterator[tuple[SourceFile, int]], part_files: int) -> Iterator[Batch]:
+    """Files in batches; none crosses the end of a part, so that parts are the same on every engine."""
+    while part := itertools.islice(files, part_files):
+        batch: Batch = []
+        size, empty = 0, True
+        for file, number in part:
+            empty = False
+            size += file.bytes or 0
+            batch.append((file, number))
+            if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+        if empty:
+            return
