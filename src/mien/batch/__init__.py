@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mien.batch.function import ImageFunction as ImageFunction
+    from mien.batch.function import udf as udf
     from mien.batch.overview import Status as Status
     from mien.batch.overview import status as status
     from mien.batch.run import BatchResult as BatchResult
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that a worker process imports only what it needs.
 _PLACES = {
+    "ImageFunction": "mien.batch.function",
+    "udf": "mien.batch.function",
     "BatchResult": "mien.batch.run",
     "read_images": "mien.batch.run",
     "Status": "mien.batch.overview",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -124,27 +124,18 @@ class ImageWorker:
 
     def _faces(self, files: Sequence[SourceFile], facts: list[dict[str, Any]]) -> list[Sequence[Face]]:
         """The faces of each file; none of one that cannot be read, and why in its facts."""
-        result: list[Sequence[Face]] = [()] * len(files)
-        read: deque[tuple[int, DecodedImage | None]] = deque()
+        decoded = (
+            _decode(file, content, fact)
+            for file, content, fact in zip(files, _contents(files), facts, strict=True)
+        )
 
-        def decoded() -> Iterator[DecodedImage]:
-            for place, content in enumerate(_contents(files)):
-                image = _decode(files[place], content, facts[place])
-                if image is not None:
-                    read.append((place, image if self._on_image else None))
-                    yield image
-
-        if self._options.crops:
-            images = list(decoded())
-            found: Any = ([face] for face in self._analyzer.analyze_crops(images))
-        else:
-            found = self._analyzer.analyze_many(decoded())
-        for faces in found:
-            place, image = read.popleft()
-            result[place] = faces
-            if image is not None and self._on_image:
+        def report(place: int, image: DecodedImage, faces: Sequence[Face]) -> None:
+            if self._on_image:
                 self._on_image(image, faces, files[place].source)
-        return result
+
+        return faces_of(
+            self._analyzer, decoded, crops=self._options.crops, report=report if self._on_image else None
+        )
 
     def _faces_of_one(self, file: SourceFile, fact: dict[str, Any]) -> Sequence[Face]:
         for name in ("error", "message", "width", "height"):
@@ -152,8 +143,46 @@ class ImageWorker:
         try:
             return self._faces([file], [fact])[0]
         except Exception as error:  # no file may stop the others; the row names the error
-            fact |= _failure(error)
+            fact |= failure_of(error)
             return ()
+
+
+def faces_of(
+    analyzer: Analyzer,
+    images: Iterable[DecodedImage | None],
+    *,
+    crops: bool = False,
+    report: Callable[[int, DecodedImage, Sequence[Face]], None] | None = None,
+) -> list[Sequence[Face]]:
+    """The faces of each image, none for None. Few images are in memory; the faces of several share a run.
+
+    Args:
+        analyzer: finds and reads the faces.
+        images: decoded one by one while this runs; with `crops` all of them are kept.
+        crops: treat each image as one cropped face, without detection.
+        report: called with the place, the image and its faces.
+    """
+    result: list[Sequence[Face]] = []
+    waiting: deque[tuple[int, DecodedImage | None]] = deque()
+
+    def present() -> Iterator[DecodedImage]:
+        for place, image in enumerate(images):
+            result.append(())
+            if image is not None:
+                waiting.append((place, image if report else None))
+                yield image
+
+    found: Iterable[Sequence[Face]]
+    if crops:
+        found = [[face] for face in analyzer.analyze_crops(present())]
+    else:
+        found = analyzer.analyze_many(present())
+    for faces in found:
+        place, image = waiting.popleft()
+        result[place] = faces
+        if report and image is not None:
+            report(place, image, faces)
+    return result
 
 
 def unread_rows(options: ReadOptions, file: SourceFile, number: int, message: str) -> ImageRows:
@@ -205,13 +234,13 @@ def _decode(file: SourceFile, content: bytes | Exception, fact: dict[str, Any]) 
         fact["sha256"] = hashlib.sha256(content).hexdigest()
         image = read_image(_Named(content, file.source))
     except (OSError, ValueError, MemoryError, MienError) as error:
-        fact |= _failure(error)
+        fact |= failure_of(error)
         return None
     fact |= {"width": image.width, "height": image.height}
     return image
 
 
-def _failure(error: BaseException) -> dict[str, str]:
+def failure_of(error: BaseException) -> dict[str, str]:
     """`error` and `message` of a row."""
     kind = "OSError" if isinstance(error, OSError) else type(error).__name__
     return {"error": kind, "message": shown_text(str(error) or kind)}
