@@ -1,13 +1,15 @@
 """Data sets of photos: photos per second against the analysis of pixels in memory, memory, and killed runs.
 
     python benchmarks/batch.py rate PHOTOS --files 10000
-    python benchmarks/batch.py memory PHOTOS --files 1000 10000 100000
+    python benchmarks/batch.py memory PHOTOS --files 1000 10000
+    python benchmarks/batch.py memory PHOTOS --files 1000 10000 100000 --crops
     python benchmarks/batch.py kills PHOTOS --kills 50
 
 PHOTOS is a folder of photos with faces. `rate` makes different files of them (another size and another frame
 for each), reads them with `read_images`, and between the parts of the run measures what detector and
 classifier alone do with the same pixels in memory, on as many processes. `memory` reads links to small
-versions. `kills` ends a run with SIGKILL at random moments until that often, and compares the rows.
+versions, with `--crops` without detection. `kills` ends a run with SIGKILL at random moments, and compares
+the rows.
 """
 
 from __future__ import annotations
@@ -153,11 +155,15 @@ def _cpu() -> float:
 _RUN = """
 import json, resource, sys, time
 from mien.batch import read_images
+from mien.batch.worker import ReadOptions
 if __name__ == "__main__":
     start = time.perf_counter()
-    result = read_images([sys.argv[1]], sys.argv[2], workers=int(sys.argv[3]), part_files=int(sys.argv[4]))
-    both = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-    own, largest = (resource.getrusage(who).ru_maxrss / 1024 for who in both)
+    photos, out, workers, part_files, crops = sys.argv[1:]
+    options = ReadOptions(crops=crops == "True")
+    result = read_images([photos], out, options, workers=int(workers), part_files=int(part_files))
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    # Not ru_maxrss: that of a new process begins with the memory of the one that started it.
+    own = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
     print(json.dumps([result.files, result.faces, time.perf_counter() - start, own, largest]))
 """
 
@@ -184,6 +190,7 @@ def memory(arguments: argparse.Namespace) -> None:
                 os.link(made[number % len(made)], below / f"{number:06}.jpg")
             for again in (False, True):
                 command = [sys.executable, script, folder, out, str(arguments.workers), "1000"]
+                command.append(str(arguments.crops))
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 files, faces, seconds, own, largest = json.loads(done.stdout)
                 print(
@@ -209,10 +216,9 @@ def kills(arguments: argparse.Namespace) -> None:
         make_different(photos, folder, arguments.files[0])
         read_images([folder], whole, workers=arguments.workers, part_files=5)
         killed = runs = doubled = 0
+        command = [sys.executable, script, folder, out, str(arguments.workers), "5", "False"]
         while killed < arguments.kills:
-            run = subprocess.Popen(
-                [sys.executable, script, folder, out, str(arguments.workers), "5"], stdout=subprocess.DEVNULL
-            )
+            run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
             time.sleep(moments.uniform(0.2, arguments.longest))
             runs += 1
             if run.poll() is None:
@@ -224,7 +230,7 @@ def kills(arguments: argparse.Namespace) -> None:
             run.wait()
             if out.exists() and list(out.glob("images/part-*")):
                 doubled += pd.read_parquet(out / "images").duplicated(["source", "face_id"]).any()
-        subprocess.run([sys.executable, script, folder, out, str(arguments.workers), "5"], check=True)
+        subprocess.run(command, check=True)
         rows = [
             pd.read_parquet(each / "images").sort_values(["source", "face_id"]).reset_index(drop=True)
             for each in (out, whole)
@@ -248,6 +254,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sample", type=int, default=200, help="photos that are held in memory")
+    parser.add_argument("--crops", action="store_true", help="read without detection")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a run is killed, at most")
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made")

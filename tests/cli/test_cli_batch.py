@@ -69,7 +69,7 @@ def test_annotated_photos_are_saved_beside_a_data_set(photos: Path, tmp_path: Pa
     [
         (["list.txt"], "is a list of files: give --out a folder"),
         (["s3://me:secret@bucket/x"], "s3://bucket/x is an address of a store"),
-        ([str(PHOTO), "--shard", "1/2"], "--shard and --verify-hash are for photos, with a folder"),
+        ([str(PHOTO), "--shard", "1/2"], "are for photos, with a folder"),
         ([str(PHOTO), "--out", "x", "--shard", "3/2"], "3/2 is not a share"),
         (["clip.mp4", "--out", "x", "--verify-hash"], "are for photos, with a folder"),
     ],

@@ -10,14 +10,18 @@ if TYPE_CHECKING:
     from mien.batch.overview import Status as Status
     from mien.batch.overview import status as status
     from mien.batch.run import BatchResult as BatchResult
+    from mien.batch.run import RayEngine as RayEngine
     from mien.batch.run import read_images as read_images
+    from mien.batch.worker import ReadOptions as ReadOptions
 
 # Loaded on first use, so that a worker process imports only what it needs.
 _PLACES = {
     "ImageFunction": "mien.batch.function",
     "udf": "mien.batch.function",
     "BatchResult": "mien.batch.run",
+    "RayEngine": "mien.batch.run",
     "read_images": "mien.batch.run",
+    "ReadOptions": "mien.batch.worker",
     "Status": "mien.batch.overview",
     "status": "mien.batch.overview",
 }

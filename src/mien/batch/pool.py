@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeAlias
 
 from mien.batch.sources import SourceFile
-from mien.batch.worker import ImageRows, ImageWorker, OnImage, ReadOptions, unread_rows
+from mien.batch.worker import ImageRows, ImageWorker, OnImage, ReadOptions, joined, unread_rows
 from mien.errors import UsageError
 
 # Files with their numbers (`DataSet.number_of`); they are read together.
@@ -87,8 +87,6 @@ class _Pool:
 
     def _read_alone(self, batch: Batch) -> ImageRows:
         """The rows of a batch, each file in a process that it may end."""
-        import pyarrow as pa
-
         several: list[ImageRows] = []
         pool = self._start(1)
         for file, number in batch:
@@ -100,12 +98,7 @@ class _Pool:
                 pool.shutdown(wait=False)
                 pool = self._start(1)
         pool.shutdown()
-        return ImageRows(
-            pa.concat_tables(rows.table for rows in several),
-            len(several),
-            sum(rows.faces for rows in several),
-            tuple(failure for rows in several for failure in rows.failures),
-        )
+        return joined(several)
 
     def _start(self, workers: int) -> ProcessPoolExecutor:
         # A forked process would share the locks of ONNX Runtime's and Arrow's threads.

@@ -23,6 +23,28 @@ from mien.progress import Progress
 # Reads batches of files; yields the rows of each, in order.
 Reader: TypeAlias = Callable[[Iterable[Batch]], Iterator[ImageRows]]
 
+
+@dataclass(frozen=True)
+class RayEngine:
+    """A cluster of Ray that reads the files; each machine must see them under the same path.
+
+    Attributes:
+        address: of a cluster that runs, or ``"auto"``; for None a cluster is started on this machine.
+        gpus: of each worker, such as 0.25 for four workers on one; with ``device="cuda"``.
+    """
+
+    address: str | None = None
+    gpus: float = 0.0
+
+    def read(
+        self, batches: Iterable[Batch], options: ReadOptions, workers: int | None
+    ) -> Iterator[ImageRows]:
+        """The rows of each batch, in order; see `mien.batch.ray_engine.read_with_ray`."""
+        from mien.batch.ray_engine import read_with_ray, with_absolute_paths
+
+        return read_with_ray(with_absolute_paths(batches), options, workers, self.address, self.gpus)
+
+
 # The files of a part: some ten seconds of work, which is what a killed run loses.
 PART_FILES = 1000
 # A batch ends at either; 32 photos of a megapixel are read in about half a second.
@@ -71,6 +93,7 @@ def read_images(
     merge: bool | None = None,
     workers: int | None = None,
     part_files: int = PART_FILES,
+    engine: RayEngine | None = None,
     on_image: OnImage | None = None,
     progress: Progress | None = None,
 ) -> BatchResult:
@@ -84,8 +107,9 @@ def read_images(
         verify_hash: find changed files by their content instead of size and time of change.
         overwrite: begin anew.
         merge: write all rows as ``images.csv`` and ``images.parquet`` too; unless there is a shard, for None.
-        workers: processes of this machine, or actors of Ray; one per core for None.
+        workers: processes of this machine, or actors of the engine; one per core for None.
         part_files: files in one part.
+        engine: a cluster that reads the files; this machine for None.
         on_image: called with each image, its faces and its source; everything is read on one thread then.
         progress: called with what is at work, how much is done, and how much there is.
 
@@ -100,10 +124,13 @@ def read_images(
         raise UsageError(f"part_files must be 1 or more, not {part_files}.")
     data = DataSet(Path(out))
     data.open(_manifest(options), overwrite=overwrite)
-    count_workers = workers or os.cpu_count() or 1
+    if engine is not None and on_image is not None:
+        raise UsageError("annotated photos are saved by one process, not by an engine of many machines.")
 
     def reader(batches: Iterable[Batch]) -> Iterator[ImageRows]:
-        return read_batches(batches, options, count_workers, on_image)
+        if engine is not None:
+            return engine.read(batches, options, workers)
+        return read_batches(batches, options, workers or os.cpu_count() or 1, on_image)
 
     with data.locked(shard), tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         result, count = _plan(

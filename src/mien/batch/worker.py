@@ -185,6 +185,18 @@ def faces_of(
     return result
 
 
+def joined(several: Sequence[ImageRows]) -> ImageRows:
+    """The rows of several batches as one."""
+    import pyarrow as pa
+
+    return ImageRows(
+        pa.concat_tables(rows.table for rows in several),
+        sum(rows.files for rows in several),
+        sum(rows.faces for rows in several),
+        tuple(failure for rows in several for failure in rows.failures),
+    )
+
+
 def unread_rows(options: ReadOptions, file: SourceFile, number: int, message: str) -> ImageRows:
     """The row of a file that ended the process that read it."""
     import pyarrow as pa

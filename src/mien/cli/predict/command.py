@@ -50,6 +50,8 @@ def predict(
     stream: own.Stream = False,
     shard: own.Shard = None,
     verify_hash: own.VerifyHash = False,
+    engine: own.Engine = own.EngineChoice.local,
+    address: own.Address = None,
     bin_s: own.Bin = 1.0,
     baseline: own.Baseline = None,
     event_threshold: own.EventThreshold = 0.5,
@@ -73,13 +75,12 @@ def predict(
     from mien.video.batch import ClipOptions
 
     clips, photos = split_sources(sources)
-    options = ClipOptions(out=out, save=save, timeline=timeline, overwrite=overwrite, resume=resume)
-    options = replace(options, stream=stream, interval_s=interval, start_s=start, end_s=end)
-    options = replace(options, faces=faces.value, blur_others=blur_others, show=show)
-    options = replace(options, people=people.value, smooth_s=smooth, detector_size=detector_size)
+    options = ClipOptions(None, out, save, timeline, None, overwrite, resume, stream, interval)
+    options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
+    options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
     _check(options, bool(clips), crops, align or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
-    data_set = DataSetOptions(shard, verify_hash)
+    data_set = DataSetOptions(shard, verify_hash, engine.value, address)
     check_data_set(photos, form, data_set != DataSetOptions(), clips=bool(clips))
     study = _study(form, bin_s, span(baseline), event_threshold, event_hysteresis, export or [])
     options = replace(options, form=None if study else form, study=study)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from mien.errors import UsageError
 from mien.names import shown, shown_text
 
 if TYPE_CHECKING:
@@ -28,10 +29,14 @@ class DataSetOptions:
     Attributes:
         shard: ``"3/16"``: the third of sixteen shares; None for all.
         verify_hash: find changed files by their content.
+        engine: ``"local"``, or ``"ray"`` for a cluster.
+        address: of the cluster.
     """
 
     shard: str | None = None
     verify_hash: bool = False
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
 
 
 def write_data_set(
@@ -48,10 +53,12 @@ def write_data_set(
     import typer
     from rich.console import Console
 
-    from mien.batch.run import read_images
+    from mien.batch.run import RayEngine, read_images
     from mien.batch.sources import read_shard
     from mien.cli.progress import progress_bar
 
+    if options.address is not None and options.engine != "ray":
+        raise UsageError("--address is for --engine ray.")
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
     shard = read_shard(options.shard)
     with progress_bar("listing files", console=notes) as bar:
@@ -63,6 +70,7 @@ def write_data_set(
             verify_hash=options.verify_hash,
             overwrite=overwrite,
             workers=workers,
+            engine=RayEngine(options.address) if options.engine == "ray" else None,
             on_image=_saver(save, overwrite, notes),
             progress=bar.show,
         )

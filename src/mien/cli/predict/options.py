@@ -33,6 +33,13 @@ class PeopleChoice(StrEnum):
     all = "all"
 
 
+class EngineChoice(StrEnum):
+    """What reads the files of a data set."""
+
+    local = "local"
+    ray = "ray"
+
+
 class ExportFormat(StrEnum):
     """The other programs that a study can be exported for."""
 
@@ -164,6 +171,22 @@ VerifyHash: TypeAlias = Annotated[
         _DATA_SET,
         "--verify-hash",
         "Find changed files by a hash of their content, not by size and time of change.",
+    ),
+]
+Engine: TypeAlias = Annotated[
+    EngineChoice,
+    option(
+        _DATA_SET,
+        "--engine local|ray",
+        "Read the files with the processes of this machine, or with a cluster of Ray, a worker per core.",
+    ),
+]
+Address: TypeAlias = Annotated[
+    str | None,
+    option(
+        _DATA_SET,
+        "--address HOST",
+        "The cluster: auto, HOST:PORT or ray://HOST:PORT. Default: one that is started on this machine.",
     ),
 ]
 

@@ -16,6 +16,7 @@ from mien.video.sources import is_address, is_camera, is_clip, without_password
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 STUDY = "study"
+_DATA_SET_ONLY = "--shard, --verify-hash, --engine and --address"
 
 
 def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
@@ -53,9 +54,9 @@ def check_data_set(sources: list[str], form: str | None, options: bool, *, clips
             "faces/."
         )
     if options and (form != STUDY or not sources):
-        raise UsageError("--shard and --verify-hash are for photos, with a folder as --out, such as faces/.")
+        raise UsageError(f"{_DATA_SET_ONLY} are for photos, with a folder as --out, such as faces/.")
     if options and clips:
-        raise UsageError("--shard and --verify-hash are for photos, and the sources contain clips too.")
+        raise UsageError(f"{_DATA_SET_ONLY} are for photos, and the sources contain clips too.")
 
 
 def seconds(text: str | float) -> float:
