@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from mien.exporting.calibrate import MeasuredHead
     from mien.exporting.onnx import Exported
 
-Run: TypeAlias = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")]
+Run: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a training run. With --triton, also a shipped model or an ONNX file.",
+    ),
+]
 Out: TypeAlias = Annotated[
     Path | None, option(options.OUTPUT, "--out FILE", "The ONNX file to write. Default: NAME.onnx in RUN.")
 ]
@@ -29,6 +35,14 @@ Name: TypeAlias = Annotated[
 ]
 Int8: TypeAlias = Annotated[
     bool, option(options.OUTPUT, "--int8", "Also write NAME-int8.onnx, quantized to eight bits.")
+]
+Triton: TypeAlias = Annotated[
+    Path | None,
+    option(
+        options.OUTPUT,
+        "--triton DIR",
+        "Also write the model into a model repository for NVIDIA Triton or KServe; created if missing.",
+    ),
 ]
 Data: TypeAlias = Annotated[
     str | None,
@@ -78,17 +92,21 @@ def export(
     int8: Int8 = False,
     calibrate: Calibrate = True,
     tta: Tta = True,
+    triton: Triton = None,
 ) -> None:
     """Write a run's best network as one ONNX file with its card beside it.
 
     Verifies on every face of the split that PyTorch and ONNX Runtime agree. If they differ, nothing is
-    written.
+    written. With --triton, a shipped model or an ONNX file only gets a model repository.
     """
     from rich.console import Console
 
     import mien
     from mien.cli.progress import progress_bar
 
+    if triton is not None and not Path(run).is_dir():
+        _write_triton(run, triton)
+        return
     with progress_bar(f"reading {run}") as bar:
         result = mien.export(
             run,
@@ -108,6 +126,17 @@ def export(
     for model in result.models:
         if measured := result.measured.get(model.card.name):
             console.print(_calibration(model, result.split, measured))
+    if triton is not None:
+        for model in result.models:
+            _write_triton(model.onnx, triton)
+
+
+def _write_triton(model: str | Path, folder: Path) -> None:
+    from mien.exporting.triton import write_triton_repository
+
+    typer.echo(
+        f"{write_triton_repository(model, folder)}: config.pbtxt, 1/model.onnx, the labels and the card"
+    )
 
 
 def _show(exported: Exported, split: str, console: Console) -> None:
