@@ -1,13 +1,14 @@
-"""The script for a GPU, each training replaced by a network as it is initialised: its order, how it goes on
-after each call, what it measures and what it leaves. The trainings themselves are tested in tests/train."""
+"""The script for a GPU, each training replaced by a network as it is initialised: its order, what it measures
+and what it leaves. The trainings themselves are tested in tests/training."""
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import sys
+import time
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,12 +19,14 @@ import torch
 
 from mien.data import load
 from mien.evaluation.metrics.classification import accuracy, confusion
-from mien.models.tta import TtaClassifier
+from mien.models.tta import TtaClassifier, TtaCrops
+from mien.probabilities import softmax
 from mien.runs.environment import describe
 from mien.runs.history import Epoch
 from mien.runs.recipe import from_dict, load_recipe, parse_changes, to_toml
-from mien.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from mien.training.classifier import TorchClassifier
+from mien.training.checkpoint import Checkpoint, write_checkpoint
+from mien.training.classifier import TorchClassifier, load_run, logits_of
+from mien.training.data.soft_targets import read_soft_targets
 from mien.training.network.model import build_network
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,26 +46,20 @@ script = _script()
 
 
 class Trainings:
-    """In place of `mien train` and `mien export`: fills a run's folder; what is in `cut` is stopped once."""
+    """In place of `stage`: fills the runs' folders, each with another network."""
 
-    def __init__(self, cut: tuple[str, ...] = ()) -> None:
-        self.cut, self.done = set(cut), []
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.extra: dict[str, tuple[str, ...]] = {}
 
-    def __call__(self, arguments: list[str], *, until: float | None = None) -> bool:
-        option = dict(pairwise(arguments))
-        if arguments[0] == "export":
-            Path(option["--out"]).write_bytes(b"onnx")
-            self.done.append(f"export {Path(arguments[1]).name}")
-            return True
-        folder = Path(option.get("--resume") or option["--out"])
-        folder.mkdir(exist_ok=True)
-        (folder / "recipe.toml").touch()
-        if folder.name in self.cut:
-            self.cut.remove(folder.name)
-            return False
-        self.done.append(("resume " if "--resume" in option else "") + folder.name)
-        _fill(folder, seed=len(self.done))
-        return True
+    def __call__(self, options: Any, recipes: Any, epochs: Any, *, until: float, extra: Any = ()) -> None:
+        for name in recipes:
+            folder = options.runs / name
+            folder.mkdir(parents=True)
+            self.done.append(name)
+            self.extra[name] = extra
+            _fill(folder, seed=len(self.done))
+            script.keep(options, name)
 
 
 def _fill(folder: Path, seed: int) -> None:
@@ -83,95 +80,90 @@ def _fill(folder: Path, seed: int) -> None:
         (folder / name).touch()
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    """One call of the script; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["train_on_gpu.py", "--rehearse", *map(str, arguments)])
-    try:
-        script.main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
-    return 0
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainings, list[int]]:
-    """OUT after as many calls as it took, of which two were cut short."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trainings]:
+    """OUT of a whole call."""
     out = tmp_path_factory.mktemp("gpu") / "out"
-    trainings = Trainings(cut=("lite1-112", "tiny-0"))
-    codes = []
+    trainings = Trainings()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIEN_CACHE", str(out.parent / "cache"))
-        patch.setattr(script, "mien", trainings)
-        while not codes or (codes[-1] and len(codes) < 5):
-            codes.append(call(patch, "--out", out))
-    return out, trainings, codes
+        patch.setattr(script, "stage", trainings)
+        patch.setattr(sys, "argv", ["train_on_gpu.py", "--rehearse", "--out", str(out)])
+        script.main()
+    return out, trainings
 
 
-def test_a_call_that_runs_out_of_time_says_so_and_the_next_goes_on(whole: Any) -> None:
-    _, trainings, codes = whole
-    assert codes == [75, 75, 0]
-    trained = [name for name in trainings.done if not name.startswith("export")]
-    assert trained == [
-        "lite0-stride1", "lite0-112", "resume lite1-112", "lite2-112", "lite2-sam",
-        "default-0", "resume tiny-0", "default-1", "tiny-1", "default-2", "tiny-2",
-    ]  # fmt: skip
+def test_members_are_trained_before_the_students_whom_they_teach(whole: Any) -> None:
+    out, trainings = whole
+    assert trainings.done == [*script.MEMBERS, *script.STUDENTS]
+    assert len(script.MEMBERS) == 6
+    changes = trainings.extra["distil"]
+    recipe = load_recipe(script.RECIPES / "distil.toml", parse_changes(changes))
+    assert recipe.distil.teachers == tuple(str(out / "runs" / name) for name in script.MEMBERS)
+    assert recipe.distil.input == "batch"
 
 
-def test_the_ensemble_is_the_mean_of_the_five_teachers_on_every_face(whole: Any) -> None:
-    out, *_ = whole
+def test_the_ensemble_is_the_mean_of_the_six_on_every_face(whole: Any) -> None:
+    out, _ = whole
     found = json.loads((out / "results.json").read_text())["ensemble"]
     faces = load(out / "fer2013.csv").split("PublicTest")
     for key, tta in (("fer2013", False), ("fer2013-tta", True)):
         members = [TorchClassifier(out / "runs" / name, head="fer2013") for name in found["members"]]
         mean = np.mean([(TtaClassifier(m) if tta else m).predict(faces.pixels) for m in members], axis=0)
         assert found[key]["accuracy"] == pytest.approx(float(accuracy(confusion(mean, faces.labels))))
-    assert len(found["members"]) == 5
 
 
-def test_each_model_has_the_mean_of_its_three_seeds(whole: Any) -> None:
-    out, *_ = whole
-    results = json.loads((out / "results.json").read_text())
-    each = [results[f"tiny-{seed}"]["fer2013"]["accuracy"] for seed in (0, 1, 2)]
-    found = results["tiny"]["fer2013 accuracy"]
-    assert found["each"] == each
-    assert found["mean"] == pytest.approx(np.mean(each))
-    assert found["std"] == pytest.approx(np.std(each))
+def test_soft_targets_are_the_mean_over_members_and_crops(whole: Any) -> None:
+    out, _ = whole
+    faces = load(out / "fer2013.csv").split("Training").pixels
+    found = read_soft_targets(out / "soft-targets.npz", faces, ("votes",))["votes"].numpy()
+    networks = [load_run(out / "runs" / name).network for name in script.MEMBERS]
+    each = [softmax(logits_of(net, crop)["votes"]) for net in networks for crop in TtaCrops().of(faces)]
+    assert np.abs(found - np.mean(each, axis=0)).max() < 0.01  # kept in steps of 1/255
 
 
-def test_students_are_exported_and_every_file_is_below_16_mib(whole: Any) -> None:
-    out, trainings, _ = whole
-    exported = [name for name in trainings.done if name.startswith("export")]
-    assert len(exported) == 6
-    assert (out / "default-1" / "mien-default-1.onnx").is_file()
-    kept = [path for name in script.TEACHERS for path in (out / name).iterdir()]
-    assert all(path.stat().st_size < 16 * 2**20 for path in kept)
-
-
-def test_weights_in_half_precision_answer_nearly_the_same(whole: Any) -> None:
-    out, *_ = whole
-    small = read_checkpoint(out / "lite0-112" / "best.safetensors").tensors
-    assert {tensor.dtype for tensor in small.values() if tensor.ndim > 1} == {torch.float16}
-    faces = load(out / "fer2013.csv").split("PublicTest").pixels
-    one, other = (TorchClassifier(place / "lite0-112").predict(faces) for place in (out, out / "runs"))
-    assert np.abs(one - other).max() < 0.02
-
-
-def test_a_fresh_machine_takes_finished_runs_from_an_earlier_out(
-    whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_outlasts_its_stage_is_stopped_and_its_best_weights_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, *_ = whole
-    trainings = Trainings()
-    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(script, "mien", trainings)
-    assert call(monkeypatch, "--out", tmp_path / "fresh", "--restore", out) == 0
-    assert trainings.done == []
+    def command(options: Any, folder: Path, *_: Any) -> list[str]:
+        folder.mkdir(parents=True)
+        (folder / "best.safetensors").write_text(folder.name)
+        lasting = 60 if folder.name == "long" else 0
+        return [sys.executable, "-c", f"import time; time.sleep({lasting})"]
+
+    monkeypatch.setattr(script, "train_command", command)
+    options = argparse.Namespace(runs=tmp_path / "runs", out=tmp_path / "out")
+    options.out.mkdir()
+    begun = time.monotonic()
+    script.stage(options, {"short": Path("a"), "long": Path("b")}, {}, until=begun + 3)
+    assert time.monotonic() - begun < 30
+    assert (options.out / "long" / "best.safetensors").read_text() == "long"
 
 
-@pytest.mark.parametrize("run", script.plan(Path("runs/gpu")), ids=lambda run: run.name)
-def test_every_training_is_a_recipe_that_can_be_read(run: Any) -> None:
-    """With what the script changes in it; teachers have none, students the five."""
-    recipe = load_recipe(run.recipe, parse_changes(run.changes))
-    taught = [Path(name).name for name in recipe.distil.teachers]
-    assert taught == (list(script.TEACHERS) if run.export else [])
+def test_a_run_without_a_finished_epoch_ends_the_call_with_its_last_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        script, "train_command", lambda *_: [sys.executable, "-c", "raise OSError('no disk')"]
+    )
+    options = argparse.Namespace(runs=tmp_path, out=tmp_path)
+    with pytest.raises(SystemExit, match="no disk"):
+        script.stage(options, {"a": Path("a")}, {}, until=time.monotonic() + 30)
+
+
+def test_epochs_fill_the_time_of_each_stage() -> None:
+    recipes = {name: script.RECIPES / "ensemble" / f"{name}.toml" for name in script.MEMBERS}
+    recipes |= {name: script.RECIPES / f"{name}.toml" for name in script.STUDENTS}
+    speeds = dict.fromkeys(script.MEMBERS, 1.0)
+    epochs = script.plan(speeds, recipes, 3600)
+    assert sum(epochs[name] for name in script.MEMBERS) == pytest.approx(0.34 * 3600, rel=0.02)
+    assert epochs["resnet18-144"] == pytest.approx(2 * epochs["lite1-112"], abs=1)  # as in their recipes
+    taught = epochs["distil"] * (0.75 + 6 * 0.3) + epochs["distil-tiny"] * (0.35 + 6 * 0.3)
+    assert taught == pytest.approx(0.26 * 3600, rel=0.02)
+
+
+@pytest.mark.parametrize("name", script.MEMBERS)
+def test_every_member_learns_from_the_same_faces(name: str) -> None:
+    recipe = load_recipe(script.RECIPES / "ensemble" / f"{name}.toml", parse_changes(script.REHEARSAL))
     assert recipe.data.without_duplicates_of == ("PublicTest",)
-    load_recipe(run.recipe, parse_changes((*run.changes, *script.REHEARSAL)))
+    assert not recipe.distil.teachers

@@ -15,7 +15,7 @@ from mien.data.table import FaceTable
 from mien.errors import ModelError, RecipeError, UnknownModel
 from mien.models.tta import TtaCrops
 from mien.runs.recipe import Recipe
-from mien.runs.recipe_sections import DistilRecipe
+from mien.runs.recipe_sections import DistilRecipe, LoopRecipe
 from mien.training.classifier import load_run
 from mien.training.data.distillation import Teachers
 from mien.training.data.loader import BatchLoader
@@ -34,7 +34,7 @@ def runs(whole: Callable[[Recipe], Path], tiny: Callable[..., Recipe]) -> list[P
 
 
 def teachers(runs: list[Path], **changes: Any) -> Teachers:
-    return Teachers(DistilRecipe(teachers=tuple(map(str, runs)), **changes), BOTH, CPU)
+    return Teachers(DistilRecipe(teachers=tuple(map(str, runs)), **changes), BOTH, CPU, LoopRecipe())
 
 
 def test_teachers_answer_with_the_mean_of_their_probabilities(runs: list[Path], few_faces: FaceTable) -> None:
@@ -77,7 +77,7 @@ def test_the_crops_are_those_of_test_time_augmentation(
 
 
 def test_targets_are_blended_and_faces_without_votes_take_the_answer() -> None:
-    blend = Teachers(DistilRecipe(weight=0.25), BOTH, CPU).blend
+    blend = Teachers(DistilRecipe(weight=0.25), BOTH, CPU, LoopRecipe()).blend
     target = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
     answer = torch.tensor([[0.6, 0.4], [0.2, 0.8]])
     blended = blend({"votes": target}, {"votes": answer})["votes"]

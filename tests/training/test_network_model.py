@@ -272,9 +272,14 @@ def test_an_unknown_backbone_names_the_nearest() -> None:
         build_network(replace(TINY, backbone="efficientnet_b00"), BOTH, seed=0)
 
 
-def test_a_backbone_of_another_family_is_refused() -> None:
-    with pytest.raises(RecipeError, match="'resnet18' has no stem that mien knows"):
-        build_network(replace(TINY, backbone="resnet18"), BOTH, seed=0)
+def test_a_backbone_that_does_not_begin_with_one_convolution_is_refused() -> None:
+    with pytest.raises(RecipeError, match="'repvgg_a0' has no stem that mien knows"):
+        build_network(replace(TINY, backbone="repvgg_a0"), BOTH, seed=0)
+
+
+def test_a_dense_network_takes_gray_faces_too() -> None:
+    network = build_network(replace(TINY, backbone="resnet10t", stem_stride=2), BOTH, seed=0)
+    assert network(torch.rand(2, 1, 48, 48))["votes"].shape == (2, 10)
 
 
 @pytest.mark.parametrize("backbone", ["tf_efficientnet_b0", "tf_efficientnet_lite0"])

@@ -13,7 +13,7 @@ from mien.training.data.loader import Batch
 from mien.training.data.targets import cross_entropy, objective_of
 from mien.training.distributed import World
 from mien.training.network.bf16 import layers as kernels
-from mien.training.network.model import build_network
+from mien.training.network.model import build_network, compiled, has_bfloat16
 from mien.training.network.onnx_weights import settle
 from mien.training.network.pretrained import onnx_init
 from mien.training.optim import (
@@ -72,6 +72,7 @@ class Learner:
         self.label_head = heads[0]
         self.weights = {self.label_head: recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
         self.bfloat16 = self._prepare_precision()
+        self._forward = compiled(self.network) if recipe.loop.compile else self.network
         # Apple's GPUs have no float64.
         self.sums_type = torch.float32 if device.type == "mps" else torch.float64
 
@@ -123,19 +124,21 @@ class Learner:
         Raises:
             Diverged: one is not, though the last loss still was.
         """
-        for name, value in self.network.state_dict().items():
-            if not torch.isfinite(value).all():
-                raise Diverged(
-                    f"after {self.scheduler.last_epoch} steps {name} is no longer finite; it is not saved. "
-                    "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
-                )
+        state = self.network.state_dict()
+        # One answer for all: each would make a GPU wait.
+        finite = torch.stack([torch.isfinite(value).all() for value in state.values()])
+        if not finite.all():
+            name = list(state)[int(finite.int().argmin())]
+            raise Diverged(
+                f"after {self.scheduler.last_epoch} steps {name} is no longer finite; it is not saved. "
+                "Lower optimizer.lr, lengthen schedule.warmup_epochs, or set optimizer.clip_norm=1."
+            )
 
     def _prepare_precision(self) -> bool:
         """Whether the network computes in bfloat16; on a CPU this installs the layers for it."""
         precision = self.recipe.loop.precision
         if precision == "auto":
-            # Older GPUs only imitate bfloat16, more slowly than they compute in float32.
-            return self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            return has_bfloat16(self.device)
         if precision == "bfloat16" and self.device.type == "cpu":
             if reason := kernels.why_not():
                 self.note(f"loop.precision='bfloat16': {reason}, so the network computes in float32.")
@@ -149,7 +152,7 @@ class Learner:
         for part in parts(len(pixels), micro):
             targets = {name: target[part] for name, target in batch.targets.items()}
             with self.autocast():
-                logits = self.network(pixels[part])
+                logits = self._forward(pixels[part])
             objective = objective_of(logits, targets, self.weights, self.recipe.loss.label_smoothing)
             (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():

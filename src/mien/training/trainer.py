@@ -109,12 +109,12 @@ class Trainer:
             Diverged: the loss is no longer a number.
             TrainError: not even two faces fit into the memory.
         """
-        self._started = time.monotonic() - self.position.seconds
+        self._saved = time.monotonic()
+        self._started = self._saved - self.position.seconds
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             ended = self._train(interrupt)
         self.position.seconds = time.monotonic() - self._started
-        if ended == "interrupted" and self.world.is_first:
-            self._save()
+        self._save()
         self.folder.close()
         return TrainResult(
             self.folder.path,
@@ -141,7 +141,7 @@ class Trainer:
         order = self.loader.order(self.position.epoch)
         self.learner.network.train()
         self.log.begin()
-        saved = reported = time.monotonic()
+        reported = time.monotonic()
         reported_step = self.position.step
         while self.position.step < self.steps:
             wanted = self._one_step(order, interrupt)
@@ -151,10 +151,8 @@ class Trainer:
                 now = time.monotonic()
             if wanted:
                 return False
-            if now - saved >= self.recipe.loop.save_every_s and self.position.step < self.steps:
-                if self.world.is_first:
-                    self._save()
-                saved = time.monotonic()
+            if self._save_is_due(now) and self.position.step < self.steps:
+                self._save()
             if now - reported > _REPORT_INTERVAL_S or self.position.step == self.steps:
                 self.pace.stepped(self.position.epoch, self.position.step - reported_step, now - reported)
                 self._report((self.position.step - reported_step) / (now - reported))
@@ -197,7 +195,8 @@ class Trainer:
         if self.world.is_first:
             if row.best:
                 self._save_best(row)
-            self._save()
+            if self._save_is_due(time.monotonic()):
+                self._save()
             self.folder.record_epoch(self.history)
             self.reporter.epoch(row, self.recipe.schedule.epochs)
             if warning := overfitting(self.history):
@@ -272,8 +271,14 @@ class Trainer:
         path = self.folder.path / LAST
         return read_checkpoint(path) if path.exists() else None
 
+    def _save_is_due(self, now: float) -> bool:
+        return now - self._saved >= self.recipe.loop.save_every_s
+
     def _save(self) -> None:
-        """Everything that the run needs to go on from here."""
+        """Everything that the run needs to go on from here, by the first process."""
+        self._saved = time.monotonic()
+        if not self.world.is_first:
+            return
         self.log.read()
         self.learner.check_finite()
         self.position.seconds = time.monotonic() - self._started

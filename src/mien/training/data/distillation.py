@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from mien.errors import RecipeError
 from mien.models.tta import TtaCrops
-from mien.runs.recipe_sections import DistilRecipe
+from mien.runs.recipe_sections import DistilRecipe, LoopRecipe
 from mien.training.classifier import load_network
-from mien.training.network.model import as_input
+from mien.training.network.model import as_input, compiled, has_bfloat16
 
 
 class Teachers:
@@ -27,27 +27,33 @@ class Teachers:
         spec: which networks, and their share of the targets.
         heads: of the student; every teacher must have them.
         device: where they run.
+        loop: says whether they are compiled, and in which precision they predict on batches on a GPU.
 
     Raises:
         ModelError, UnknownModel, CardError: a teacher cannot be loaded.
         RecipeError: a teacher lacks a head.
     """
 
-    def __init__(self, spec: DistilRecipe, heads: tuple[str, ...], device: torch.device) -> None:
-        self.spec, self.heads = spec, heads
+    def __init__(
+        self, spec: DistilRecipe, heads: tuple[str, ...], device: torch.device, loop: LoopRecipe
+    ) -> None:
+        self.spec, self.heads, self.device = spec, heads, device
         self._networks = [load_network(name).to(device) for name in spec.teachers]
+        self._bfloat16 = loop.precision != "float32" and has_bfloat16(device)
         for name, network in zip(spec.teachers, self._networks, strict=True):
             if lacking := [head for head in heads if head not in network.heads]:
                 raise RecipeError(
                     f"distil.teachers: {name} has no head {lacking[0]!r}, which this run trains. Choose a "
                     "teacher that was trained with votes, or set data.votes=false."
                 )
+        self._forward = [compiled(each) if loop.compile else each for each in self._networks]
 
     @torch.no_grad()
     def predict(self, pixels: Tensor) -> dict[str, Tensor]:
         """Probabilities (N, C) by head, the mean over the teachers, of faces (N, 1, S, S) in 0..1."""
         pixels = pixels.to(memory_format=torch.channels_last)
-        each = [network(pixels) for network in self._networks]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
+            each = [forward(pixels) for forward in self._forward]
         return {
             head: torch.stack([self._probabilities(logits[head]) for logits in each]).mean(0)
             for head in self.heads

@@ -110,7 +110,7 @@ class BatchLoader:
         self._targets = targets_of(train, self.heads, device)
         distil = recipe.distil
         taught = distil.teachers or distil.predictions
-        self._teachers = Teachers(distil, self.heads, device) if taught else None
+        self._teachers = Teachers(distil, self.heads, device, recipe.loop) if taught else None
         self._predicted: dict[str, Tensor] = {}
         if distil.predictions:
             known = read_soft_targets(Path(distil.predictions).expanduser(), train.pixels, self.heads)

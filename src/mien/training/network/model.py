@@ -124,6 +124,16 @@ class ExpressionNet(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
+def compiled(network: ExpressionNet) -> Callable[[Tensor], dict[str, Tensor]]:
+    """What `network` computes, compiled for each size and mode at its first call."""
+    return cast("Callable[[Tensor], dict[str, Tensor]]", torch.compile(network, dynamic=False))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16. Older ones only imitate it, more slowly than float32."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def as_input(pixels: Tensor) -> Tensor:
     """Gray faces, uint8 (N, S, S), as the network takes them, float (N, 1, S, S) in 0..1."""
     return pixels[:, None].float().div(255).to(memory_format=torch.channels_last)
@@ -159,7 +169,7 @@ def build_network(
         )
         if spec.stem_init == "random":
             # As torch begins any new Conv2d, which is what the report's stem is.
-            backbone.get_submodule("conv_stem").reset_parameters()  # type: ignore[operator]
+            _stem_of(backbone, spec).reset_parameters()
     if pretrained and spec.init != "random":
         load_initial(network, spec)
     return network
@@ -168,18 +178,32 @@ def build_network(
 def _build_backbone(spec: NetworkRecipe) -> nn.Module:
     """The timm model without classifier, for gray images, its paddings static."""
     backbone: Any = _create(spec)
-    if not isinstance(getattr(backbone, "conv_stem", None), nn.Conv2d):
-        raise RecipeError(
-            f"network.backbone {spec.backbone!r} has no stem that mien knows; take one of the EfficientNet "
-            "family, such as tf_efficientnet_b0, tf_efficientnet_lite0 or tf_efficientnetv2_b0."
-        )
+    stem = _stem_of(backbone, spec)
     if spec.stem_stride == 1:
-        backbone.conv_stem.stride = (1, 1)
+        stem.stride = (1, 1)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = spec.batch_norm_momentum
     _make_padding_static(backbone)
     return cast(nn.Module, backbone)
+
+
+def _stem_of(backbone: nn.Module, spec: NetworkRecipe) -> nn.Conv2d:
+    """The first convolution, which timm names in the facts of each model.
+
+    Raises:
+        RecipeError: the network does not begin with one convolution.
+    """
+    facts: Any = getattr(backbone, "pretrained_cfg", {})
+    name = facts.get("first_conv")
+    stem = backbone.get_submodule(name) if isinstance(name, str) else None
+    if not isinstance(stem, nn.Conv2d):
+        raise RecipeError(
+            f"network.backbone {spec.backbone!r} has no stem that mien knows; take one of the EfficientNet "
+            "family, such as tf_efficientnet_b0 or tf_efficientnet_lite0, or one that begins with a "
+            "convolution, such as resnet18."
+        )
+    return stem
 
 
 def _create(spec: NetworkRecipe) -> Any:
