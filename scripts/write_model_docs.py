@@ -156,11 +156,14 @@ def _figures(model: ModelFile) -> str:
 
 def _by_emotion(card: Card, head: str, fit: dict[str, Any]) -> str:
     """The share of uncertain faces by predicted emotion, most often uncertain first."""
-    emotions = [label for label in card.head(head).labels if label not in card.head(head).abstain]
-    # Heads are measured on the classes of the truth, in the order of `FER2013` and `FERPLUS`: the head's own.
-    shares = zip(emotions, fit["uncertainty"]["uncertain_by_class"], strict=True)
+    shares = zip(_emotions(card, head), fit["uncertainty"]["uncertain_by_class"], strict=True)
     known = sorted(((share, name) for name, share in shares if share is not None), reverse=True)
     return ", ".join(f"{name} {share:.0%}" for share, name in known)
+
+
+def _emotions(card: Card, head: str) -> list[str]:
+    """The classes that a head is measured on: those of the truth, in the order of the head's own emotions."""
+    return [label for label in card.head(head).labels if label not in card.head(head).abstain]
 
 
 def _calibration(model: ModelFile) -> str:
@@ -192,11 +195,22 @@ def _calibration(model: ModelFile) -> str:
             f"| {fit['ece']:.3f} ± {fit['ece_std']:.3f} | {fit['ece_noise']:.3f} | {fit['bias_corrected']:.3f} "
             f"| {fit['n']:,} |"
         )
-    rows += ["", "| head | `Face.set(coverage)` | contains the truth | mean size |", "|---|---|---|---|"]
+    rows += [
+        "",
+        "| head | `Face.set(coverage)` | contains the truth | mean size | contains it, by emotion |",
+        "|---|---|---|---|---|",
+    ]
     for head, fit in found.items():
+        names = _emotions(model.card, head)
         for row in fit["conformal"]:
+            each = ", ".join(
+                f"{name} {share:.0%}"
+                for name, share in zip(names, row["coverage_by_class"], strict=True)
+                if share is not None
+            )
             rows.append(
-                f"| `{head}` | {row['coverage']:.2f} | {row['measured_coverage']:.1%} | {row['mean_size']:.2f} |"
+                f"| `{head}` | {row['coverage']:.2f} | {row['measured_coverage']:.1%} | {row['mean_size']:.2f} "
+                f"| {each} |"
             )
     rows += [
         "",

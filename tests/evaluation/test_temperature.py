@@ -11,7 +11,13 @@ from scipy import optimize, special
 
 from mien.data.table import FaceTable
 from mien.errors import UsageError
-from mien.evaluation.calibration.conformal import conformal_threshold, prediction_set, set_coverage
+from mien.evaluation.calibration.conformal import (
+    conformal_threshold,
+    coverage_by_class,
+    mass_above,
+    prediction_set,
+    set_coverage,
+)
 from mien.evaluation.calibration.temperature import (
     COLDEST,
     calibrate,
@@ -103,15 +109,17 @@ def test_threshold_is_the_papers_quantile(generator, coverage, n):
     Their code asks NumPy for the method "higher", which is one score more careful than their text.
     """
     probabilities, truth = draw(n, generator)
-    scores = 1 - probabilities[np.arange(n), truth].astype(float)
+    scores = [
+        sum(float(p) for p in row if p > row[own]) for row, own in zip(probabilities, truth, strict=True)
+    ]
     level = math.ceil(round((n + 1) * coverage, 9)) / n
-    expected = 1 - np.quantile(scores, level, method="inverted_cdf") if level <= 1 else 0.0
-    assert conformal_threshold(probabilities, truth, coverage) == pytest.approx(expected, abs=1e-7)
+    expected = np.quantile(scores, level, method="inverted_cdf") if level <= 1 else 1.0
+    assert conformal_threshold(probabilities, truth, coverage) == pytest.approx(expected, abs=1e-6)
 
 
 def test_few_faces_cannot_promise_much(generator):
-    assert conformal_threshold(*draw(8, generator), 0.9) == 0
-    assert conformal_threshold(*draw(9, generator), 0.9) > 0
+    assert conformal_threshold(*draw(8, generator), 0.9) == 1
+    assert conformal_threshold(*draw(9, generator), 0.9) < 1
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
@@ -129,13 +137,33 @@ def test_sets_hold_the_truth_of_unseen_faces_as_often_as_promised(generator, cov
 
 
 def test_every_set_contains_the_most_probable_class():
-    probabilities = np.array([[0.4, 0.35, 0.25], [0.9, 0.06, 0.04]])
-    np.testing.assert_array_equal(
-        prediction_set(probabilities, 0.5), [[True, False, False], [True, False, False]]
-    )
-    np.testing.assert_array_equal(
-        prediction_set(probabilities, 0.3), [[True, True, False], [True, False, False]]
-    )
+    probabilities = np.array([[0.4, 0.35, 0.25], [0.04, 0.06, 0.9]])
+    for threshold, flat in (
+        (0.0, [True, False, False]),
+        (0.5, [True, True, False]),
+        (0.8, [True, True, True]),
+    ):
+        np.testing.assert_array_equal(prediction_set(probabilities, threshold), [flat, [False, False, True]])
+
+
+def test_flatter_answers_give_larger_sets():
+    rows = [np.full(8, 1 / 8)]
+    for sharpness in (2, 4, 16, 256):
+        row = np.exp(-np.arange(8) * np.log(sharpness) / 7)
+        rows.append(row / row.sum())
+    sizes = prediction_set(np.array(rows), 0.7).sum(axis=1)
+    assert sizes[0] == 6  # 0.625 above the sixth, 0.75 above the seventh
+    assert list(sizes) == sorted(sizes, reverse=True)
+    assert sizes[-1] < 3
+
+
+def test_of_equal_probabilities_the_first_enters_first():
+    np.testing.assert_allclose(mass_above(np.array([[0.25, 0.5, 0.25]])), [[0.5, 0, 0.75]])
+
+
+def test_coverage_by_class_says_where_the_promise_is_not_kept():
+    members = np.array([[True, False, False], [True, True, False], [True, False, False]])
+    assert coverage_by_class(members, np.array([0, 1, 1])) == (1.0, 0.5, None)
 
 
 def test_coverage_outside_zero_to_one_is_refused(generator):

@@ -8,11 +8,12 @@ import pytest
 
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
 from mien.errors import CardError
+from mien.evaluation.calibration.conformal import prediction_set
 from mien.inference.face import Face, face_columns, read_face
 from mien.models.card import Head
 
 SEVEN = Head("fer2013", FER2013)
-TEN = Head("votes", VOTES, ABSTAIN, conformal={"0.90": 0.2, "0.80": 0.35}, certain_margin=0.25)
+TEN = Head("votes", VOTES, ABSTAIN, conformal={"0.90": 0.75, "0.80": 0.35}, certain_margin=0.25)
 
 
 def probabilities(labels: tuple[str, ...], **given: float) -> np.ndarray:
@@ -57,15 +58,23 @@ def test_all_votes_for_not_a_face_leave_the_emotions_even() -> None:
     assert some.uncertain
 
 
-def test_the_set_holds_what_reaches_the_threshold_most_probable_first() -> None:
+def test_the_set_grows_until_it_has_more_than_the_threshold_most_probable_first() -> None:
     some = face(TEN, sad=0.3, happy=0.4, fear=0.25, angry=0.05)
-    assert some.set(0.9) == ("happy", "sad", "fear")
+    assert some.set(0.9) == ("happy", "sad", "fear")  # 0.70 above fear, 0.95 above angry
     assert some.set(0.8) == ("happy",)
 
 
-def test_the_set_is_never_empty() -> None:
+def test_a_confident_face_has_one_emotion_and_a_flat_one_has_many() -> None:
+    assert face(TEN, happy=0.9, sad=0.1).set(0.9) == ("happy",)
     even = read_face(np.full(10, 0.1, np.float32), TEN, box=(0, 0, 1, 1))
-    assert len(even.set(0.9)) == 1
+    assert len(even.set(0.9)) == 7  # 6/8 above the seventh, 7/8 above the eighth
+
+
+def test_the_set_is_that_of_the_fitted_threshold() -> None:
+    for row in np.random.default_rng(3).dirichlet(np.full(7, 0.6), 200).astype(np.float32):
+        some = read_face(row, Head("fer2013", FER2013, conformal={"0.90": 0.62}), box=(0, 0, 1, 1))
+        members = prediction_set(row[None].astype(np.float64), 0.62)[0]
+        assert set(some.set(0.9)) == {name for name, inside in zip(FER2013, members, strict=True) if inside}
 
 
 def test_a_coverage_that_was_not_measured_is_refused_with_those_that_were() -> None:

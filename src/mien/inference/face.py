@@ -108,15 +108,18 @@ class Face:
         return sorted((votes | self.abstentions).items(), key=lambda item: -item[1])
 
     def set(self, coverage: float = _COVERAGE) -> tuple[str, ...]:
-        """The smallest set of emotions that holds the voters' majority at this coverage, most probable first.
+        """A set of emotions that holds the voters' majority at this coverage, most probable first.
 
-        Every emotion whose probability reaches the card's threshold, and always the top one. The coverage
-        was measured on held-out faces like FER2013's: it holds on average over such faces, not for each.
+        From the most probable emotion on, until those in the set have more probability together than the
+        card's threshold: a confident prediction gives one emotion, a flat one gives many. The coverage was
+        measured on held-out faces like FER2013's: it holds on average over such faces, not for each; the
+        card has it per emotion.
 
         Raises:
             CardError: the model's card has no threshold for this coverage.
 
-        Source: least ambiguous set-valued classifiers, Sadinle, Lei & Wasserman 2019, JASA 114(525).
+        Source: adaptive prediction sets, Romano, Sesia & Candès 2020, "Classification with Valid and
+        Adaptive Coverage".
         """
         threshold = self.thresholds.get(f"{coverage:.2f}")
         if threshold is None:
@@ -124,8 +127,13 @@ class Face:
             raise CardError(
                 f"the model's card has no conformal threshold for coverage {coverage}; it has: {have}."
             )
-        ranked = self._ranked()
-        return (ranked[0][0], *(name for name, probability in ranked[1:] if probability >= threshold))
+        found, above = [], 0.0
+        for name, probability in self._ranked():
+            if above > threshold:
+                break
+            found.append(name)
+            above += probability
+        return tuple(found)
 
     @property
     def uncertain(self) -> bool:

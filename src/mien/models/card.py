@@ -17,6 +17,8 @@ from mien.names import shown
 # The labels of the data, or the majority of its FER+ votes.
 Labels: TypeAlias = Literal["fer2013", "ferplus"]
 
+# 2: conformal thresholds are of adaptive sets.
+_FORMAT = 2
 # The widest crop that a model takes, in pixels.
 _MOST_SIDE = 4096
 # The head that is computed from the other two.
@@ -45,7 +47,8 @@ class Head:
         labels: names of the columns, in order.
         abstain: those of `labels` that are no emotion but grounds to abstain.
         temperature: divide the logits by it before the softmax (Guo et al. 2017).
-        conformal: coverage, as text such as ``"0.90"``, to the threshold of the conformal set.
+        conformal: coverage, as text such as ``"0.90"``, to the threshold of the conformal set: how much
+            probability the more probable emotions may have together if an emotion is to enter.
         certain_margin: the least lead of the most probable emotion over the second with which a prediction is
             certain; None where none was fitted.
         combination: how the head is computed from two others; None for an output of the network.
@@ -103,7 +106,7 @@ class Card:
     figures: dict[str, Any] = field(default_factory=dict)
     latency: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    format: int = 1
+    format: int = _FORMAT
 
     @property
     def network_heads(self) -> tuple[Head, ...]:
@@ -189,7 +192,7 @@ def _card(raw: Any) -> Card:
         "texts",
         notes,
     )
-    _check(fields.get("format", 1) == 1, "format", "1", fields.get("format"))
+    _check(fields.get("format") == _FORMAT, "format", str(_FORMAT), fields.get("format"))
     return Card(**{**fields, "heads": heads, "notes": tuple(notes)})
 
 

@@ -374,9 +374,9 @@ def _conformal(found: calibration.CalibrationReport) -> Iterator[Section]:
     yield Section(
         "conformal",
         "Conformal sets",
-        "A conformal set is the smallest set of emotions that contains the label with the requested "
-        "probability. A good model needs small sets. The sets are fitted on one half of the faces and "
-        "measured on the other.",
+        "A conformal set contains the label with the requested probability: the most probable emotions, few "
+        "for a confident prediction, many for a flat one. A good model needs small sets. The sets are fitted "
+        "on one half of the faces and measured on the other.",
         (9.5, 1.3 + 0.75 * len(fits)),
         lambda axes: calibration.draw_sets(axes, found),
         [

@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
-from mien.evaluation.calibration.conformal import conformal_threshold, prediction_set, set_coverage
+from mien.evaluation.calibration.conformal import (
+    conformal_threshold,
+    coverage_by_class,
+    prediction_set,
+    set_coverage,
+)
 from mien.evaluation.calibration.uncertainty import (
     UncertaintyFit,
     fit_margin,
@@ -77,15 +82,18 @@ class ConformalFit:
 
     Attributes:
         coverage: the promise.
-        threshold: the smallest probability, after the temperature, with which a class enters the set.
+        threshold: the largest `mass_above`, after the temperature, with which a class enters the set.
         measured_coverage: share of unseen faces whose set contained the true class.
         mean_size: mean number of classes in their sets.
+        coverage_by_class: the share for the faces of each class, in the order of the classes; None for a
+            class without faces.
     """
 
     coverage: float
     threshold: float
     measured_coverage: float
     mean_size: float
+    coverage_by_class: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -187,8 +195,15 @@ def calibrate(
     for coverage in coverages:
         threshold = conformal_threshold(warm[fitted], truth[fitted], coverage)
         members = prediction_set(warm[unseen], threshold)
-        size = float(members.sum(axis=1).mean())
-        fits.append(ConformalFit(coverage, threshold, set_coverage(members, truth[unseen]), size))
+        fits.append(
+            ConformalFit(
+                coverage,
+                threshold,
+                set_coverage(members, truth[unseen]),
+                mean_size=float(members.sum(axis=1).mean()),
+                coverage_by_class=coverage_by_class(members, truth[unseen]),
+            )
+        )
     of = partial(_rows, votes)
     margin = fit_margin(warm[fitted], truth[fitted], of(fitted))
     others = ~fitted_on & ~known
