@@ -3,13 +3,14 @@
     python benchmarks/batch.py rate PHOTOS --files 10000
     python benchmarks/batch.py memory PHOTOS --files 1000 10000
     python benchmarks/batch.py memory PHOTOS --files 1000 10000 100000 --crops
+    python benchmarks/batch.py engines PHOTOS --files 480 --rounds 3
     python benchmarks/batch.py kills PHOTOS --kills 50
 
 PHOTOS is a folder of photos with faces. `rate` makes different files of them (another size and another frame
 for each), reads them with `read_images`, and between the parts of the run measures what detector and
 classifier alone do with the same pixels in memory, on as many processes. `memory` reads links to small
-versions, with `--crops` without detection. `kills` ends a run with SIGKILL at random moments, and compares
-the rows.
+versions, with `--crops` without detection. `engines` compares worker processes with
+actors of Ray, one and two of each, from the first part to the last, so without their start. `kills` ends a run with SIGKILL at random moments, and compares the rows.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mien.batch import read_images
+from mien.batch import RayEngine, read_images
 from mien.batch.worker import ReadOptions
 from mien.errors import ImageError
 from mien.images.decode import DecodedImage, read_image
@@ -206,6 +207,37 @@ def memory(arguments: argparse.Namespace) -> None:
             shutil.rmtree(folder)
 
 
+def engines(arguments: argparse.Namespace) -> None:
+    """Photos per second with one and two processes, and with one and two actors of Ray, in turns."""
+    print(machine())
+    rates: dict[tuple[str, int], list[float]] = {}
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
+        folder = Path(scratch) / "photos"
+        make_different(photos_of(arguments.photos), folder, arguments.files[0])
+        for turn in range(arguments.rounds):
+            for workers in (1, 2):
+                for name, engine in (("processes", None), ("Ray", RayEngine())):
+                    moments: list[tuple[int, float]] = []
+                    read_images(
+                        [folder],
+                        Path(scratch) / f"{name}-{workers}-{turn}",
+                        workers=workers,
+                        part_files=32,
+                        engine=engine,
+                        progress=lambda what, done, _total: (
+                            moments.append((done, time.perf_counter()))  # noqa: B023
+                            if what == "reading" and done
+                            else None
+                        ),
+                    )
+                    (first, start), (last, end) = moments[0], moments[-1]
+                    rates.setdefault((name, workers), []).append((last - first) / (end - start))
+                    print(name, workers, f"{rates[name, workers][-1]:.1f} photos/s", flush=True)
+    for (name, workers), several in rates.items():
+        low, high = min(several), max(several)
+        print(f"{name}, {workers}: {statistics.median(several):.1f} photos/s ({low:.1f} to {high:.1f})")
+
+
 def kills(arguments: argparse.Namespace) -> None:
     """End runs with SIGKILL at random moments, finish, and compare with a run that nobody ended."""
     photos, moments = photos_of(arguments.photos), random.Random(0)
@@ -248,7 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["rate", "memory", "kills"])
+    parser.add_argument("what", choices=["rate", "memory", "engines", "kills"])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--files", type=int, nargs="+", default=[300])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -259,7 +291,7 @@ def main() -> None:
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a run is killed, at most")
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made")
     arguments = parser.parse_args()
-    {"rate": rate, "memory": memory, "kills": kills}[arguments.what](arguments)
+    {"rate": rate, "memory": memory, "engines": engines, "kills": kills}[arguments.what](arguments)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,15 @@ _Workers = Annotated[
     int | None,
     option(MACHINE, "--workers N", "Images to analyze at the same time. Default: one per core.", min=1),
 ]
+_JobsDir = Annotated[
+    Path | None,
+    option(
+        MACHINE,
+        "--jobs-dir DIR",
+        "Keep clips and their results in this folder, which several servers may share. Default: a private "
+        "folder that is deleted at the end.",
+    ),
+]
 _MaxBodyMb = Annotated[float, _limit("--max-body-mb", "Maximum request size in MB.", 0.001)]
 _MaxImages = Annotated[int, _limit("--max-images", "Maximum number of images per request.", 1)]
 _MaxMegapixels = Annotated[float, _limit("--max-megapixels", "Maximum image size in megapixels.", 0.001)]
@@ -136,6 +145,7 @@ def serve(
     labels: Labels = None,
     device: Device = "auto",
     workers: _Workers = None,
+    jobs_dir: _JobsDir = None,
     max_body_mb: _MaxBodyMb = 32,
     max_images: _MaxImages = 32,
     max_megapixels: _MaxMegapixels = 50,
@@ -174,6 +184,7 @@ def serve(
         workers=workers,
         notice=resolve_notice(notice, without_notice),
         audit_log=audit_log,
+        jobs_dir=jobs_dir,
         limits=limits,
     )
     start(settings, access_log, certificate, certificate_key, on_listening=partial(_announce, settings))

@@ -68,7 +68,7 @@ class Service:
             max_decode_s=settings.limits.decode_s,
             on_batch=self.metrics.observe_batch,
         )
-        self.jobs = JobQueue(self.analyzers, settings.limits)
+        self.jobs = JobQueue(self.analyzers, settings.limits, folder=settings.jobs_dir)
         self.ready = self.stopping = False
         self._open: Counter[str] = Counter()
         self.metrics.add_gauge("mien_waiting_images", "Images waiting.", lambda: self.workers.waiting)

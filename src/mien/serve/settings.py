@@ -79,6 +79,7 @@ class Settings:
         workers: images analyzed at the same time; None for one per core.
         notice: for the people in front of the camera, on the page, in the header `Mien-Notice` of responses
             and in the first message of a stream; None for no notice.
+        jobs_dir: a folder for clips and their results that several servers share; None for a private one.
         audit_log: a file that gets one line per request of `/v1`; None for no log.
 
     Raises:
@@ -98,6 +99,7 @@ class Settings:
     workers: int | None = None
     notice: str | None = NOTICE
     audit_log: Path | None = None
+    jobs_dir: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from mien.errors import ImageTooLarge
 from mien.inference.analyzer import Analyzer
+from mien.serve.errors import ErrorResponse
 from mien.serve.schemas import JobStatus, PersonSummary
 from mien.serve.settings import MB, Limits
 from mien.serve.video.full_disk import OverflowFile
@@ -45,7 +46,7 @@ class JobOptions:
 class VideoJob:
     """A clip to analyze. `status` is replaced as a whole, so that any thread can read it.
 
-    `overflow` is the end of the result where the disk was full.
+    `overflow` is the end of the result where the disk was full. `on_update` is called after each change.
     """
 
     id: str
@@ -56,6 +57,7 @@ class VideoJob:
     ended_s: float | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     overflow: bytearray = field(default_factory=bytearray)
+    on_update: Callable[[VideoJob], None] | None = None
 
     def __post_init__(self) -> None:
         self.status = JobStatus(id=self.id, source=self.name)
@@ -78,6 +80,12 @@ class VideoJob:
         elif values["duration_s"]:
             values["progress"] = round(min(1.0, values["time_s"] / values["duration_s"]), 4)
         self.status = JobStatus(**values)
+        if self.on_update is not None:
+            self.on_update(self)
+
+    def fail(self, code: str, message: str) -> None:
+        """Set the status to failed, and why."""
+        self.update(state="failed", error=ErrorResponse(code=code, message=message))
 
 
 def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limits) -> None:

@@ -1,7 +1,7 @@
 """Clips that are analyzed one after the other in the background.
 
 Clips are the only uploads that are written to disk: to a folder that only the server's user can open, and
-that is deleted with the job.
+that is deleted with the job. Several servers may share the folder of their jobs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mien.inference.analyzer import Analyzer
-from mien.serve.errors import ErrorResponse, ServiceError, to_service_error
+from mien.serve.errors import ServiceError, to_service_error
 from mien.serve.settings import Limits
 from mien.serve.video.job import JobOptions, VideoJob, analyze_clip
+from mien.serve.video.shared_folder import SharedFolder, stopped
 
 _CLEANUP_S = 30.0
 
@@ -29,7 +30,11 @@ class JobQueue:
     Args:
         analyzers: label set -> analyzer.
         limits: how many, how long and how large clips may be, and how long results are kept.
+        folder: of jobs, shared with other servers; for None a private one that is deleted at the end.
         clock: seconds, for the age of results.
+
+    Raises:
+        UsageError: the folder cannot be used.
     """
 
     def __init__(
@@ -37,11 +42,13 @@ class JobQueue:
         analyzers: Mapping[str, Analyzer],
         limits: Limits,
         *,
+        folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._analyzers, self._limits, self._clock = analyzers, limits, clock
         self._jobs: dict[str, VideoJob] = {}
         self._folder: Path | None = None
+        self._shared = None if folder is None else SharedFolder(folder)
         self._queue: asyncio.Queue[VideoJob] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -52,17 +59,22 @@ class JobQueue:
 
     def start(self) -> None:
         """Start to run jobs; to be called in the event loop."""
-        self._folder = Path(tempfile.mkdtemp(prefix="mien-"))  # only this user may open it
+        # Only this user may open it.
+        self._folder = self._shared.path if self._shared else Path(tempfile.mkdtemp(prefix="mien-"))
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._clean_up())]
 
     async def stop(self) -> None:
-        """Stop all jobs and delete all files."""
+        """Stop all jobs, and delete all files but the results in a shared folder."""
         for job in self._jobs.values():
             job.stop.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._folder is not None:
+        if self._shared:
+            for job in self._jobs.values():
+                stopped(job)
+                await asyncio.to_thread(job.clip.unlink, missing_ok=True)
+        elif self._folder is not None:
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def reserve(self, name: str, options: JobOptions) -> VideoJob:
@@ -84,6 +96,7 @@ class JobQueue:
             )
         job_id = secrets.token_urlsafe(18)  # cannot be guessed: the id gives access to the result
         job = VideoJob(job_id, name, self._folder / job_id, options)
+        job.on_update = self._shared.write if self._shared else None
         job.folder.mkdir()
         self._jobs[job_id] = job
         return job
@@ -99,19 +112,24 @@ class JobQueue:
         Raises:
             ServiceError: 404 if there is none, or no longer.
         """
-        if job_id not in self._jobs:
+        job = self._jobs.get(job_id)
+        if self._shared and (job is None or not job.folder.is_dir()):
+            job = self._shared.read(job_id)
+        if job is None:
             raise ServiceError(
                 404,
                 "job_not_found",
                 f"There is no job {job_id[:40]!r}, or no longer: results are kept for "
                 f"{self._limits.keep_s / 60:g} minutes.",
             )
-        return self._jobs[job_id]
+        return job
 
     async def remove(self, job: VideoJob) -> None:
         """Stop a job and delete its clip and its result."""
         job.stop.set()
         self._jobs.pop(job.id, None)
+        if self._shared:
+            self._shared.forget(job)
         await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
 
     async def remove_expired(self) -> None:
@@ -120,6 +138,11 @@ class JobQueue:
         for job in list(self._jobs.values()):
             if job.ended_s is not None and now - job.ended_s >= self._limits.keep_s:
                 await self.remove(job)
+        if self._shared:
+            for job in self._jobs.values():
+                if job.ended_s is None and job.folder.is_dir():
+                    await asyncio.to_thread(self._shared.beat, job)
+            await asyncio.to_thread(self._shared.remove_expired, self._limits.keep_s)
 
     async def _work(self) -> None:
         while True:
@@ -140,7 +163,7 @@ class JobQueue:
             error = to_service_error(raised)
             # Messages contain the path of the file; clients know it by another name.
             message = error.message.replace(str(job.clip), job.name)
-            job.update(state="failed", error=ErrorResponse(code=error.code, message=message))
+            job.fail(error.code, message)
         job.ended_s = self._clock()
         await asyncio.to_thread(job.clip.unlink, missing_ok=True)
 
