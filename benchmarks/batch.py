@@ -9,8 +9,9 @@
 PHOTOS is a folder of photos with faces. `rate` makes different files of them (another size and another frame
 for each), reads them with `read_images`, and between the parts of the run measures what detector and
 classifier alone do with the same pixels in memory, on as many processes. `memory` reads links to small
-versions, with `--crops` without detection. `engines` compares worker processes with
-actors of Ray, one and two of each, from the first part to the last, so without their start. `kills` ends a run with SIGKILL at random moments, and compares the rows.
+versions, with `--crops` without detection. `engines` compares worker processes with actors of Ray, one and
+two of each, from the first part to the last, so without their start. `kills` ends a run with SIGKILL at
+random moments, and compares the rows.
 """
 
 from __future__ import annotations

@@ -134,6 +134,10 @@ def test_shards_share_the_files_out_and_merge_joins_them(photos: Path, tmp_path:
     DataSet(out).merge()
     names = [name for name in rows_of(out).columns if name != "file_id"]
     pd.testing.assert_frame_equal(rows_of(out)[names], rows_of(tmp_path / "whole")[names])
+    # A shard reads its own parts alone; other shares, or none, find the same files.
+    assert len(DataSet(out).known((1, 3)).ids) == files[0]
+    assert read_images([photos], out, shard=(2, 4), workers=1).files == 0
+    assert read_images([photos], out, workers=1).known == 10
 
 
 def test_a_share_is_the_same_wherever_the_folder_is(photos: Path, tmp_path: Path) -> None:

@@ -167,14 +167,14 @@ class DataSet:
             self._remove_staged(shard)
             yield
 
-    def known(self) -> Known:
-        """What the parts hold of each file.
+    def known(self, shard: tuple[int, int] | None = None) -> Known:
+        """What the parts hold of each file; without the parts that hold no file of a shard.
 
         Raises:
             DataError: a part cannot be read.
         """
         columns: list[list[NDArray[Any]]] = [[] for _ in range(5)]
-        paths = self.parts()
+        paths = [path for path in self.parts() if not _is_of_another(path.name, shard)]
         for number, path in enumerate(paths):
             table = read_part(path, _FILE_COLUMNS).to_pydict()
             first = [face in (None, 1) for face in table["face_id"]]
@@ -279,6 +279,12 @@ def schema_of(head: Head) -> Any:
 def version_number(size: int | None, version: str) -> int:
     """A number of 64 bits for the size and the version of a file."""
     return _hash64(f"{size}|{version}".encode())
+
+
+def _is_of_another(name: str, shard: tuple[int, int] | None) -> bool:
+    """Whether a part is of another one of the same number of shards."""
+    match = re.match(r"part-(\d+)of(\d+)-", name)
+    return bool(match and shard and int(match[2]) == shard[1] and int(match[1]) != shard[0])
 
 
 def _hash64(data: bytes) -> int:

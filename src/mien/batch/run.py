@@ -172,7 +172,7 @@ def _plan(
 
     Returns a result without files yet, and how many there are to read.
     """
-    known = data.known()
+    known = data.known(shard)
     result, listed, count, stale = BatchResult(), 0, 0, _twice(known)
     for file in iter_files(sources):
         listed += 1
