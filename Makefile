@@ -2,6 +2,7 @@
 # make test   set up everything and pass the checks and tests
 # make soak   the tests with damaged files, with many more of them
 # make docs   write the pages that are made from the code
+# make web    build the TypeScript package, in web/dist/ (needs Node 20 and npm)
 # make packages   build the wheel and the sdist, compare two builds, write their SBOMs
 # make site   build the documentation as a site, in site/
 PYTHON ?= python3
@@ -11,7 +12,9 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test lint types imports unit soak chromium docs site packages clean
+WEB_INSTALL := { npm --prefix web install --silent --no-audit --no-fund --no-package-lock && touch web/node_modules/.installed; }
+
+.PHONY: demo test lint types imports unit soak chromium web docs site packages clean
 
 demo: $(VENV)-demo/.installed
 	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
@@ -29,7 +32,7 @@ types: $(VENV)/.installed
 imports: $(VENV)/.installed
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed chromium
+unit: $(VENV)/.installed chromium web
 	$(BIN)/python -m pytest
 
 # The random tests of reliability with many more files.
@@ -42,6 +45,12 @@ chromium:
 	  || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq \
 	       && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "No Chromium here: the page's tests are skipped. Install one, or name it in MIEN_CHROMIUM."
+
+# The TypeScript package. Without Node it is not built, and its tests are skipped.
+web:
+	@if command -v node >/dev/null && command -v npm >/dev/null; \
+	  then { test web/node_modules/.installed -nt web/package.json || $(WEB_INSTALL); } && npm --prefix web run --silent build; \
+	  else echo "No Node here: the tests of web/ are skipped. Install Node 20 or newer with npm."; fi
 
 # Write the pages that are made from the code.
 docs: $(VENV)/.installed
@@ -59,7 +68,7 @@ packages: $(VENV)/.installed
 	$(BIN)/python scripts/build_packages.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-demo demo site
+	rm -rf $(VENV) $(VENV)-demo demo site web/dist web/node_modules
 
 $(VENV)-demo/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'

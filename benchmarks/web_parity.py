@@ -1,0 +1,182 @@
+"""Holds the TypeScript package to Python: the same pixels must give the same faces.
+
+    cd web && npm install && npm run build && cd ..
+    python benchmarks/web_parity.py PHOTOS... [--crops fer2013.csv] [--model mien-lite0] [--in chromium]
+
+Each photo is analyzed as it is, mirrored, at half and at twice the size, in an eighth of the light, lying on
+its side and tilted by 30 degrees: so tiles, the second look, turns and brightening all take part. The pixels
+are decoded once, by Python. Prints one JSON object; exits with 1 where a bound is exceeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien import Analyzer
+from mien.images.decode import read_image
+
+WEB = Path(__file__).parents[1] / "web"
+# The bounds: half a pixel, and two thousandths of probability.
+BOX, PROBABILITY = 0.5, 2e-3
+_MARGIN = 4e-3  # an answer this close to its threshold may fall on either side
+_SIDE = 1600
+
+
+def variants(photo: Path) -> Iterator[NDArray[np.uint8]]:
+    """A photo, at most 1,600 px long, in seven ways; RGB uint8 (H, W, 3)."""
+    image = Image.fromarray(read_image(photo).pixels)
+    image.thumbnail((_SIDE, _SIDE))
+    yield np.asarray(image)
+    yield np.asarray(image)[:, ::-1]
+    yield np.asarray(image.resize((max(1, image.width // 2), max(1, image.height // 2))))
+    yield np.asarray(image.resize((image.width * 2, image.height * 2)))
+    yield np.asarray(image) // 8
+    yield np.rot90(np.asarray(image))
+    yield np.asarray(image.rotate(30, Image.Resampling.BICUBIC))
+
+
+def faces_of_csv(path: Path, count: int) -> Iterator[NDArray[np.uint8]]:
+    """The first faces of FER2013's PublicTest, RGB uint8 (48, 48, 3)."""
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["Usage"] == "PublicTest" and count > 0:
+                count -= 1
+                gray = np.array(row["pixels"].split(), np.uint8).reshape(48, 48)
+                yield np.repeat(gray[..., None], 3, axis=2)
+
+
+def compare(expected: list[list[dict[str, Any]]], given: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """How far the faces of all images differ, and which images have other faces."""
+    box, points, probability, confidence = 0.0, 0.0, 0.0, 0.0
+    other: list[str] = []
+    for i, (ours, theirs) in enumerate(zip(expected, given, strict=True)):
+        if len(ours) != len(theirs):
+            other.append(f"image {i}: {len(ours)} faces in Python, {len(theirs)} here")
+            continue
+        for a, b in zip(ours, theirs, strict=True):
+            box = max(box, _apart(a["box"], b["box"]))
+            if a["keypoints"]:
+                points = max(points, _apart(np.ravel(a["keypoints"]), np.ravel(b["keypoints"])))
+                confidence = max(confidence, abs(a["confidence"] - b["confidence"]))
+            for kind in ("emotions", "abstentions"):
+                assert list(a[kind]) == list(b[kind])
+                probability = max(probability, _apart(list(a[kind].values()), list(b[kind].values())))
+            same = all(a[key] == b[key] for key in ("top", "uncertain", "set"))
+            if not same and not a["close"]:
+                other.append(f"image {i}: {a['top']} {a['set']} in Python, {b['top']} {b['set']} here")
+    return {
+        "images": len(expected),
+        "faces": sum(map(len, expected)),
+        "box_px": box,
+        "keypoints_px": points,
+        "confidence": confidence,
+        "probability": probability,
+        "other": other,
+    }
+
+
+def _apart(a: Any, b: Any) -> float:
+    return float(np.abs(np.asarray(a, float) - np.asarray(b, float)).max()) if len(a) else 0.0
+
+
+def _plain(face: Any) -> dict[str, Any]:
+    """A face as the package gives it, and whether one of its decisions is close."""
+    shares = sorted(face.emotions.values())
+    thresholds = [face.thresholds["0.90"] - share for share in shares]
+    near = [*thresholds, shares[-1] - shares[-2], face.margin - (face.certain_margin or 0)]
+    close = min(map(abs, near)) < _MARGIN
+    return {**face.to_dict(), "set": list(face.set(0.9)), "close": close}
+
+
+def _in_node(folder: Path, model: str) -> dict[str, Any]:
+    script = WEB / "tests" / "analyze_raw.mjs"
+    command = ["node", str(script), model, str(folder / "list.json")]
+    output: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return output
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _in_chromium(folder: Path, model: str) -> dict[str, Any]:
+    from playwright.sync_api import sync_playwright
+
+    from mien.testing.camera import chromium_flags, find_chromium
+
+    (folder / "dist").symlink_to(WEB / "dist")
+    (folder / "index.html").write_text("<!doctype html><title>parity</title>")
+    (folder / "analyze_raw.js").write_text((WEB / "tests" / "analyze_raw_page.js").read_text())
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        sync_playwright() as playwright,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags())
+        page = browser.new_page()
+        page.set_default_timeout(0)
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        page.add_script_tag(url="analyze_raw.js", type="module")
+        page.wait_for_function("!!window.analyzeRaw")
+        output: dict[str, Any] = page.evaluate("model => window.analyzeRaw(model)", model)
+        browser.close()
+        server.shutdown()
+    return output
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--crops", type=Path, help="FER2013's csv file")
+    parser.add_argument("--count", type=int, default=300, help="how many crops")
+    parser.add_argument("--model", default="mien-tiny")
+    parser.add_argument("--in", dest="place", choices=["node", "chromium"], default="node")
+    options = parser.parse_args()
+    images = [(image, False) for photo in options.photos for image in variants(photo)]
+    if options.crops:
+        images += [(face, True) for face in faces_of_csv(options.crops, options.count)]
+    analyzer = Analyzer(options.model, threads=1)
+    expected = []
+    with tempfile.TemporaryDirectory() as name:
+        entries = []
+        for i, (image, crop) in enumerate(images):
+            faces = analyzer.analyze_crops([image]) if crop else analyzer.analyze(np.ascontiguousarray(image))
+            expected.append([_plain(face) for face in faces])
+            file = Path(name) / f"{i}.rgb"
+            file.write_bytes(np.ascontiguousarray(image).tobytes())
+            height, width = image.shape[:2]
+            entries.append(
+                {"file": str(file), "name": file.name, "width": width, "height": height, "crop": crop}
+            )
+        (Path(name) / "list.json").write_text(json.dumps(entries))
+        given = (_in_chromium if options.place == "chromium" else _in_node)(Path(name), options.model)
+    result = {
+        "model": options.model,
+        "in": options.place,
+        **compare(expected, given["faces"]),
+        "ms": given["ms"],
+    }
+    print(json.dumps(result, indent=2))
+    exceeded = result["other"] or result["box_px"] > BOX or result["probability"] > PROBABILITY
+    return 1 if exceeded or not result["faces"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+// Builds dist/: the modules, their types, the models and ONNX Runtime's WASM.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const web = join(dirname(fileURLToPath(import.meta.url)), "..");
+const weights = join(web, "../src/mien/models/weights");
+const dist = join(web, "dist");
+const require = createRequire(import.meta.url);
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+const shared = { bundle: true, format: "esm", target: "es2022", minify: true, keepNames: true, absWorkingDir: web, legalComments: "none" };
+await build({ ...shared, entryPoints: ["src/index.ts", "src/worker.ts"], outdir: dist, platform: "browser" });
+await build({ ...shared, entryPoints: ["src/node.ts"], outdir: dist, platform: "node" });
+
+// What running a model needs of its card; the rest are figures and how it was trained.
+const NEEDED = ["name", "heads", "default_head", "input_size", "framing", "sha256", "licence"];
+for (const model of ["mien-tiny", "mien-lite0"]) {
+  copyFileSync(join(weights, `${model}.onnx`), join(dist, `${model}.onnx`));
+  const card = JSON.parse(readFileSync(join(weights, `${model}.json`), "utf8"));
+  const kept = Object.fromEntries(NEEDED.map((key) => [key, card[key]]));
+  writeFileSync(join(dist, `${model}.json`), `${JSON.stringify(kept)}\n`);
+}
+copyFileSync(join(weights, "blazeface-back.onnx"), join(dist, "blazeface-back.onnx"));
+copyFileSync(require.resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"), join(dist, "ort.wasm"));
+for (const file of ["LICENSE", "NOTICE"]) copyFileSync(join(web, "..", file), join(web, file));
+execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", web], { stdio: "inherit" });

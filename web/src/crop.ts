@@ -1,0 +1,118 @@
+/** The square around a face, as mien.images.crop. */
+
+import { affine, BICUBIC, gray, part, reduce, resize, roundHalfEven, type Pixels } from "./pixels.js";
+
+/** A detected face: box (x, y, width, height) and six key points in pixels of the image. */
+export interface Detection {
+  box: [number, number, number, number];
+  confidence: number;
+  keypoints: [number, number][];
+}
+
+export interface Framing {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+const REDUCING_GAP = 3;
+const TURN_FROM = (20 * Math.PI) / 180;
+const FINER = 2;
+const DARK_BELOW = 100;
+const BRIGHT = 220;
+
+function cropBox({ box: [left, top, width, height] }: Detection, framing: Framing): [number, number, number] {
+  const side = Math.sqrt((width / framing.width) * (height / framing.height));
+  return [
+    left + width / 2 - (framing.x + framing.width / 2) * side,
+    top + height / 2 - (framing.y + framing.height / 2) * side,
+    side,
+  ];
+}
+
+/** The face as the model's input, gray (size, size). */
+export function cropFace(image: Pixels, detection: Detection, framing: Framing, size: number, align: boolean): Pixels {
+  const [x, y, side] = cropBox(detection, framing);
+  const [right, left] = detection.keypoints;
+  const angle = Math.atan2(Math.fround(left[1] - right[1]), Math.fround(left[0] - right[0]));
+  if (angle && (align || Math.abs(angle) > TURN_FROM)) {
+    return brightened(turnedSquare(image, detection, x, y, side, angle, size));
+  }
+  return brightened(sampleSquare(image, x, y, side, size, true));
+}
+
+/** A dark crop with every value multiplied so that its 99th percentile becomes 220; others unchanged. */
+export function brightened(crop: Pixels): Pixels {
+  const sorted = Uint8Array.from(crop.data).sort();
+  const at = 0.99 * (sorted.length - 1);
+  const low = sorted[Math.floor(at)];
+  const brightest = low + (sorted[Math.min(Math.floor(at) + 1, sorted.length - 1)] - low) * (at - Math.floor(at));
+  if (!(brightest > 0 && brightest < DARK_BELOW)) return crop;
+  const data = crop.data.map((value) => roundHalfEven(Math.min(value * (BRIGHT / brightest), 255)));
+  return { ...crop, data };
+}
+
+/** A square of an image, resized to (size, size); outside the image its edge is repeated. */
+export function sampleSquare(
+  image: Pixels,
+  x: number,
+  y: number,
+  side: number,
+  size: number,
+  asGray: boolean,
+): Pixels {
+  const [patch, x0, y0] = patchAround(image, x, y, x + side, y + side, asGray);
+  const right = Math.min(x - x0 + side, patch.width);
+  const bottom = Math.min(y - y0 + side, patch.height);
+  return resize(patch, size, size, BICUBIC, { box: [x - x0, y - y0, right, bottom], reducingGap: REDUCING_GAP });
+}
+
+function turnedSquare(
+  image: Pixels,
+  { box: [left, top, width, height] }: Detection,
+  x: number,
+  y: number,
+  side: number,
+  angle: number,
+  size: number,
+): Pixels {
+  const [cx, cy] = [left + width / 2, top + height / 2];
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const corners = [x - cx, x + side - cx].flatMap((dx) =>
+    [y - cy, y + side - cy].map((dy) => [cx + cos * dx - sin * dy, cy + sin * dx + cos * dy]),
+  );
+  const xs = corners.map((corner) => corner[0]);
+  const ys = corners.map((corner) => corner[1]);
+  const [whole, x0, y0] = patchAround(
+    image,
+    Math.min(...xs),
+    Math.min(...ys),
+    Math.max(...xs),
+    Math.max(...ys),
+    true,
+  );
+  const factor = Math.max(1, Math.trunc(side / (size * FINER)));
+  const patch = reduce(whole, factor, factor);
+  const samples = Math.ceil(side / factor / size);
+  const fine = size * samples;
+  const step = side / fine;
+  const map = [cos * step, -sin * step, xs[0] - x0, sin * step, cos * step, ys[0] - y0];
+  const turned = affine(patch, fine, map.map((value) => value / factor) as Parameters<typeof affine>[2]);
+  return reduce(turned, samples, samples);
+}
+
+/** The part of an image around a rectangle with two more pixels at each side, and its corner. */
+function patchAround(
+  image: Pixels,
+  left: number,
+  top: number,
+  right: number,
+  bottom: number,
+  asGray: boolean,
+): [Pixels, number, number] {
+  const x0 = Math.floor(left) - 2;
+  const y0 = Math.floor(top) - 2;
+  const patch = part(image, x0, y0, Math.ceil(right) + 2, Math.ceil(bottom) + 2);
+  return [asGray ? gray(patch) : patch, x0, y0];
+}
