@@ -74,7 +74,9 @@ def compare(expected: list[list[dict[str, Any]]], given: list[list[dict[str, Any
                 points = max(points, _apart(np.ravel(a["keypoints"]), np.ravel(b["keypoints"])))
                 confidence = max(confidence, abs(a["confidence"] - b["confidence"]))
             for kind in ("emotions", "abstentions"):
-                assert list(a[kind]) == list(b[kind])
+                if list(a[kind]) != list(b[kind]):
+                    other.append(f"image {i}: {kind} of {list(a[kind])} in Python, {list(b[kind])} here")
+                    continue
                 probability = max(probability, _apart(list(a[kind].values()), list(b[kind].values())))
             same = all(a[key] == b[key] for key in ("top", "uncertain", "set"))
             if not same and not a["close"]:
