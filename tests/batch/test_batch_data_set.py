@@ -227,6 +227,20 @@ def test_sources_without_images_and_folders_without_data_sets_are_errors(tmp_pat
         status(tmp_path)
 
 
+def test_what_was_read_before_ctrl_c_is_kept(photos: Path, tmp_path: Path) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what == "reading" and done:
+            raise KeyboardInterrupt
+
+    for number in range(60):
+        shutil.copy(photos / "0.jpg", photos / f"copy-{number}.jpg")
+    with pytest.raises(KeyboardInterrupt):
+        read_images([photos], tmp_path / "out", workers=1, progress=interrupt)
+    kept = status(tmp_path / "out").files
+    assert 0 < kept < 70
+    assert read_images([photos], tmp_path / "out", workers=1).known == kept
+
+
 def test_a_killed_run_is_finished_by_the_next(photos: Path, tmp_path: Path) -> None:
     """kill -9 at random moments, then again: the same rows, none twice and none missing."""
     for number in range(30):

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from mien.batch.sources import SourceFile
@@ -105,13 +106,29 @@ class _Pool:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, context, _begin, (self._options,))
         try:
-            pool.submit(_is_ready).result()
+            with _interrupts_ignored():  # one process starts for each of these calls, and inherits it
+                ready = [pool.submit(_is_ready) for _ in range(workers)]
+            for each in ready:
+                each.result()
         except BrokenProcessPool:
             raise UsageError(
                 "worker processes cannot be started. In a script, call mien under "
                 '`if __name__ == "__main__":`, or use one worker.'
             ) from None
         return pool
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Without Ctrl-C for a moment; only the main thread can set this."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _is_ready() -> bool:

@@ -118,6 +118,7 @@ def read_images(
         ImageError: sources without images.
         UnknownModel, CardError, ModelError: the model cannot be loaded.
         MissingExtra: pyarrow, Ray or the package of a store is not installed.
+        KeyboardInterrupt: once what was read so far is written.
     """
     options = options or ReadOptions()
     if part_files < 1:
@@ -234,17 +235,23 @@ def _read(
     advance: Callable[[int], None],
 ) -> None:
     """Reads files and writes a part whenever it is full."""
-    names, tables, missing = data.free_names(shard), [], part_files
+    names, missing = data.free_names(shard), part_files
+    tables: list[Any] = []
     advance(0)
-    with closing(reader(_batches(files, part_files))) as several:  # type: ignore[type-var]
-        for rows in several:
-            result.add(rows)
-            tables.append(rows.table)
-            missing -= rows.files
-            if missing == 0:
-                data.write(next(names), tables)
-                tables, missing = [], part_files
-            advance(result.files)
+    try:
+        with closing(reader(_batches(files, part_files))) as several:  # type: ignore[type-var]
+            for rows in several:
+                result.add(rows)
+                tables.append(rows.table)
+                missing -= rows.files
+                if missing == 0:
+                    data.write(next(names), tables)
+                    tables, missing = [], part_files
+                advance(result.files)
+    except KeyboardInterrupt:
+        if tables:  # what was read is kept
+            data.write(next(names), tables)
+        raise
     if tables:
         data.write(next(names), tables)
 
