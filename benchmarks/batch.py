@@ -10,7 +10,7 @@ PHOTOS is a folder of photos with faces. `rate` makes different files of them (a
 for each), reads them with `read_images`, and between the parts of the run measures what detector and
 classifier alone do with the same pixels in memory, on as many processes. `memory` reads links to small
 versions, with `--crops` without detection. `engines` compares worker processes with actors of Ray, one and
-two of each, from the first part to the last, so without their start. `kills` ends a run with SIGKILL at
+two of each, from the first batch to the last, so without their start. `kills` ends a run with SIGKILL at
 random moments, and compares the rows.
 """
 
@@ -223,7 +223,6 @@ def engines(arguments: argparse.Namespace) -> None:
                         [folder],
                         Path(scratch) / f"{name}-{workers}-{turn}",
                         workers=workers,
-                        part_files=32,
                         engine=engine,
                         progress=lambda what, done, _total: (
                             moments.append((done, time.perf_counter()))  # noqa: B023
