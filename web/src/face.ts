@@ -1,5 +1,6 @@
 /** One face: where it is, and which expression it shows, as mien.inference.face. */
 
+import { CardError } from "./errors.js";
 import { combine, tempered, type Head } from "./model.js";
 import type { Detection } from "./crop.js";
 
@@ -19,7 +20,7 @@ export interface Face {
   abstentions: Record<string, number>;
   /** The two eyes, nose, mouth and the two ears; null if no detector was used. */
   keypoints: [number, number][] | null;
-  /** The smallest set that holds the voters' majority at a coverage of 0.90, the most probable first. */
+  /** A set that holds the voters' majority at a coverage of 0.90, the most probable first. */
   set: string[];
   /** By how much the most probable emotion leads the second, see `Face.margin` in Python. */
   margin: number;
@@ -65,7 +66,6 @@ export function readFace(
   const abstain = Object.values(abstentions).reduce((sum, value) => sum + value, 0);
   const abstains = abstain > share * (1 - abstain);
   const unsure = head.certain_margin === null ? share <= HALF : margin < head.certain_margin;
-  const threshold = head.conformal[COVERAGE] ?? Infinity;
   return {
     box: box.map(hundredth) as Face["box"],
     confidence: detection && detection.confidence,
@@ -74,10 +74,26 @@ export function readFace(
     emotions,
     abstentions,
     keypoints: detection && detection.keypoints.map(([x, y]) => [hundredth(x), hundredth(y)]),
-    set: [top, ...ranked.slice(1).filter(([, value]) => value >= threshold).map(([name]) => name)],
+    set: adaptiveSet(ranked, head),
     margin,
     votes,
   };
+}
+
+/** From the most probable emotion on, until those in the set have more together than the card's threshold. */
+function adaptiveSet(ranked: [string, number][], head: Head): string[] {
+  const threshold = head.conformal[COVERAGE];
+  if (threshold === undefined) {
+    throw new CardError(`head '${head.name}' has no conformal threshold for a coverage of ${COVERAGE}.`);
+  }
+  const found: string[] = [];
+  let above = 0;
+  for (const [name, probability] of ranked) {
+    if (above > threshold) break;
+    found.push(name);
+    above += probability;
+  }
+  return found;
 }
 
 function marginOf(ranked: [string, number][], votes: Record<string, number> | null): number {

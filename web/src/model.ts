@@ -20,8 +20,12 @@ export interface Head {
   combination: Combination | null;
 }
 
+// 2: conformal thresholds are of adaptive sets.
+const FORMAT = 2;
+
 /** The part of a model's card that is needed to run it. */
 export interface Card {
+  format: number;
   name: string;
   heads: Head[];
   default_head: string;
@@ -48,6 +52,9 @@ export function readCard(raw: unknown, where: string): Card {
     Number.isInteger(card.input_size) &&
     typeof card.sha256 === "string";
   if (!fine) throw new CardError(`${where} is not a model's card of mien. Export the model again.`);
+  if (card.format !== FORMAT) {
+    throw new CardError(`${where} has format ${card.format}, not ${FORMAT}. Export the model again.`);
+  }
   if (!card.framing) throw new CardError(`${where} has no framing, so that faces cannot be cropped for this model.`);
   headOf(card, card.default_head);
   return card;

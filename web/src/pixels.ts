@@ -264,15 +264,28 @@ function safeBox(image: Pixels, box: Box, width: number, height: number, support
 function resample(image: Pixels, width: number, height: number, filter: Filter, box: Box): Pixels {
   const across = width !== image.width || box[0] !== 0 || box[2] !== width;
   const down = height !== image.height || box[1] !== 0 || box[3] !== height;
+  const columns = coefficients(image.width, box[0], box[2], width, filter);
   const rows = coefficients(image.height, box[1], box[3], height, filter);
-  const first = rows.starts[0];
-  const last = rows.starts[height - 1] + rows.counts[height - 1];
-  let result = image;
-  if (across) {
-    const columns = coefficients(image.width, box[0], box[2], width, filter);
-    result = resampleAcross(image, columns, down ? first : 0, down ? last : image.height);
+  // Pillow 13's order of the passes: values are rounded between them, so the order shows in the result.
+  const lost = image.height - height;
+  if (down && across && lost > 0 && lost > 2 * (image.width - width)) {
+    const [first, last] = span(columns);
+    const narrow = part(image, first, 0, last, image.height);
+    return resampleAcross(resampleDown(narrow, rows, 0), moved(columns, first), 0, height);
   }
+  const [first, last] = down ? span(rows) : [0, image.height];
+  const result = across ? resampleAcross(image, columns, first, last) : image;
   return down ? resampleDown(result, rows, across ? first : 0) : result;
+}
+
+/** The first pixel that is read, and the one behind the last. */
+function span({ starts, counts }: Coefficients): [number, number] {
+  const last = starts.length - 1;
+  return [starts[0], starts[last] + counts[last]];
+}
+
+function moved(from: Coefficients, offset: number): Coefficients {
+  return { ...from, starts: from.starts.map((start) => start - offset) };
 }
 
 type Affine = [number, number, number, number, number, number];
