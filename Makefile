@@ -3,6 +3,7 @@
 # make soak   the tests with damaged files, with many more of them
 # make docs   write the pages that are made from the code
 # make web    build the TypeScript package, in web/dist/ (needs Node 20 and npm)
+# make page   write the page that works without a server, in page/ (after make web)
 # make packages   build the wheel and the sdist, compare two builds, write their SBOMs
 # make site   build the documentation as a site, in site/
 PYTHON ?= python3
@@ -14,7 +15,7 @@ DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
 WEB_INSTALL := { npm --prefix web install --silent --no-audit --no-fund --no-package-lock && touch web/node_modules/.installed; }
 
-.PHONY: demo test lint types imports unit soak chromium web docs site packages clean
+.PHONY: demo test lint types imports unit soak chromium web page docs site packages clean
 
 demo: $(VENV)-demo/.installed
 	$(DEMO_BIN)/mien predict examples/astronaut.jpg --save demo --overwrite
@@ -52,6 +53,10 @@ web:
 	  then { test web/node_modules/.installed -nt web/package.json || $(WEB_INSTALL); } && npm --prefix web run --silent build; \
 	  else echo "No Node here: the tests of web/ are skipped. Install Node 20 or newer with npm."; fi
 
+# The page without a server: any host of static files can serve the folder.
+page: web
+	node web/scripts/page.mjs page
+
 # Write the pages that are made from the code.
 docs: $(VENV)/.installed
 	$(BIN)/python scripts/write_cli_docs.py
@@ -68,7 +73,7 @@ packages: $(VENV)/.installed
 	$(BIN)/python scripts/build_packages.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-demo demo site web/dist web/node_modules
+	rm -rf $(VENV) $(VENV)-demo demo site page web/dist web/node_modules
 
 $(VENV)-demo/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'

@@ -113,7 +113,9 @@ def _plain(face: Any) -> dict[str, Any]:
     """A face as the package gives it, and whether one of its decisions is close."""
     shares = sorted(face.emotions.values(), reverse=True)
     thresholds = list(face.thresholds["0.90"] - np.cumsum(shares))
-    near = [*thresholds, shares[0] - shares[1], face.margin - (face.certain_margin or 0)]
+    last = len(face.set(0.9)) - 1  # a tie here swaps the last emotion of the set
+    tie = shares[last] - shares[last + 1] if last + 1 < len(shares) else 1.0
+    near = [*thresholds, tie, shares[0] - shares[1], face.margin - (face.certain_margin or 0)]
     close = min(map(abs, near)) < _MARGIN
     return {**face.to_dict(), "set": list(face.set(0.9)), "close": close}
 

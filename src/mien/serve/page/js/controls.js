@@ -15,7 +15,8 @@ export class Controls {
   #state = "consent";
 
   constructor() {
-    $("where").textContent = LOCAL.includes(location.hostname) ? "on this computer" : `at ${location.host}`;
+    const where = $("where"); // not on the page that works without a server
+    if (where) where.textContent = LOCAL.includes(location.hostname) ? "on this computer" : `at ${location.host}`;
     $("agreed").addEventListener("change", () => this.#enableStart());
     $("alert-close").addEventListener("click", () => this.hideAlert());
     $("alert-retry").addEventListener("click", () => this.#retry?.());
