@@ -177,21 +177,9 @@ def test_an_error_of_the_model_costs_one_file(
     assert rows.loc[str(photos / "4.jpg"), "error"] == "ZeroDivisionError"
 
 
-def test_a_file_that_ends_its_process_costs_one_file(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("crashing")
+def test_a_file_that_ends_its_process_costs_one_file(photos: Path) -> None:
     """A decoder that crashes takes its process along; Pillow's are C code."""
-    crash = tmp_path / "site" / "sitecustomize.py"
-    crash.parent.mkdir()
-    crash.write_text(
-        "import hashlib, os\n"
-        "real = hashlib.sha256\n"
-        "def sha256(data=b'', **options):\n"
-        "    if bytes(data[:7]) == b'nothing': os.kill(os.getpid(), 11)\n"
-        "    return real(data, **options)\n"
-        "hashlib.sha256 = sha256\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(crash.parent), os.environ.get("PYTHONPATH", "")]))
     files = [(file, number) for number, file in enumerate(iter_files([str(photos)]))]
     batches = [files[:4], files[4:7], files[7:]]
     several = list(read_batches(iter(batches), ReadOptions(), 2))

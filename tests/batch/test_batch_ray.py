@@ -68,6 +68,23 @@ def test_two_nodes_give_the_rows_of_this_machine(lose: bool, photos: Path, tmp_p
     assert parts[0] == parts[1]
 
 
+@pytest.mark.usefixtures("crashing")
+def test_a_file_that_ends_its_workers_costs_one_file(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "run.py").write_text(
+        "import sys; from mien.batch import RayEngine, read_images\n"
+        "result = read_images([sys.argv[1]], sys.argv[2], workers=1, engine=RayEngine())\n"
+        "print(result.files, result.failed)\n"
+    )
+    command = [sys.executable, tmp_path / "run.py", photos, tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["10", "2"]
+    rows = rows_of(tmp_path / "out").set_index("source")
+    assert rows.loc[str(photos / "broken.jpg"), "error"] == "ProcessEnded"
+    assert rows["face_id"].count() == 8
+
+
 def test_without_ray_the_message_says_what_to_install(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,17 +24,20 @@ _PER_ACTOR = 2
 _AHEAD = 4
 # How often a batch may lose its actor before its files are read one by one.
 _TRIES = 2
+# Seconds to wait for what a lost actor had read already.
+_LOST_S = 5.0
 # Seconds to wait for a first actor.
 _START_S = 120.0
 
 
 @dataclass
 class _Task:
-    """A batch, its place in the order, and how often it lost its actor."""
+    """A batch, its place in the order, how often it ended its actor, and a file's place in a split batch."""
 
     place: int
     batch: Batch
     lost: int = 0
+    piece: int | None = None
 
 
 @dataclass
@@ -102,6 +105,7 @@ class _Engine:
         self._actors = [self._start() for _ in range(count)]
         self._again: deque[_Task] = deque()
         self._done: dict[int, ImageRows] = {}
+        self._pieces: dict[int, list[ImageRows | None]] = {}
 
     def run(self, batches: Iterable[Batch]) -> Iterator[ImageRows]:
         """Yields the rows of each batch, in order."""
@@ -161,7 +165,7 @@ class _Engine:
         if finished[0] is actor.ready or not actor.started:
             actor.started = True
         else:
-            self._done[actor.tasks.pop(finished[0]).place] = rows
+            self._finish(actor.tasks.pop(finished[0]), rows)
 
     def _replace(self, actor: _Actor) -> None:
         """Start another actor, and read again what the lost one had."""
@@ -169,31 +173,38 @@ class _Engine:
             self._ray.get(actor.ready)  # it cannot be made: raise why
         self._actors.remove(actor)
         self._actors.append(self._start())
-        for task in actor.tasks.values():
-            # The first batch ended the actor, if a file did; those behind it had only not been read.
-            task.lost += 1
-            if task.lost >= _TRIES:
-                self._done[task.place] = self._read_alone(task.batch)
-            else:
-                self._again.append(task)
+        again: list[_Task] = []
+        for reference, task in actor.tasks.items():
+            try:
+                self._finish(task, self._ray.get(reference, timeout=_LOST_S))
+            except self._ray.exceptions.RayError:
+                if not again:  # it was read when the actor ended; those behind it only waited
+                    task.lost += 1
+                again += self._split(task)
+        self._again.extendleft(reversed(again))
 
-    def _read_alone(self, batch: Batch) -> ImageRows:
-        """The rows of a batch, one file at a time, in actors that it may end."""
-        several = []
-        for each in batch:
-            for _ in range(_TRIES):
-                actor = self._start()
-                try:
-                    several.append(self._ray.get(actor.handle.read.remote([each])))
-                    break
-                except self._ray.exceptions.RayActorError:
-                    continue
-                finally:
-                    self._ray.kill(actor.handle)
-            else:
-                message = "each process that read the file ended: its decoder crashed, or the memory is full"
-                several.append(unread_rows(self._options, *each, message))
-        return joined(several)
+    def _split(self, task: _Task) -> list[_Task]:
+        """What to do with a lost batch: try it again, then its files one by one, then none."""
+        if task.lost < _TRIES:
+            return [task]
+        if len(task.batch) == 1:
+            message = "each process that read the file ended: its decoder crashed, or the memory is full"
+            self._finish(task, unread_rows(self._options, *task.batch[0], message))
+            return []
+        self._pieces[task.place] = [None] * len(task.batch)
+        return [_Task(task.place, [each], piece=piece) for piece, each in enumerate(task.batch)]
+
+    def _finish(self, task: _Task, rows: ImageRows) -> None:
+        """Keep the rows of a batch, or of one file of a batch that was split."""
+        if task.piece is None:
+            self._done[task.place] = rows
+            return
+        pieces = self._pieces[task.place]
+        pieces[task.piece] = rows
+        whole = [piece for piece in pieces if piece is not None]
+        if len(whole) == len(pieces):
+            self._done[task.place] = joined(whole)
+            del self._pieces[task.place]
 
 
 class RayWorker:

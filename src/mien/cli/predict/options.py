@@ -186,7 +186,7 @@ Address: TypeAlias = Annotated[
     option(
         _DATA_SET,
         "--address HOST",
-        "The cluster: auto, HOST:PORT or ray://HOST:PORT. Default: one that is started on this machine.",
+        "The cluster of Ray: auto or HOST:PORT. Default: one that is started on this machine.",
     ),
 ]
 
