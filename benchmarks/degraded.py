@@ -5,6 +5,7 @@ get another emotion that is not marked uncertain.
 
 The photos show clear, upright faces. Each face is cut out with its surroundings, changed and analyzed again.
 It is compared with the same face in the untouched photo. The row "none" is the control.
+`--unchanged` counts the faces with a warning only, in any photos.
 """
 
 from __future__ import annotations
@@ -57,10 +58,16 @@ def main() -> None:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="with clear, upright faces")
     parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--labels", help="combined, ferplus or fer2013; the model's default")
+    parser.add_argument("--unchanged", action="store_true", help="count warnings in the photos only")
     options = parser.parse_args()
     analyzer = mien.Analyzer(options.model, threads=1, labels=options.labels)
     faces = [pair for photo in options.photos for pair in cut_out(analyzer, photo)]
-    print(f"{options.model}, {len(faces)} faces of {len(options.photos)} photos\n")
+    warned = [face.warnings for _, face in faces if face.warnings]
+    print(
+        f"{options.model}, {len(faces)} faces of {len(options.photos)} photos, {len(warned)} with a warning\n"
+    )
+    if options.unchanged:
+        return
     print("| change | faces | found | same emotion | another emotion, not uncertain |")
     print("|---|---|---|---|---|")
     for name, change in changes(np.random.default_rng(0)).items():

@@ -232,6 +232,8 @@ def _calibration(model: ModelFile) -> str:
         + "; ".join(f"`{head}` {_by_emotion(model.card, head, fit)}" for head, fit in found.items())
         + ".",
     ]
+    if "quality" in figures:
+        rows += _quality(model.card, figures["quality"])
     if "coverage" in figures:
         rows += [
             "",
@@ -247,6 +249,53 @@ def _calibration(model: ModelFile) -> str:
             shares = " | ".join(f"{_accuracy_at(curve, share):.1%}" for share in (1, 0.8, 0.5))
             rows.append(f"| `{head}` | {shares} |")
     return "\n".join(rows)
+
+
+# What is done to faces, and which side of which limit of the card it is about.
+_WAYS = {
+    "size": ("side reduced to (of 48 px)", "size", 0, "small"),
+    "blur": ("blur, standard deviation in px of 48", "sharpness", 0, "blurred"),
+    "dark": ("share of the light, noise of 2 gray values", "light", 0, "dark"),
+    "bright": ("light times", "light", 1, "bright"),
+    "cut off": ("share of the box cut off", "cut_off", 1, "cut off"),
+}
+
+
+def _quality(card: Card, found: dict[str, Any]) -> list[str]:
+    """Limits of quality, and the curves behind them."""
+    rows = [
+        "",
+        f"`Face.quality` and `Face.warnings`: {found['n']:,} faces of {SPLIT} changed by steps; accuracy of the default "
+        f"prediction on FER2013's labels. A limit is where a tenth of the {found['accuracy']:.1%} of the unchanged faces "
+        "is lost.",
+        "",
+        "| what is done | accuracy by step | limit | warning |",
+        "|---|---|---|---|",
+    ]
+    for way, (done, name, side, word) in _WAYS.items():
+        curve = found["curves"][way]
+        steps = ", ".join(
+            f"{step:g}: {accuracy:.0%}"
+            for step, accuracy in zip(curve["steps"], curve["accuracy"], strict=True)
+        )
+        limit = card.limits[name][side]
+        shown = "none" if limit is None else f"`{name}` {'below' if side == 0 else 'above'} {limit:.3g}"
+        rows.append(f"| {done} | {steps} | {shown} | {word} |")
+    turns = []
+    for name in ("yaw", "pitch"):
+        beyond, limit = found["turned"][name], card.limits[name][1]
+        turns.append(
+            f"{name}: no limit found"
+            if limit is None
+            else f"{name} above {limit:.0f} degrees: {beyond['accuracy']:.0%} of {beyond['n']:.0f} faces are right"
+        )
+    flagged = ", ".join(f"{word} {share:.1%}" for word, share in found["flagged"].items())
+    rows += [
+        "",
+        f"Turned heads, by what the detector sees of {found['n_found']:,} unchanged faces: {'; '.join(turns)}. "
+        f"Warnings on these unchanged faces: {flagged}.",
+    ]
+    return rows
 
 
 def keys() -> str:

@@ -9,6 +9,7 @@ import pytest
 from mien.emotions import ABSTAIN, FER2013, FERPLUS, VOTES
 from mien.errors import CardError
 from mien.evaluation.calibration.conformal import prediction_set
+from mien.images.quality import Quality
 from mien.inference.face import Face, face_columns, read_face
 from mien.models.card import Head
 
@@ -140,3 +141,18 @@ def test_the_dictionary_survives_json_and_keeps_probabilities_exact() -> None:
     assert back["box"] == [0.33, 2, 3, 4]
     assert back["confidence"] == 0.5
     assert back["keypoints"][5] == [3.33, 3.67]
+
+
+def test_a_face_beyond_the_limits_has_warnings_and_is_uncertain() -> None:
+    quality = Quality(size=12.0, sharpness=0.4, light=0.5, cut_off=0.3)
+    row = probabilities(FER2013, happy=1.0)
+    limits = {"size": (17.0, None), "cut_off": (None, 0.22)}
+    some = read_face(row, SEVEN, box=(0, 0, 12, 12), quality=quality, limits=limits)
+    assert some.warnings == ("small", "cut off")
+    assert some.uncertain
+    assert "small; cut off" in repr(some)
+    assert some.to_dict()["warnings"] == ["small", "cut off"]
+    assert some.to_dict()["quality"]["size"] == 12.0
+    clear = read_face(row, SEVEN, box=(0, 0, 12, 12), quality=quality, limits={})
+    assert (clear.warnings, clear.uncertain) == ((), False)
+    assert "quality" not in read_face(row, SEVEN, box=(0, 0, 12, 12)).to_dict()

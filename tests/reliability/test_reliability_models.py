@@ -43,6 +43,9 @@ BROKEN: list[tuple[str, Any]] = [
     ("figures", []),
     ("notes", [1]),
     ("format", 99),
+    ("limits", {"beauty": [0, 1]}),
+    ("limits", {"size": 17}),
+    ("limits", {"size": [17, "much"]}),
     ("surprise", 1),
 ]
 

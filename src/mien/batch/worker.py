@@ -16,6 +16,7 @@ from mien.errors import MienError, UsageError
 from mien.images.decode import DecodedImage, read_image
 from mien.inference.analyzer import Analyzer
 from mien.inference.face import Face
+from mien.inference.sinks import warnings_cell
 from mien.models.registry import DEFAULT
 from mien.names import shown_text
 
@@ -114,9 +115,10 @@ class ImageWorker:
 
         rows = []
         for fact, found in zip(facts, faces, strict=True):
-            rows += [{**fact, "face_id": i, **face.to_row()} for i, face in enumerate(found, start=1)] or [
-                fact
-            ]
+            rows += [
+                {**fact, "face_id": i, **face.to_row(), "warnings": warnings_cell(face)}
+                for i, face in enumerate(found, start=1)
+            ] or [fact]
         plain = [{name: _unicode(value) for name, value in row.items()} for row in rows]
         failures = tuple((fact["source"], fact["message"]) for fact in facts if "error" in fact)
         table = pa.Table.from_pylist(plain, self._schema)

@@ -14,6 +14,7 @@ from mien.evaluation.predictions import default_split
 from mien.exporting.calibrate import MeasuredHead, completed_card, measure
 from mien.exporting.card import write_card
 from mien.exporting.onnx import Exported, export_run
+from mien.exporting.quality import with_quality
 from mien.exporting.quantize import quantize_export
 from mien.images.crop import FER2013_FRAMING
 from mien.models.card import Card
@@ -81,5 +82,7 @@ def measure_card(
     """
     measured = measure(model, table, split, tta=tta, progress=progress)
     card = completed_card(model.card, split, measured, time_one_face(model.onnx))
+    write_card(card, model.onnx)  # the next step predicts as the card now says
+    card = with_quality(card, model.onnx, table, split, progress)
     write_card(card, model.onnx)
     return card, measured

@@ -75,11 +75,27 @@ def crop_face(
     Raises:
         UsageError: the framing or the box has no area.
     """
+    return brightened(face_square(image_rgb, detection, framing, size=size, align=align))
+
+
+def face_square(
+    image_rgb: NDArray[np.uint8],
+    detection: Detection,
+    framing: Framing,
+    *,
+    size: int = 48,
+    align: bool = False,
+) -> NDArray[np.uint8]:
+    """The square of `crop_face` as light as it is in the image, gray uint8 (size, size).
+
+    Raises:
+        UsageError: the framing or the box has no area.
+    """
     x, y, side = crop_box(detection, framing)
     angle = 0.0 if detection.keypoints is None else eye_angle(detection.keypoints)
     if angle and (align or abs(angle) > _TURN_FROM):
-        return brightened(_turned_square(image_rgb, detection, (x, y, side), angle, size))
-    return brightened(np.asarray(sample_square(image_rgb, x, y, side, size, gray=True)))
+        return _turned_square(image_rgb, detection, (x, y, side), angle, size)
+    return np.asarray(sample_square(image_rgb, x, y, side, size, gray=True))
 
 
 def brightened(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,10 +16,11 @@ from mien.detection.blazeface import BlazeFace
 from mien.detection.turned import detect_turned
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
-from mien.images.crop import FER2013_FRAMING, crop_face, sample_square
+from mien.images.crop import FER2013_FRAMING, brightened, face_square, sample_square
 from mien.images.decode import DecodedImage, ImageSource, read_image
+from mien.images.quality import Quality, quality_of
 from mien.inference.face import Face, read_face
-from mien.models.card import LABEL_SETS, Head, label_set_of
+from mien.models.card import LABEL_SETS, Head, Limits, label_set_of
 from mien.models.onnx import OnnxClassifier, OnnxModel
 from mien.models.registry import DEFAULT
 
@@ -150,7 +151,7 @@ class Analyzer:
         results: list[dict[str, list[Face]]] = [{} for _ in images]
         rows = self.classifier.model.rows(np.stack(crops)) if crops else {}
         for head in self.classifier.card.heads:
-            faces = _to_faces(images, rows.get(head.name, ()), head)
+            faces = _to_faces(images, rows.get(head.name, ()), head, self.classifier.card.limits)
             for result, of_image in zip(results, faces, strict=True):
                 result[label_set_of(head.name)] = of_image
         return results
@@ -162,29 +163,34 @@ class Analyzer:
         detections = sorted(
             detect_turned(self.detector, image.pixels), key=lambda face: -face.box[2] * face.box[3]
         )
-        crops = [
-            crop_face(image.pixels, detection, framing, size=card.input_size, align=self.align)
+        squares = [
+            face_square(image.pixels, detection, framing, size=card.input_size, align=self.align)
             for detection in detections
         ]
-        return _ImageFaces(detections, crops)
+        qualities = [
+            quality_of(detection, square, image.width, image.height)
+            for detection, square in zip(detections, squares, strict=True)
+        ]
+        return _ImageFaces(detections, [brightened(square) for square in squares], qualities)
 
     def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
         """The faces of each image; the model runs once for all."""
         crops = [crop for image in images for crop in image.crops]
         rows = self.classifier.rows(np.stack(crops)) if crops else ()
-        yield from _to_faces(images, rows, self.classifier.head)
+        yield from _to_faces(images, rows, self.classifier.head, self.classifier.card.limits)
 
 
 @dataclass(frozen=True)
 class _ImageFaces:
-    """The faces of one image and their crops, before they are classified."""
+    """The faces of one image, their crops and how well they can be seen, before they are classified."""
 
     detections: list[Detection]
     crops: list[NDArray[np.uint8]]
+    qualities: list[Quality]
 
 
 def _to_faces(
-    images: list[_ImageFaces], rows: Iterable[NDArray[np.float32]], head: Head
+    images: list[_ImageFaces], rows: Iterable[NDArray[np.float32]], head: Head, limits: Limits
 ) -> Iterator[list[Face]]:
     """The faces of each image from the rows of all faces."""
     remaining = iter(rows)
@@ -196,8 +202,10 @@ def _to_faces(
                 box=detection.box,
                 confidence=detection.confidence,
                 keypoints=detection.keypoints,
+                quality=quality,
+                limits=limits,
             )
-            for detection in image.detections
+            for detection, quality in zip(image.detections, image.qualities, strict=True)
         ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from mien.emotions import column_name, has_valence, valence
 from mien.errors import CardError
 from mien.geometry import Box, Point
-from mien.models.card import Head
+from mien.images.quality import Quality, warnings_of
+from mien.models.card import Head, Limits
 from mien.probabilities import tempered
 
 # The coverage of `Face.set` by default.
@@ -38,6 +40,9 @@ class Face:
         certain_margin: the least `margin` of a certain face; from the card, or None.
         votes: what share of people would name each emotion; they sum to 1. None if `emotions` is the
             prediction of one head.
+        quality: how well the face can be seen; None for frames of clips and for `analyze_crops`.
+        warnings: what of it lies outside of what the model was measured on, in words such as ``"blurred"``;
+            the limits are on the model's card.
     """
 
     box: Box
@@ -48,12 +53,15 @@ class Face:
     thresholds: dict[str, float] = field(default_factory=dict)
     certain_margin: float | None = None
     votes: dict[str, float] | None = None
+    quality: Quality | None = None
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in self.shown[:3])
         box = ", ".join(f"{value:.0f}" for value in self.box)
         confidence = "" if self.confidence is None else f", confidence={self.confidence:.2f}"
-        return f"<Face {shown}{'; uncertain' if self.uncertain else ''}; box=({box}){confidence}>"
+        words = "".join(f"; {word}" for word in (*(["uncertain"] if self.uncertain else []), *self.warnings))
+        return f"<Face {shown}{words}; box=({box}){confidence}>"
 
     @property
     def top(self) -> tuple[str, float]:
@@ -139,11 +147,11 @@ class Face:
     def uncertain(self) -> bool:
         """Whether the prediction should not be read as one emotion.
 
-        True where it abstains, or where `margin` is less than the card's. That was fitted on held-out faces;
-        the card says how often such faces are uncertain and how often the certain ones are right. If the card
-        has no margin: where no emotion has more than half.
+        True where it abstains, where the face has `warnings`, or where `margin` is less than the card's. That
+        was fitted on held-out faces; the card says how often such faces are uncertain and how often the
+        certain ones are right. If the card has no margin: where no emotion has more than half.
         """
-        if self.abstains:
+        if self.abstains or self.warnings:
             return True
         if self.certain_margin is None:
             return self.top[1] <= _HALF
@@ -152,8 +160,12 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """The face as plain values for JSON.
 
-        Probabilities in full precision; box and key points to a hundredth of a pixel.
+        Probabilities in full precision; box and key points to a hundredth of a pixel. Without a `quality`,
+        neither it nor warnings are there.
         """
+        seen: dict[str, Any] = {}
+        if self.quality is not None:
+            seen = {"quality": self.quality.to_dict(), "warnings": list(self.warnings)}
         return {
             "box": [round(value, 2) for value in self.box],
             "confidence": self.confidence,
@@ -162,6 +174,7 @@ class Face:
             "emotions": dict(self.emotions),
             "abstentions": dict(self.abstentions),
             "keypoints": self.keypoints and [[round(x, 2), round(y, 2)] for x, y in self.keypoints],
+            **seen,
         }
 
     def to_row(self) -> dict[str, Any]:
@@ -198,11 +211,14 @@ def read_face(
     box: Sequence[float],
     confidence: float | None = None,
     keypoints: NDArray[np.floating[Any]] | None = None,
+    quality: Quality | None = None,
+    limits: Limits = MappingProxyType({}),
 ) -> Face:
     """The face of one row of probabilities (C,), columns as `head` names them.
 
     The grounds to abstain are kept apart, and the emotions are scaled to sum to 1. For a head that is
-    computed from two others, the row holds the probabilities of both, (C + K,): `OnnxModel.rows`.
+    computed from two others, the row holds the probabilities of both, (C + K,): `OnnxModel.rows`. The limits
+    of the quality are the card's.
     """
     votes = None
     if head.combination is not None:
@@ -223,6 +239,8 @@ def read_face(
         thresholds=dict(head.conformal),
         certain_margin=head.certain_margin,
         votes=votes,
+        quality=quality,
+        warnings=() if quality is None else warnings_of(quality, limits),
     )
 
 

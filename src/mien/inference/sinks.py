@@ -14,7 +14,12 @@ from mien.names import csv_cell, json_text
 
 def image_columns(head: Head) -> list[str]:
     """The columns of a table of images, one row per face."""
-    return ["source", "width", "height", "face_id", *face_columns(head), "error"]
+    return ["source", "width", "height", "face_id", *face_columns(head), "warnings", "error"]
+
+
+def warnings_cell(face: Face) -> str:
+    """The warnings of a face in one cell: empty where there are none."""
+    return "; ".join(face.warnings)
 
 
 class Result(Protocol):
@@ -53,7 +58,7 @@ class ImageResult:
         if not self.faces:
             yield image
         for number, face in enumerate(self.faces, start=1):
-            yield {**image, "face_id": number, **face.to_row()}
+            yield {**image, "face_id": number, **face.to_row(), "warnings": warnings_cell(face)}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -27,6 +28,10 @@ COMBINED = "combined"
 # The head that is trained on each kind of labels, and the labels that each head is calibrated and scored on.
 HEAD_OF_LABELS: dict[Labels, str] = {"fer2013": "fer2013", "ferplus": "votes"}
 LABELS_OF_HEAD: dict[str, Labels] = {"fer2013": "fer2013", "votes": "ferplus", COMBINED: "ferplus"}
+
+# The least and the most of each number of a face's quality (`mien.images.quality`); None where there is none.
+Limits: TypeAlias = Mapping[str, tuple[float | None, float | None]]
+LIMITED = ("size", "sharpness", "light", "cut_off", "yaw", "pitch")
 
 # What users choose from, and the head that predicts each.
 LABEL_SETS: dict[str, str] = {COMBINED: COMBINED, "fer2013": "fer2013", "ferplus": "votes"}
@@ -85,7 +90,8 @@ class Card:
     The ONNX takes ``pixels``, uint8 (N, input_size, input_size) gray; scaling, mean, std and
     upsampling are inside it. `mean` and `std` are of pixels in 0..1 and are for information.
     `figures` holds what `mien evaluate` measured, by split: docs/evaluation.md has its keys. `latency` holds
-    what one face takes on one core, and the machine that it was timed on.
+    what one face takes on one core, and the machine that it was timed on. `limits` are those beyond which a
+    face is worse seen than what the model was measured on: a tenth of what it gets right is lost there.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Card:
     training: dict[str, Any]
     figures: dict[str, Any] = field(default_factory=dict)
     latency: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     format: int = _FORMAT
 
@@ -185,6 +192,7 @@ def _card(raw: Any) -> Card:
         _check(_is_number(fields[name], 0, math.inf), name, "a number from 0 on", fields[name])
     for name in ("data", "training", "figures", "latency"):
         _check(isinstance(fields.get(name, {}), dict), name, "an object", fields.get(name))
+    fields["limits"] = _limits(fields.get("limits", {}))
     notes = fields.get("notes", ())
     _check(
         isinstance(notes, (list, tuple)) and all(isinstance(note, str) for note in notes),
@@ -243,6 +251,15 @@ def _combination(raw: Any, where: str) -> Combination:
     fine = isinstance(bias, dict) and all(_is_number(value, -50, 50) for value in bias.values())
     _check(fine, f"{where}.bias", "numbers from -50 to 50", bias)
     return Combination(**fields)
+
+
+def _limits(raw: Any) -> dict[str, tuple[float | None, float | None]]:
+    _check(isinstance(raw, dict) and set(raw) <= set(LIMITED), "limits", f"of {', '.join(LIMITED)}", raw)
+    for name, pair in raw.items():
+        fine = isinstance(pair, (list, tuple)) and len(pair) == 2
+        fine = fine and all(value is None or _is_number(value, -1e4, 1e4) for value in pair)
+        _check(fine, f"limits.{name}", "a least and a most number, or null", pair)
+    return {name: (pair[0], pair[1]) for name, pair in raw.items()}
 
 
 def _framing(raw: Any) -> Framing:

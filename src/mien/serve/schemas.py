@@ -25,6 +25,13 @@ class FacePrediction(BaseModel):
     keypoints: list[tuple[float, float]] | None = Field(
         description="right eye, left eye, nose, mouth, right ear, left ear; x and y"
     )
+    quality: dict[str, float | None] = Field(
+        description="size in pixels, sharpness, light, cut_off (share), roll, yaw and pitch in degrees"
+    )
+    warnings: list[str] = Field(
+        description="what of that lies beyond the limits within which the model was measured",
+        examples=[["blurred"]],
+    )
 
 
 class ImagePrediction(BaseModel):

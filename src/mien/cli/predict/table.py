@@ -58,7 +58,7 @@ class TableSink:
         table.add_column("image", overflow="fold")
         for name in ("face", "at x,y", "size"):
             table.add_column(name, justify="right", no_wrap=True)
-        for name in ("expression", "", "second"):
+        for name in ("expression", "", "second", ""):
             table.add_column(name, no_wrap=True)
         for result in self._results:
             if not result.faces:
@@ -70,10 +70,13 @@ class TableSink:
                     Text("no face found", style="dim"),
                     "",
                     "",
+                    "",
                 )
             for number, face in enumerate(result.faces, start=1):
                 source = Text(shown(Path(result.source).name) if number == 1 else "")
-                table.add_row(source, str(number), *_position(face), *_expression(face))
+                table.add_row(
+                    source, str(number), *_position(face), *_expression(face), Text(", ".join(face.warnings))
+                )
         return table
 
 

@@ -34,7 +34,7 @@ def columns(head: Head, *, images: bool = False) -> list[str]:
     """
     numbers, raw = face_columns(head)[len(_FACE) :], [f"raw_{name}" for name in label_columns(head)]
     names = [*_PLACE, *_FACE[:5], "detected", "change", *_FACE[5:], *numbers, *raw]
-    return ["source", *_SIZE, *names[1:], "error"] if images else names
+    return ["source", *_SIZE, *names[1:], "warnings", "error"] if images else names
 
 
 def to_frame(
@@ -167,7 +167,7 @@ def _write_parquet(lines: Path, out: Path, names: list[str]) -> None:
     except ImportError:
         raise MissingExtra("Parquet tables", "video") from None
     kinds = {
-        **dict.fromkeys(("source", "top", "error"), pa.string()),
+        **dict.fromkeys(("source", "top", "warnings", "error"), pa.string()),
         **dict.fromkeys(("width", "height", "frame", "face_id"), pa.int64()),
         **dict.fromkeys(("detected", "uncertain"), pa.bool_()),
         "time_s": pa.float64(),

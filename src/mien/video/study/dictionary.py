@@ -86,6 +86,13 @@ _FACE = {
         Column("top", "string", "the most probable emotion", missing=_NOBODY),
         Column("uncertain", "boolean", "whether no single emotion should be reported", missing=_NOBODY),
         Column("valence", "number", _VALENCE, "difference of shares", (-1, 1), _NOBODY, True),
+        Column(
+            "warnings",
+            "string",
+            "in which ways the face is worse seen than what the model was measured on, separated by "
+            "semicolons; empty if in none",
+            missing=_NOBODY,
+        ),
         Column("error", "string", "why the file cannot be read", missing="missing if it was read"),
     )
 }
