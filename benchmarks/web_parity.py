@@ -76,6 +76,7 @@ def crops_of(analyzer: Analyzer, image: NDArray[np.uint8]) -> Iterator[NDArray[n
 def compare(expected: list[list[dict[str, Any]]], given: list[list[dict[str, Any]]]) -> dict[str, Any]:
     """How far the faces of all images differ, and which images have other faces."""
     boxes, points, confidences, probabilities = [0.0], [0.0], [0.0], [0.0]
+    qualities: list[float] = []
     other: list[str] = []
     for i, (ours, theirs) in enumerate(zip(expected, given, strict=True)):
         if len(ours) != len(theirs):
@@ -91,7 +92,14 @@ def compare(expected: list[list[dict[str, Any]]], given: list[list[dict[str, Any
                 other.append(f"image {i}: labels {list(shares[0])} in Python, {list(shares[1])} here")
                 continue
             probabilities.append(_apart(list(shares[0].values()), list(shares[1].values())))
-            same = all(a[key] == b[key] for key in ("top", "uncertain")) and set(a["set"]) == set(b["set"])
+            if a.get("quality") is None:  # whole images as crops
+                same = b["quality"] is None
+            else:
+                found = [list(face["quality"].values()) for face in (a, b)]
+                qualities.append(_apart(found[0], found[1]))
+                same = list(a["quality"]) == list(b["quality"]) and a["warnings"] == b["warnings"]
+            same = same and all(a[key] == b[key] for key in ("top", "uncertain"))
+            same = same and set(a["set"]) == set(b["set"])
             if not same and not a["close"]:
                 other.append(f"image {i}: {a['top']} {a['set']} in Python, {b['top']} {b['set']} here")
     return {
@@ -99,6 +107,7 @@ def compare(expected: list[list[dict[str, Any]]], given: list[list[dict[str, Any
         "box_px": max(boxes),
         "keypoints_px": max(points),
         "confidence": max(confidences),
+        "quality": max(qualities, default=0.0),
         "probability": max(probabilities),
         "probability_p99": float(np.percentile(probabilities, 99)),
         "other": other,

@@ -37,6 +37,7 @@ def test_node_gives_python_s_faces(web_package: Path, tmp_path: Path) -> None:
     result = parity("--crops", str(crops))
     assert result["photos"]["faces"] == 7
     assert result["photos"]["box_px"] <= 0.5
+    assert result["photos"]["quality"] <= 0.2  # degrees and pixels, rounded to a tenth
     assert result["crops"]["faces"] == 307
     assert result["crops"]["probability"] <= 2e-3
 

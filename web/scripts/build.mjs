@@ -31,7 +31,7 @@ await build({ ...shared, entryPoints: ["src/index.ts", "src/worker.ts"], outdir:
 await build({ ...shared, entryPoints: ["src/node.ts"], outdir: dist, platform: "node" });
 
 // What running a model needs of its card; the rest are figures and how it was trained.
-const NEEDED = ["format", "name", "heads", "default_head", "input_size", "framing", "sha256", "licence"];
+const NEEDED = ["format", "name", "heads", "default_head", "input_size", "framing", "limits", "sha256", "licence"];
 for (const model of ["mien-tiny", "mien-lite0"]) {
   copyFileSync(join(weights, `${model}.onnx`), join(dist, `${model}.onnx`));
   const card = JSON.parse(readFileSync(join(weights, `${model}.json`), "utf8"));

@@ -31,15 +31,15 @@ function cropBox({ box: [left, top, width, height] }: Detection, framing: Framin
   ];
 }
 
-/** The face as the model's input, gray (size, size). */
-export function cropFace(image: Pixels, detection: Detection, framing: Framing, size: number, align: boolean): Pixels {
+/** The square of a face as the model's input, gray (size, size), as light as it is in the image. */
+export function faceSquare(image: Pixels, detection: Detection, framing: Framing, size: number, align: boolean): Pixels {
   const [x, y, side] = cropBox(detection, framing);
   const [right, left] = detection.keypoints;
   const angle = Math.atan2(Math.fround(left[1] - right[1]), Math.fround(left[0] - right[0]));
   if (angle && (align || Math.abs(angle) > TURN_FROM)) {
-    return brightened(turnedSquare(image, detection, x, y, side, angle, size));
+    return turnedSquare(image, detection, x, y, side, angle, size);
   }
-  return brightened(sampleSquare(image, x, y, side, size, true));
+  return sampleSquare(image, x, y, side, size, true);
 }
 
 /** A dark crop with every value multiplied so that its 99th percentile becomes 220; others unchanged. */

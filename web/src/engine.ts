@@ -1,10 +1,11 @@
 /** The models in ONNX Runtime and the steps from pixels to faces. Runs in a worker, or in Node. */
 
 import * as ort from "onnxruntime-web/wasm";
-import { cropFace, sampleSquare, type Detection } from "./crop.js";
+import { brightened, faceSquare, sampleSquare, type Detection } from "./crop.js";
 import { BlazeFace } from "./detector.js";
 import { CardError, ModelError, UsageError } from "./errors.js";
 import { readFace, type Face } from "./face.js";
+import { qualityOf, type Quality } from "./quality.js";
 import { headOf, LABEL_SETS, readCard, softmax, type Card } from "./model.js";
 import type { Pixels } from "./pixels.js";
 
@@ -59,8 +60,9 @@ export class Engine {
     const found = await this.detector.detectTurned(image);
     const detections = found.sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3]);
     const { framing, input_size: size } = this.card;
-    const crops = detections.map((face) => cropFace(image, face, framing, size, this.options.align ?? false));
-    return this.classify(crops, detections.map((face) => face.box), detections);
+    const squares = detections.map((face) => faceSquare(image, face, framing, size, this.options.align ?? false));
+    const qualities = detections.map((face, i) => qualityOf(face, squares[i], image));
+    return this.classify(squares.map(brightened), detections.map((face) => face.box), detections, qualities);
   }
 
   /** One face per RGB image, each whole image treated as one cropped face. */
@@ -80,7 +82,12 @@ export class Engine {
     await this.detectorSession.release();
   }
 
-  private async classify(crops: Pixels[], boxes: Detection["box"][], found: Detection[] | null): Promise<Face[]> {
+  private async classify(
+    crops: Pixels[],
+    boxes: Detection["box"][],
+    found: Detection[] | null,
+    qualities: Quality[] = [],
+  ): Promise<Face[]> {
     if (!crops.length) return [];
     const { labels } = this.options;
     const head = headOf(this.card, labels === undefined ? this.card.default_head : LABEL_SETS[labels]);
@@ -102,7 +109,7 @@ export class Engine {
         }
         outputs[each.name] = softmax(logits, each.temperature);
       }
-      return readFace(outputs, head, boxes[i], found && found[i]);
+      return readFace(outputs, head, boxes[i], found && found[i], qualities[i] ?? null, this.card.limits);
     });
   }
 

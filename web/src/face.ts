@@ -3,6 +3,7 @@
 import { CardError } from "./errors.js";
 import { combine, tempered, type Head } from "./model.js";
 import type { Detection } from "./crop.js";
+import { roundedQuality, warningsOf, type Limits, type Quality } from "./quality.js";
 
 /** The apparent expression of one face. How it looks, not what the person feels. */
 export interface Face {
@@ -12,7 +13,7 @@ export interface Face {
   confidence: number | null;
   /** The most probable emotion. */
   top: string;
-  /** Whether the prediction should not be read as one emotion. */
+  /** Whether the prediction should not be read as one emotion; a face with warnings is uncertain. */
   uncertain: boolean;
   /** Name to probability; they sum to 1. */
   emotions: Record<string, number>;
@@ -20,6 +21,10 @@ export interface Face {
   abstentions: Record<string, number>;
   /** The two eyes, nose, mouth and the two ears; null if no detector was used. */
   keypoints: [number, number][] | null;
+  /** How well the face can be seen; null if no detector was used. */
+  quality: Quality | null;
+  /** What of the quality lies beyond the limits within which the model was measured, such as "blurred". */
+  warnings: string[];
   /** A set that holds the voters' majority at a coverage of 0.90, the most probable first. */
   set: string[];
   /** By how much the most probable emotion leads the second, see `Face.margin` in Python. */
@@ -48,7 +53,10 @@ export function readFace(
   head: Head,
   box: Detection["box"],
   detection: Detection | null,
+  quality: Quality | null,
+  limits: Limits,
 ): Face {
+  const warnings = quality ? warningsOf(quality, limits) : [];
   const both = head.combination;
   let votes: Record<string, number> | null = null;
   let probabilities = outputs[head.name];
@@ -70,10 +78,12 @@ export function readFace(
     box: box.map(hundredth) as Face["box"],
     confidence: detection && detection.confidence,
     top,
-    uncertain: abstains || unsure,
+    uncertain: abstains || warnings.length > 0 || unsure,
     emotions,
     abstentions,
     keypoints: detection && detection.keypoints.map(([x, y]) => [hundredth(x), hundredth(y)]),
+    quality: quality && roundedQuality(quality),
+    warnings,
     set: adaptiveSet(ranked, head),
     margin,
     votes,

@@ -11,6 +11,7 @@ import type { Reply, Request } from "./protocol.js";
 export { CardError, ImageError, MienError, ModelError, UnknownModel, UsageError } from "./errors.js";
 export { MODELS, type AnalyzerOptions } from "./options.js";
 export type { Face } from "./face.js";
+export type { Quality } from "./quality.js";
 
 /** What `analyze` takes. */
 export type ImageSource =

@@ -2,6 +2,7 @@
 
 import { CardError } from "./errors.js";
 import type { Framing } from "./crop.js";
+import type { Limits } from "./quality.js";
 
 export interface Combination {
   first: string;
@@ -32,6 +33,7 @@ export interface Card {
   input_size: number;
   framing: Framing;
   sha256: string;
+  limits: Limits;
 }
 
 const TINY = 1.1754943508222875e-38; // the smallest normal float32
