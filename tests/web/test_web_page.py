@@ -6,6 +6,7 @@ import functools
 import http.server
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,14 @@ def served(site: Path) -> Iterator[tuple[str, http.server.ThreadingHTTPServer]]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{site.name}/", server
         server.shutdown()
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until a condition holds. Playwright's own way evaluates text, which the page's policy forbids."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(100)
 
 
 @contextmanager
@@ -96,6 +105,6 @@ def test_the_camera_starts_only_after_consent_and_gives_faces(site: Path, tmp_pa
         page.check("#agreed")
         page.click("#start")
         page.wait_for_selector("#faces li")
-        page.wait_for_function("parseFloat(document.querySelector('#fps').textContent) > 1")
+        until(page, "parseFloat(document.querySelector('#fps').textContent) > 1")
         page.select_option("#labels", "fer2013")
-        page.wait_for_function("!document.querySelector('#legend').textContent.includes('ontempt')")
+        until(page, "!document.querySelector('#legend').textContent.includes('ontempt')")

@@ -160,17 +160,31 @@ function clip8(sum: number): number {
 function resampleAcross(image: Pixels, { size, starts, counts, weights }: Coefficients, first: number, last: number) {
   const { width, channels, data } = image;
   const result = blank(starts.length, last - first, channels);
+  const half = 1 << (PRECISION_BITS - 1);
   let to = 0;
   for (let y = first; y < last; y++) {
     for (let i = 0; i < starts.length; i++) {
-      const from = (y * width + starts[i]) * channels;
-      for (let c = 0; c < channels; c++) {
-        let sum = 1 << (PRECISION_BITS - 1);
-        for (let x = 0, at = from + c, k = i * size; x < counts[i]; x++, at += channels, k++) {
-          sum += data[at] * weights[k];
-        }
-        result.data[to++] = clip8(sum);
+      let at = (y * width + starts[i]) * channels;
+      let k = i * size;
+      const end = k + counts[i];
+      let red = half;
+      if (channels === 1) {
+        for (; k < end; k++) red = (red + data[at++] * weights[k]) | 0;
+        result.data[to++] = clip8(red);
+        continue;
       }
+      let green = half;
+      let blue = half;
+      for (; k < end; k++, at += 3) {
+        const weight = weights[k];
+        red = (red + data[at] * weight) | 0;
+        green = (green + data[at + 1] * weight) | 0;
+        blue = (blue + data[at + 2] * weight) | 0;
+      }
+      result.data[to] = clip8(red);
+      result.data[to + 1] = clip8(green);
+      result.data[to + 2] = clip8(blue);
+      to += 3;
     }
   }
   return result;
