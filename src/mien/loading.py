@@ -85,13 +85,13 @@ class TrainedOn:
 
 
 def trained_on(run: Path) -> TrainedOn | None:
-    """What a run was trained on; None where its folder does not say, or a fold chose its epoch.
+    """What a run was trained on; None where its folder does not say, or no split of the data chose its epoch.
 
     Raises:
         RecipeError: its recipe cannot be read.
     """
     recipe, options = recipe_of(run), _options(run)
-    if not options.get("data") or recipe.data.folds:
+    if not options.get("data") or recipe.data.folds or recipe.data.holdout:
         return None
     votes = Path(options["votes"]) if options.get("votes") else None
     return TrainedOn(options["data"], votes, recipe.data.validation, options.get("label_map"))

@@ -113,3 +113,27 @@ def test_agreement_counts_the_label_with_most_votes_and_no_ties(
     assert agreed.by_class["happy"] == (2, 1)
     assert agreed.by_class["neutral"] == (1, 0)
     assert agreement(load(write_csv(lines))) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "moved", "refused"),
+    [
+        ({"Training": 300}, 0, False),
+        ({"Training": 300}, 1, True),
+        ({"Training": 150, "PublicTest": 150}, 1, False),
+    ],
+)
+def test_votes_of_other_rows_are_refused_where_enough_faces_show_it(
+    counts: dict[str, int], moved: int, refused: bool, rows: Rows, write_csv: WriteCsv, tmp_path: Path
+) -> None:
+    """Votes that were a row out used to be joined without a word; below 200 faces of a split they are."""
+    lines = [line for split, count in counts.items() for line in rows(count, usage=split)]
+    column = dict(enumerate([4, 5, 6, 1, 3, 2, 0]))  # of FER2013's labels, counted from HEADER
+    votes = [[9 if place == column[int(line[0])] else 0 for place in range(10)] for line in lines]
+    usages = [split for split, count in counts.items() for _ in range(count)]
+    path = votes_file(tmp_path, [*votes[moved:], *votes[:moved]], usages)
+    if refused:
+        with pytest.raises(FormatError, match=r"in Training, the label of 1\d% of 300 faces has most votes"):
+            load(write_csv(lines), votes=path)
+    else:
+        assert load(write_csv(lines), votes=path).votes is not None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.data import cache, load
+from mien.data.folders.labels import label_map
 from mien.emotions import FER2013, FERPLUS
 from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face, png
@@ -116,6 +117,19 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_kept(tmp_path: Path) -> No
         "happy/text.jpg": "the image cannot be read as an image",
     }
     assert table.rows.tolist() == [0, 3, 4]
+    assert table.refused == 5  # the two of the folder count as two
+
+
+def test_one_emotion_among_unknown_folders_is_refused(tmp_path: Path) -> None:
+    """A folder in German used to be read as "neutral" alone, and a model of it reported 100 %."""
+    tree(tmp_path, ["train/neutral/a.png", "train/freude/b.png", "train/wut/c.png", "train/wut/d.png"])
+    with pytest.raises(
+        FormatError, match=r"only neutral \(1 images\).*train/freude \(1\), train/wut \(2\).*--label-map"
+    ):
+        load(tmp_path)
+    (tmp_path / "map.csv").write_text("folder,emotion\nfreude,happy\nwut,angry\n")
+    table = load(tmp_path, mapping=label_map(tmp_path / "map.csv"))
+    assert sorted(table.labels.tolist()) == [0, 0, 3, 6]
 
 
 def test_folders_named_by_numbers_are_not_guessed(tmp_path: Path) -> None:

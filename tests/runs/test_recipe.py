@@ -57,6 +57,8 @@ def _raw(values: dict[str, Any]) -> dict[str, Any]:
         raw["optimizer"]["clip_norm"] = 0.0
     if raw["data"]["folds"] < 2:
         raw["data"]["folds"] = 0
+    if raw["data"]["folds"]:
+        raw["data"]["holdout"] = 0.0
     raw["data"]["fold"] = max(1, min(raw["data"]["fold"], raw["data"]["folds"]))
     if raw["distil"]["teachers"]:
         raw["distil"]["predictions"] = ""

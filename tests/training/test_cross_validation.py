@@ -21,7 +21,7 @@ from mien.errors import DataError, RecipeError, ResumeError, UsageError
 from mien.runs.recipe import Recipe, from_dict, load_recipe, to_toml
 from mien.runs.recipe_sections import DataRecipe
 from mien.training import api, cross_validation
-from mien.training.data.splits import fold_numbers, fold_of, rows_of
+from mien.training.data.splits import fold_numbers, fold_of, rows_of, with_splits_of
 
 # As CK+'s folders are called in the release of cropped faces.
 FOLDERS = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral")
@@ -90,7 +90,7 @@ def test_a_held_out_fold_takes_the_place_of_the_validation_split(table: FaceTabl
 
 def test_without_folds_a_folder_without_splits_says_that_there_are_some(table: FaceTable) -> None:
     with pytest.raises(DataError, match=r"no split .Training.*--folds 5"):
-        rows_of(table, DataRecipe(), lambda text: None)
+        with_splits_of(table, Recipe())
 
 
 @pytest.mark.parametrize("wrong", [{"folds": 1}, {"folds": 3, "fold": 4}])

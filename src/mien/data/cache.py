@@ -22,7 +22,7 @@ from mien.data.table import BadRow, FaceTable
 from mien.files import sha256_file, write_atomically
 
 # Part of every key: increase it when a reader changes what it returns.
-_READER_VERSION = 1
+_READER_VERSION = 2
 # FER2013 takes 83 MB. Beyond this number, the entries that were not used for longest are deleted.
 _MAX_ENTRIES = 8
 _COLUMNS = ("labels", "splits", "rows", "votes", "names")
@@ -109,7 +109,7 @@ def _write(folder: Path, table: FaceTable) -> None:
     np.savez(
         folder / "columns.npz", **{name: column for name, column in columns.items() if column is not None}
     )
-    problems = [(problem.where, problem.reason, problem.refused) for problem in table.problems]
+    problems = [(problem.where, problem.reason, problem.refused, problem.count) for problem in table.problems]
     about = json.dumps({"classes": table.classes, "source": table.source, "problems": problems})
     manifest = {
         "about": about,

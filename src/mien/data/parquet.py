@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
 from mien.data.folders.labels import DROPPED, UNKNOWN, Contempt, label_of
-from mien.data.folders.splits import is_split, split_name
+from mien.data.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS, VOTES
 from mien.errors import DataError, FormatError, ImageError, MissingExtra

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.splits import find_split
 from mien.emotions import FER2013, VOTES
 from mien.errors import DataError, FormatError
 
@@ -19,14 +20,19 @@ _COLUMNS = ("pixels", "labels", "splits", "rows", "votes", "names")
 
 @dataclass(frozen=True)
 class BadRow:
-    """What is wrong with a row: its line in the file (1 is the header) or its path, and the reason.
+    """What is wrong with a row, a file or a folder of the source.
 
-    `refused` is False where no row is lost: a byte-order mark, CR LF line ends, a file that seems cut.
+    Attributes:
+        where: its line in the file (1 is the header), its path, or a folder.
+        reason: what is wrong.
+        refused: False where no row is lost: a byte-order mark, CR LF line ends, a file that seems cut.
+        count: how many rows or files it is about; a folder that is left out counts its images.
     """
 
     where: str
     reason: str
     refused: bool = True
+    count: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +85,38 @@ class FaceTable:
         return replace(self, **taken, problems=())
 
     def split(self, name: str) -> FaceTable:
-        """The rows of one split.
+        """The rows of one split; `train`, `TRAIN` and `Training` mean the same.
 
         Raises:
             DataError: the table has no such split; the message lists those it has.
         """
-        mask = self.splits == name
-        if not mask.any():
-            have = ", ".join(f"{split} ({count})" for split, count in self.split_counts.items())
+        found = self.find_split(name)
+        if found is None:
             raise DataError(
-                f"{self.source or 'the table'} has no split {name!r}; it has: {have or 'no rows'}."
+                f"{self.source or 'the table'} has no split {name!r}; it has: {self.splits_listed}. "
+                "Give one of them (--split on the command line)."
             )
-        return self.take(mask)
+        return self.take(self.splits == found)
+
+    def find_split(self, name: str) -> str | None:
+        """The name in this table of the split that `name` means; None if it has no such split."""
+        return find_split(name, self.split_counts)
+
+    @property
+    def splits_listed(self) -> str:
+        """The splits with their numbers of rows, for messages."""
+        return ", ".join(f"{split} ({count:,})" for split, count in self.split_counts.items()) or "no rows"
+
+    @property
+    def refused(self) -> int:
+        """How many rows or files of the source were refused."""
+        return sum(problem.count for problem in self.problems if problem.refused)
+
+    @property
+    def missing_classes(self) -> tuple[str, ...]:
+        """The classes without a single labelled row."""
+        present = set(np.unique(self.labels).tolist())
+        return tuple(name for label, name in enumerate(self.classes) if label not in present)
 
     @cached_property
     def split_counts(self) -> Mapping[str, int]:

@@ -89,6 +89,10 @@ class Recipe:
                 f"data.folds must be 2 or more and data.fold at most that, not {self.data.folds} and "
                 f"{self.data.fold}. Set data.folds=0 to train without folds."
             )
+        if self.data.folds and self.data.holdout:
+            raise RecipeError(
+                "data.folds and data.holdout are both set; a fold is held out already. Keep one of them."
+            )
         if self.data.binary:
             try:
                 binary_task(self.data.binary)

@@ -40,6 +40,13 @@ class DataRecipe:
         "A yes-or-no task instead of the seven emotions: an emotion (`happy`) against all others, or "
         "`negative` against positive.",
     )
+    holdout: float = key(
+        0.0,
+        "Share of the training split that is held out to choose the best epoch, used instead of "
+        "`validation`; 0: none. By subject where subjects are known.",
+        0,
+        0.9,
+    )
     folds: int = key(
         0,
         "Number of subject-independent folds, used instead of `validation`; 0: no folds. See `mien train "
@@ -57,7 +64,9 @@ class DataRecipe:
     @property
     def validation_name(self) -> str:
         """The name of the faces that choose the epoch: the validation split, or the fold that is held out."""
-        return f"fold {self.fold} of {self.folds}" if self.folds else self.validation
+        if self.folds:
+            return f"fold {self.fold} of {self.folds}"
+        return f"{self.holdout:.0%} held out of {self.train}" if self.holdout else self.validation
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -23,6 +23,7 @@ from mien.runs.recipe import Recipe, load_recipe
 from mien.training.checkpoint import LAST
 from mien.training.data.loader import BatchLoader
 from mien.training.data.preview import preview_of
+from mien.training.data.splits import with_splits_of
 from mien.training.distributed import World, world_of
 from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import LogReporter, OnlyNotes, Reporter
@@ -143,6 +144,7 @@ def preview(
     plan = resolve(recipe, changes)
     options, faces = read_options(data, votes, label_map, "cpu", None)
     table = faces if faces is not None else options.faces(plan.data.face_size)
+    plan = with_splits_of(table, plan)
     note = (reporter or LogReporter()).note
     return preview_of(BatchLoader(plan, table, device=torch.device("cpu"), world=World(), note=note))
 
@@ -211,11 +213,12 @@ def go(
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
         table = options.faces(plan.data.face_size) if faces is None else faces
+        plan = with_splits_of(table, plan)
         if table.problems and world.is_first:
             first = table.problems[0]
             reporter.note(
-                f"{len(table.problems)} faces of {table.source} were refused, the first at {first.where}: "
-                f"{first.reason}. mien data info lists them."
+                f"{table.refused:,} faces of {table.source} were refused; {len(table.problems):,} problems, "
+                f"the first at {first.where}: {first.reason}. mien data info lists them."
             )
         return run(
             plan,

@@ -117,11 +117,10 @@ def convert(
     table = _load(path, votes, strict, contempt, size, cache)
     written = table if apply is None else _apply(table, apply)
     write_parquet(written, out)
-    refused = sum(problem.refused for problem in table.problems)
     typer.echo(f"{out}: {len(written):,} faces, {out.stat().st_size / 1e6:,.1f} MB")
     if table.problems:
         typer.echo(
-            f"{len(table.problems):,} problems, {refused:,} rows of the source refused. "
+            f"{len(table.problems):,} problems, {table.refused:,} rows of the source refused. "
             f"List them with: mien data info {path}",
             err=True,
         )

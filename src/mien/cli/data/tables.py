@@ -33,7 +33,7 @@ def as_document(table: FaceTable, problems: int) -> dict[str, Any]:
         "sha256": table.sha256,
         "problems": {
             "count": len(table.problems),
-            "refused": sum(problem.refused for problem in table.problems),
+            "refused": table.refused,
             "first": [
                 {"where": problem.where, "reason": problem.reason, "refused": problem.refused}
                 for problem in table.problems[:problems]
@@ -143,8 +143,7 @@ def _print_problems(console: Console, table: FaceTable, limit: int) -> None:
     if not table.problems:
         console.print("\nNo problems found.")
         return
-    refused = sum(problem.refused for problem in table.problems)
-    console.print(f"\n[bold yellow]{len(table.problems):,} problems[/], {refused:,} rows refused:")
+    console.print(f"\n[bold yellow]{len(table.problems):,} problems[/], {table.refused:,} rows refused:")
     for problem in table.problems[:limit]:
         kept = "" if problem.refused else " (no row lost)"
         console.print(Text(f"  {problem.where}: {problem.reason}{kept}"))

@@ -35,9 +35,11 @@ def print_evaluation(evaluation: Evaluation, *, split_chosen: bool) -> None:
 def _notes(evaluation: Evaluation, *, split_chosen: bool) -> Iterator[str]:
     """What was wrong with the data, and which split was taken."""
     problems = evaluation.problems
-    if refused := sum(problem.refused for problem in problems):
+    if refused := sum(problem.count for problem in problems if problem.refused):
         yield f"{refused:,} rows of the data could not be read and are not scored; see `mien data info`."
-    yield from (f"{problem.where}: {problem.reason}" for problem in problems if not problem.refused)
+    # A folder is told apart: its images have no class because of its name.
+    told = (problem for problem in problems if problem.count > 1 or not problem.refused)
+    yield from (f"{problem.where}: {problem.reason}" for problem in told)
     if split_chosen and evaluation.split != "PublicTest":
         yield f"The data has one split, {evaluation.split}, which is scored."
 

@@ -16,7 +16,7 @@ from mien.files import kind_of_path
 if TYPE_CHECKING:
     from mien.runs.preview import Preview
 
-_RECIPE, _FOLDS = "Recipe", "Folds"
+_RECIPE, _FOLDS = "Recipe", "Validation"
 
 Votes: TypeAlias = Annotated[
     Path | None, option(DATA, "--votes FILE", "FER+ votes (fer2013new.csv), to train a second head.")
@@ -42,6 +42,14 @@ Init: TypeAlias = Annotated[
     ),
 ]
 List: TypeAlias = Annotated[bool, option(_RECIPE, "--list", "List the shipped recipes and exit.")]
+Holdout: TypeAlias = Annotated[
+    float | None,
+    option(
+        _FOLDS,
+        "--holdout SHARE",
+        "Hold out this share of the training faces to choose the best epoch, such as 0.15.",
+    ),
+]
 Folds: TypeAlias = Annotated[
     int | None,
     option(_FOLDS, "--folds N", "Cross-validate: train one run per fold; no person is in two folds.", min=2),
@@ -72,6 +80,7 @@ def train(
     set_: Changes = None,
     init: Init = None,
     list_: List = False,
+    holdout: Holdout = None,
     folds: Folds = None,
     fold: Fold = None,
     out: Out = None,
@@ -93,14 +102,15 @@ def train(
         return
     if resume is None and data is None:
         raise UsageError("no data. Give --data PATH, or --data synthetic to train without a data set.")
-    changed = {"recipe": recipe, "set": set_, "init": init, "out": out}
+    changed: dict[str, object] = {"recipe": recipe, "set": set_, "init": init, "out": out}
     if resume is not None:
-        _refuse_with_resume(**changed, **{"label-map": label_map}, folds=folds, fold=fold, preview=preview)
+        changed |= {"label-map": label_map, "holdout": holdout, "folds": folds, "fold": fold}
+        _refuse_with_resume(**changed, preview=preview)
         _resume(resume, data=data, votes=votes, device=device, threads=threads)
         return
     texts = [*(set_ or ()), *([f"network.init={init}"] if init else ())]
-    texts += [f"data.folds={folds}"] if folds else []
-    texts += [f"data.fold={fold}"] if fold else []
+    divided = {"holdout": holdout, "folds": folds, "fold": fold}
+    texts += [f"data.{name}={value}" for name, value in divided.items() if value]
     faces = {"data": data, "votes": votes, "label_map": label_map}
     if preview is not None:
         _preview(preview, recipe or "quick", texts, faces)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mien.data.archives import check_member
 from mien.data.fer2013.reader import cores
 from mien.data.folders.labels import DROPPED, NO_MAP, UNKNOWN, Contempt, LabelMap, folder_key, label_of
-from mien.data.folders.splits import WHOLE, is_split, split_name
+from mien.data.splits import WHOLE, is_split, split_name
 from mien.data.table import BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS
 from mien.errors import FormatError, ImageError, ImageTooLarge
@@ -172,10 +172,29 @@ def _assign_labels(
     if not labelled:
         raise FormatError(_no_classes(source, unknown))
     problems += [
-        BadRow(folder, f"not an emotion that mien knows; {count:,} images left out")
+        BadRow(folder, f"not an emotion that mien knows; {count:,} images left out", count=count)
         for folder, count in unknown.items()
     ]
+    if unknown and len({item.label for item in labelled}) < 2:
+        raise FormatError(_one_class(source, labelled, unknown))
     return labelled, problems
+
+
+def _one_class(source: str, labelled: Sequence[_LabelledFile], unknown: Counter[str]) -> str:
+    """The error for folders of which a single one is named after an emotion, as in another language."""
+    label = labelled[0].label
+    name = "contempt" if label == DROPPED else FERPLUS[label]
+    return (
+        f"{source}: of its folders, only {name} ({len(labelled):,} images) is an emotion that mien knows. "
+        f"Unknown: {_listed(unknown)}. Give the emotion of each folder in a CSV with the columns "
+        "folder,emotion: --label-map FILE (mapping=label_map(FILE) in mien.load). Or rename the folders."
+    )
+
+
+def _listed(folders: Counter[str]) -> str:
+    """The first folders with their numbers of images."""
+    named = [f"{folder} ({count:,})" for folder, count in sorted(folders.items())[:_MAX_FOLDERS_NAMED]]
+    return ", ".join([*named, "..."] if len(folders) > _MAX_FOLDERS_NAMED else named)
 
 
 def _no_classes(source: str, unknown: Counter[str]) -> str:

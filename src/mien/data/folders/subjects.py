@@ -41,6 +41,20 @@ def subjects_of(faces: FaceTable, pattern: str = "") -> NDArray[np.str_]:
     return _read(faces.names, [re.compile(each) for each in SUBJECTS.values()], where, whole_path=False)
 
 
+def known_subjects(faces: FaceTable, pattern: str = "") -> NDArray[np.str_] | None:
+    """The subject of each face, (N,); None where the names of the files do not contain it.
+
+    Raises:
+        DataError, UsageError: as `subjects_of`, where a `pattern` is given.
+    """
+    if pattern:
+        return subjects_of(faces, pattern)
+    try:
+        return subjects_of(faces)
+    except DataError:
+        return None
+
+
 def _read(
     names: NDArray[np.str_], patterns: list[re.Pattern[str]], where: str, *, whole_path: bool
 ) -> NDArray[np.str_]:

@@ -7,14 +7,17 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.data.folders.subjects import subjects_of
+from mien.data.folders.subjects import known_subjects, subjects_of
 from mien.data.table import FaceTable, not_in
 from mien.emotions import NEITHER, binary_task
 from mien.errors import DataError, TrainError
+from mien.runs.recipe import Recipe
 from mien.runs.recipe_sections import DataRecipe
+from mien.training.data.holdout import held_out
 
 # Folds depend on the data alone: runs of other seeds and recipes are measured on the same ones.
 _SEED = 0
+_PUBLIC_TEST = "PublicTest"
 
 
 def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
@@ -35,6 +38,8 @@ def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> 
             f"{spec.validation_name}: {len(train)} faces to train on, and {len(validation)} of other people "
             "held out."
         )
+    elif spec.holdout:
+        train, validation = _holdout(_labelled(faces, spec.train, note), spec, note)
     else:
         train, validation = (_labelled(faces, name, note) for name in (spec.train, spec.validation))
     if spec.binary:
@@ -43,6 +48,8 @@ def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> 
             for part, name in ((train, spec.train), (validation, spec.validation_name))
         )
         _check_both_sides(train, spec)
+    else:
+        _check_classes(train, note)
     for name in spec.without_duplicates_of:
         # A split that the table does not have has no duplicates either.
         if name in faces.split_counts:
@@ -50,6 +57,77 @@ def rows_of(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> 
             if len(train) < whole:
                 note(f"{whole - len(train)} of {whole} training faces are also in {name}, and are left out.")
     return train, validation
+
+
+def with_splits_of(faces: FaceTable, plan: Recipe) -> Recipe:
+    """The recipe with the names that its splits have in the table, as ``train`` for ``Training``.
+
+    Where faces are held out from the training split, or it is divided in folds, the only split of a table is
+    it, whatever its name.
+
+    Raises:
+        DataError: the table has no such split; the message lists those it has, and what to do.
+    """
+    spec = plan.data
+    divided = bool(spec.folds or spec.holdout)
+    train = faces.find_split(spec.train)
+    if train is None and divided and len(faces.split_counts) == 1:
+        train = next(iter(faces.split_counts))
+    if spec.folds:  # of the whole table, where it has no training split
+        return plan.changed({"data.train": train or spec.train})
+    if train is None:
+        raise DataError(_no_split(faces, "train", spec.train))
+    if divided:
+        return plan.changed({"data.train": train})
+    validation = faces.find_split(spec.validation)
+    if validation is None and spec.validation == _PUBLIC_TEST:  # FER2013's name for it, and the default
+        validation = faces.find_split("validation")
+    if validation is None:
+        raise DataError(_no_split(faces, "validation", spec.validation))
+    return plan.changed({"data.train": train, "data.validation": validation})
+
+
+def _no_split(faces: FaceTable, role: str, name: str) -> str:
+    message = (
+        f"{faces.source or 'the table'} has no split {name!r} ({role}); it has: {faces.splits_listed}. "
+        f"Name one with --set data.{role}=NAME, or "
+    )
+    if role == "train":
+        return message + "divide the only split: --holdout 0.15, or --folds 5 for folds by subject."
+    return message + (
+        "hold out a part of the training faces to choose the epoch: --holdout 0.15, or --folds 5 for folds "
+        "by subject. An epoch that is chosen on the test split makes its accuracy too good."
+    )
+
+
+def _holdout(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]) -> tuple[FaceTable, FaceTable]:
+    """The faces of the training split to learn from, and those that are held out."""
+    mask = held_out(faces, spec.holdout, spec.subject)
+    by = "by subject"
+    if known_subjects(faces, spec.subject) is None:
+        by = "subjects are not known, so a person may be in both; data.subject reads them from file names"
+    note(
+        f"{int((~mask).sum()):,} faces to train on, and {int(mask.sum()):,} of {spec.train} held out ({by})."
+    )
+    return faces.take(~mask), faces.take(mask)
+
+
+def _check_classes(train: FaceTable, note: Callable[[str], None]) -> None:
+    """Name the classes without a face to learn from.
+
+    Raises:
+        DataError: there are fewer than two classes.
+    """
+    missing = train.missing_classes
+    if len(train.classes) - len(missing) < 2:
+        present = next(name for name in train.classes if name not in missing)
+        raise DataError(
+            f"{train.source}: all {len(train):,} faces to learn from are {present}, and a classifier needs "
+            "two classes. If the folders have other names for the emotions, give --label-map FILE, a CSV "
+            "with the columns folder,emotion. mien data info lists what was left out."
+        )
+    if missing:
+        note(f"No face to learn from is {', '.join(missing)}: the model will not predict what it never saw.")
 
 
 def _check_both_sides(train: FaceTable, spec: DataRecipe) -> None:
@@ -77,13 +155,6 @@ def _with_answer(faces: FaceTable, spec: DataRecipe, note: Callable[[str], None]
 
 
 def _labelled(faces: FaceTable, name: str, note: Callable[[str], None]) -> FaceTable:
-    if name not in faces.split_counts:
-        have = ", ".join(f"{split} ({count})" for split, count in faces.split_counts.items())
-        raise DataError(
-            f"{faces.source or 'the table'} has no split {name!r}; it has: {have or 'no rows'}. "
-            "Say which to use with --set data.train=NAME and --set data.validation=NAME; where there is one "
-            "alone and its files name the subjects, hold some of them out with --folds 5."
-        )
     split = faces.split(name)
     known = split.labels >= 0
     if not known.any():
@@ -130,8 +201,8 @@ def fold_numbers(faces: FaceTable, spec: DataRecipe) -> NDArray[np.int64]:
     order = np.lexsort((faces.pixel_keys, faces.labels, subjects))
     numbers = np.empty(len(faces), np.int64)
     dealer = StratifiedGroupKFold(spec.folds, shuffle=True, random_state=_SEED)
-    for number, (_, held_out) in enumerate(dealer.split(order, faces.labels[order], subjects[order]), 1):
-        numbers[order[held_out]] = number
+    for number, (_, members) in enumerate(dealer.split(order, faces.labels[order], subjects[order]), 1):
+        numbers[order[members]] = number
     return numbers
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Kaggle's folder release of FER2013 mixes PublicTest and PrivateTest in `test`, so that name stays as it is:
 # either name would be a guess. FER+'s own generator writes FER2013Train, FER2013Valid, FER2013Test.
 _NAMES = {
@@ -26,6 +28,19 @@ WHOLE = "all"
 def split_name(name: str) -> str:
     """The table's name for a split: ``"train"`` gives ``"Training"``; an unknown name stays as it is."""
     return _NAMES.get(_key(name), name)
+
+
+def find_split(name: str, existing: Iterable[str]) -> str | None:
+    """The one of the `existing` splits that a name means: itself, or a synonym of it in any case.
+
+    >>> find_split("train", ["Training", "test"])
+    'Training'
+    """
+    existing = list(existing)
+    if name in existing:
+        return name
+    wanted = _key(split_name(name))
+    return next((each for each in existing if _key(split_name(each)) == wanted), None)
 
 
 def is_split(name: str) -> bool:
