@@ -15,6 +15,7 @@ def test_public_names_are_these() -> None:
         "__version__",
         "analyze",
         "analyze_video",
+        "apply_corrections",
         "audit",
         "compare",
         "draw",

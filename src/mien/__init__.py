@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from mien.training.api import train
     from mien.video.analysis import analyze_video, live
     from mien.video.output.table import to_frame
+    from mien.video.study.study import apply_corrections
     from mien.video.summary import summary
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _HOMES = {
     "Recipe": "mien.runs.recipe",
     "analyze": "mien.inference.analyzer",
     "analyze_video": "mien.video.analysis",
+    "apply_corrections": "mien.video.study.study",
     "audit": "mien.api",
     "compare": "mien.api",
     "draw": "mien.inference.annotate",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "analyze",
     "analyze_video",
+    "apply_corrections",
     "audit",
     "compare",
     "draw",

@@ -3,7 +3,8 @@
     MienError                       1
     ├── UsageError                  2   an argument or option that cannot be used
     │   ├── UnknownEmotion
-    │   └── RecipeError                 a recipe's key or value
+    │   ├── RecipeError                 a recipe's key or value
+    │   └── CorrectionError             a correction that does not fit the results
     ├── DataError                   3   labelled faces that cannot be read
     │   ├── SourceNotFound
     │   ├── FormatError                 an unknown layout, or cut short
@@ -48,6 +49,10 @@ class UnknownEmotion(UsageError):
 
 class RecipeError(UsageError):
     """A recipe with an unknown key or a value out of range."""
+
+
+class CorrectionError(UsageError):
+    """A correction of results that is malformed, or does not fit them."""
 
 
 class DataError(MienError):

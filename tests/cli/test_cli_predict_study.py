@@ -233,6 +233,36 @@ def test_people_are_numbered_across_the_clips_of_a_study(
     assert files_of(tmp_path / "study") == before
 
 
+def test_corrections_are_applied_without_the_clips(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mien", "predict", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        return int(left.value.code or 0), said.out, said.err
+
+    copy, file = shutil.copytree(study, tmp_path / "copy"), tmp_path / "mine.json"
+    entry = {"number": 1, "clip": "dark", "kind": "rename", "person": 1, "name": "Anna"}
+    file.write_text(json.dumps({"format": "mien corrections 1", "entries": [entry]}))
+    code, out, _ = predict("--apply", file, "--out", copy)
+    assert (code, out.startswith("applied ")) == (0, True)
+    people = pd.read_csv(copy / "people.csv")
+    assert people["name"].tolist()[0] == "Anna"
+    assert people["name"].isna().sum() == len(people) - 1
+    assert json.loads((copy / "corrections.json").read_text()) == json.loads(file.read_text())
+    for words, remedy in (
+        (("--apply", file), "needs a study as --out"),
+        (("--apply", file, "--out", copy, "clip.mp4"), "no SOURCE"),
+        (("--apply", file, "--out", copy, "--bin", "2s"), "leave out --bin"),
+        (("--apply", tmp_path / "no.json", "--out", copy), "cannot be read"),
+        ((), "no SOURCE is given"),
+    ):
+        code, _, err = predict(*words)
+        assert (code, remedy in err) == (UsageError.exit_code, True), err
+
+
 def test_options_of_a_study_need_a_folder(predict: Predict, clips: Path, tmp_path: Path) -> None:
     code, _, err = predict(clips / "dark.mp4", "--bin", "2s", "--out", tmp_path / "a.csv")
     assert (code, "give --out a folder" in err) == (UsageError.exit_code, True)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mien.errors import ImageError, UsageError
+from mien.errors import CorrectionError, ImageError, UsageError
 from mien.inference.analyzer import Analyzer
 from mien.inference.sinks import ReadFailure, Sink
 from mien.video.analysis import VideoAnalysis, open_source
@@ -30,6 +30,7 @@ from mien.video.study.study import (
     clip_facts,
     keep_known_people,
     log_path,
+    read_study_corrections,
     write_clip,
     write_together,
 )
@@ -146,6 +147,8 @@ class _Batch:
         out, decisive = options.out, self._decisive()
         # What was finished, and the log of the clip that is being read.
         self._study = out if options.study else None
+        # Read before hours of analysis, so that a mistake in it shows at once.
+        self._corrections = read_study_corrections(self._study) if self._study else None
         if self._study:
             self._progress_file: Path | None = self._study / ".resume.json"
         else:
@@ -226,12 +229,23 @@ class _Batch:
         if self._study is None or self._options.study is None:
             return []
         facts |= {"size": list(video.size)}
-        return write_clip(self._study, self._names[clip], facts, self._options.study)
+        place = (self._study, self._names[clip])
+        try:
+            return write_clip(*place, facts, self._options.study, self._corrections)
+        except CorrectionError as error:
+            message = f"{error} The tables of this clip are without corrections."
+            self._observer.failed(video.source, message)
+            self._failures += 1
+            return write_clip(*place, facts | {"corrections_error": message}, self._options.study)
 
     def _finish_study(self) -> None:
         if self._study and self._options.study:
             write_together(
-                self._study, list(self._names.values()), self._options.study, self._progress.errors
+                self._study,
+                list(self._names.values()),
+                self._options.study,
+                self._progress.errors,
+                self._corrections,
             )
 
     def _log(self, clip: str) -> Path | None:

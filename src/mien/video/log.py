@@ -27,7 +27,7 @@ from mien.video.frame import FramePosition
 from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.stages.select import FaceSelection, FaceSelector
-from mien.video.stages.smooth import SmoothStage
+from mien.video.stages.smooth import PartOf, SmoothStage
 from mien.video.stages.track import FrameRecord, final_ids, track_record
 from mien.video.tracking.people import People
 from mien.video.tracking.portrait import portrait_from
@@ -174,8 +174,12 @@ def replay_details(
     smoothing: Smoothing | None = None,
     faces: FaceSelection | None = None,
     tracker: Tracker | None = None,
+    part_of: PartOf | None = None,
 ) -> Iterator[AnalyzedFrame]:
-    """Yields the results of a log with the thumbnails in it; arguments and errors as of `replay`."""
+    """Yields the results of a log with the thumbnails in it; arguments and errors as of `replay`.
+
+    Nothing is smoothed from one part of a person's time to another, as `part_of` divides it.
+    """
     log = Log(Path(path))
     header = log.header
     options = header["options"]
@@ -186,6 +190,7 @@ def replay_details(
         smoothing or Smoothing(**options["smoothing"]),
         live=options["live"],
         selector=FaceSelector(faces or options["faces"]),
+        part_of=part_of,
     )
     for record in log.records():
         yield from stage.feed(track_record(tracker, record))

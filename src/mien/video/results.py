@@ -22,6 +22,7 @@ class TrackedFace:
         raw: the same from this frame alone.
         detected: whether the detector ran on this frame; otherwise the box is interpolated.
         change: by how many gray levels the face differs from when it appeared, on 8 x 8 pixels.
+        corrected: whether a person set the emotion, see `mien.apply_corrections`.
     """
 
     id: int
@@ -29,6 +30,7 @@ class TrackedFace:
     raw: Face
     detected: bool = True
     change: float = 0.0
+    corrected: bool = False
 
     @property
     def box(self) -> Box:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from mien.cli import options as shared
 from mien.cli.predict import options as own
+from mien.cli.predict.corrections import apply_alone
 from mien.cli.predict.dataset import DataSetOptions
 from mien.cli.predict.sources import STUDY, check_data_set, format_of, span, split_sources
 from mien.errors import ImageError, UsageError
@@ -28,7 +29,8 @@ _STUDY_ONLY = "--bin, --baseline, --event-threshold, --event-hysteresis and --ex
 
 
 def predict(
-    sources: own.Sources,
+    context: typer.Context,
+    sources: own.Sources = None,
     as_json: own.Json = False,
     as_jsonl: own.JsonLines = False,
     as_csv: own.Csv = False,
@@ -57,6 +59,7 @@ def predict(
     event_threshold: own.EventThreshold = 0.5,
     event_hysteresis: own.EventHysteresis = 0.1,
     export: own.Export = None,
+    apply: own.Apply = None,
     timeline: own.Timeline = None,
     blur_others: own.BlurOthers = False,
     show: own.Show = False,
@@ -72,10 +75,9 @@ def predict(
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    from mien.video.batch import ClipOptions
-
-    clips, photos = split_sources(sources)
-    options = ClipOptions(None, out, save, timeline, None, overwrite, resume, stream, interval)
+    apply_alone(context, sources, apply, out)
+    clips, photos = split_sources(sources or [])
+    options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, interval)
     options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
     options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
     _check(options, bool(clips), crops, align or detector_threshold is not None)
@@ -85,7 +87,18 @@ def predict(
     study = _study(form, bin_s, span(baseline), event_threshold, event_hysteresis, export or [])
     options = replace(options, form=None if study else form, study=study)
     read = _read_options(model, labels, detector_threshold, align, crops, device)
-    if _predict(clips, photos, read, options, data_set, threads):
+    _exit(_predict(clips, photos, read, options, data_set, threads))
+
+
+def _clip_options(*values: Any) -> ClipOptions:
+    from mien.video.batch import ClipOptions
+
+    return ClipOptions(*values)
+
+
+def _exit(failures: int) -> None:
+    """End with the code for files that cannot be read, if there are any."""
+    if failures:
         raise typer.Exit(ImageError.exit_code)
 
 

@@ -51,7 +51,7 @@ class ExportFormat(StrEnum):
 
 
 Sources: TypeAlias = Annotated[
-    list[str],
+    list[str] | None,
     typer.Argument(
         metavar="SOURCE...",
         help="Photos or clips: files, folders and globs; - for a photo on stdin; a camera's number. With "
@@ -227,6 +227,15 @@ Export: TypeAlias = Annotated[
         _STUDY,
         "--export NAME",
         "Also write for other programs: elan, boris, observer, bids, long (for R and SPSS). Repeatable.",
+    ),
+]
+Apply: TypeAlias = Annotated[
+    Path | None,
+    option(
+        _STUDY,
+        "--apply FILE",
+        "Apply corrections (corrections.json) to the study in --out: its tables are computed again, without "
+        "the clips. Give no SOURCE.",
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,10 +72,10 @@ class Timeline:
         if len(self._strips) > _STRIPS:
             self._drop_one(result.time_s)
 
-    def draw(self, path: Path, title: str) -> bool:
+    def draw(self, path: Path, title: str, names: Mapping[int, str] | None = None) -> bool:
         """Writes a figure with one panel per person, in the suffix's format; False if nobody was seen.
 
-        The people who were seen longest are shown, at most eight.
+        The people who were seen longest are shown, at most eight, by their names where they have one.
 
         Raises:
             MissingExtra: matplotlib is not installed.
@@ -92,7 +92,7 @@ class Timeline:
         figure = Figure(figsize=(11, 0.9 + 1.9 * len(shown)), dpi=120, layout="constrained")
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (person, strip) in zip(panels, shown, strict=True):
-            self._panel(axes, person, strip)
+            self._panel(axes, (names or {}).get(person, f"person {person}"), strip)
         _time_axis(panels[-1], *self._range())
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize=9)
@@ -141,7 +141,7 @@ class Timeline:
         start_s = self._origin_s or 0.0
         return start_s, max(self._end_s, start_s + self._bin_s)
 
-    def _panel(self, axes: Axes, person: int, strip: _Strip) -> None:
+    def _panel(self, axes: Axes, label: str, strip: _Strip) -> None:
         order = sorted(self._emotions, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
         for first, (edges_s, shares) in enumerate(self._stretches(strip)):
             columns, unsure = [shares[:, self._emotions.index(name)] for name in order], shares[:, -1]
@@ -164,7 +164,7 @@ class Timeline:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         _thumbnails(axes, strip.thumbnails, (start_s, end_s))
-        axes.set_ylabel(f"person {person}", fontsize=9)
+        axes.set_ylabel(label, fontsize=9, parse_math=False)
 
     def _stretches(self, strip: _Strip) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Spans of time with the face: edges (B + 1,) and shares of its frames (B + 1, C + 2).

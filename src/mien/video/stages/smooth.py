@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from mien.video.tracking.tracker import DOUBT_S
 _LEAST_DELAY_S = DOUBT_S + 0.05
 
 Rows = NDArray[np.float32]
+# A person's number and a time to whom that part of the clip belongs; nothing is smoothed from one to another.
+PartOf: TypeAlias = Callable[[int, float], int | None]
 
 
 class SmoothStage:
@@ -31,6 +35,7 @@ class SmoothStage:
         live: give each result at once, smoothed from the past alone; otherwise results come a moment later,
             smoothed from both sides.
         selector: which faces are reported; all for None.
+        part_of: where a person's time is to be divided for smoothing; nowhere for None.
     """
 
     def __init__(
@@ -41,7 +46,9 @@ class SmoothStage:
         *,
         live: bool = False,
         selector: FaceSelector | None = None,
+        part_of: PartOf | None = None,
     ) -> None:
+        self._part_of = part_of
         self._source, self._head, self._live = source, head, live
         self._smoothing = smoothing or Smoothing()
         self._delay_s = 0.0 if live else max(self._smoothing.reach_s, _LEAST_DELAY_S)
@@ -50,7 +57,7 @@ class SmoothStage:
         self._ids: dict[int, int] = {}
         # The probabilities of each track, as far back as smoothing reaches.
         self._history: dict[int, list[tuple[float, Rows]]] = {}
-        self._causal: dict[int, CausalSmoother] = {}
+        self._causal: dict[tuple[int, int | None], CausalSmoother] = {}
 
     def feed(self, tracked: TrackedFrame) -> list[AnalyzedFrame]:
         """Take the next classified frame; returns the results that are complete by now, in order."""
@@ -80,7 +87,7 @@ class SmoothStage:
         faces = []
         for i, person in enumerate(persons):
             raw = record.probabilities[i]
-            smooth = self._smoothed(tracked.numbers[i], position.time_s, raw)
+            smooth = self._smoothed(tracked.numbers[i], person, position.time_s, raw)
             if person is not None:
                 smooth_face, raw_face = self._face(tracked, i, smooth), self._face(tracked, i, raw)
                 faces.append(TrackedFace(person, smooth_face, raw_face, record.detected, tracked.changes[i]))
@@ -103,11 +110,16 @@ class SmoothStage:
             row, self._head, box=found.box, confidence=found.confidence, keypoints=found.keypoints
         )
 
-    def _smoothed(self, number: int, time_s: float, row: Rows) -> Rows:
+    def _smoothed(self, number: int, person: int | None, time_s: float, row: Rows) -> Rows:
+        part_of = None if person is None else self._part_of
+        part = None if part_of is None or person is None else part_of(person, time_s)
         if self._live:
-            smoother = self._causal.setdefault(number, CausalSmoother(self._smoothing))
+            smoother = self._causal.setdefault((number, part), CausalSmoother(self._smoothing))
             return smoother.step(time_s, row)
-        times_s, rows = zip(*self._history[number], strict=True)
+        near = self._history[number]
+        if part_of is not None and person is not None:
+            near = [(at_s, values) for at_s, values in near if part_of(person, at_s) == part]
+        times_s, rows = zip(*near, strict=True)
         return centred(times_s, np.stack(rows), times_s.index(time_s), self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:
@@ -121,8 +133,8 @@ class SmoothStage:
             if not past:
                 del self._history[number]
         self._causal = {
-            number: smoother
-            for number, smoother in self._causal.items()
+            key: smoother
+            for key, smoother in self._causal.items()
             if newest_s - smoother.time_s <= self._smoothing.gap_s
         }
         waiting = {number for tracked in self._waiting for number in tracked.numbers}

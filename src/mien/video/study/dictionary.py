@@ -55,6 +55,7 @@ class Column:
 
 _SOURCE = Column("source", "string", "the file as it was given")
 _PERSON = "the person's number in this clip, from 1; it identifies nobody"
+_NAME = Column("name", "string", "the person's name in corrections.json", missing="missing if there is none")
 _CHANGE = "how much the face differs from when it appeared, on 8 x 8 pixels"
 _VALENCE = "happy less the strongest of angry, disgust, fear and sad, as FaceReader defines valence"
 
@@ -65,6 +66,10 @@ def _seconds(name: str, description: str, missing: str = _NEVER) -> Column:
 
 def _share(name: str, description: str, missing: str = _NEVER, *, derived: bool = False) -> Column:
     return Column(name, "number", description, "share", (0, 1), missing, derived)
+
+
+def _corrected(of: str, missing: str = _NEVER) -> Column:
+    return _share("corrected", f"share of {of} in which a person set the emotion", missing)
 
 
 # Columns of frames and of images; probabilities are added for each model.
@@ -123,8 +128,12 @@ def frame_columns(head: Head, measures: Measures) -> list[Column]:
         raw = f"raw_{name}"
         known[raw] = _share(raw, f"probability of {name} in this frame alone", _NOBODY)
     changes = [name for name in measures.names if name.startswith("delta_")]
-    return [_known(known, name) for name in columns(head)] + [
-        _measure("", name, f"{_NOBODY} and of people without a rest") for name in changes
+    set_by_hand = "true: a person set the emotion, which has probability 1; false: it is predicted"
+    return [
+        *(_known(known, name) for name in columns(head)),
+        *(_measure("", name, f"{_NOBODY} and of people without a rest") for name in changes),
+        _NAME,
+        Column("corrected", "boolean", set_by_hand, missing=_NOBODY),
     ]
 
 
@@ -143,6 +152,7 @@ def people_columns(measures: Measures) -> list[Column]:
     return [
         _SOURCE,
         Column("face_id", "integer", _PERSON, None, (1, None)),
+        _NAME,
         _seconds("first_s", "when the face was first seen"),
         _seconds("last_s", "when the face was last seen"),
         _seconds("seconds", "for how long the face was seen in all"),
@@ -157,6 +167,7 @@ def people_columns(measures: Measures) -> list[Column]:
         Column("static", "boolean", "true: the face does not change while it is seen, as on a poster"),
         _share("share_of_clip", "share of the analyzed time in which the face was seen", derived=True),
         _share("missing", "share of the time from first to last seen without the face", derived=True),
+        _corrected("the time"),
         *(_seconds(f"longest_{name}_s", f"length of the longest run of {name}") for name in emotions),
         *(_measure("mean_", name, _rest(name)) for name in names),
         *(_measure("sd_", name, _rest(name)) for name in names),
@@ -169,6 +180,7 @@ def interval_columns(measures: Measures) -> list[Column]:
     return [
         _SOURCE,
         Column("face_id", "integer", _PERSON, None, (1, None)),
+        _NAME,
         _seconds("start_s", "beginning of the interval"),
         _seconds("end_s", "end of the interval"),
         _seconds("seconds", "for how long the face was seen"),
@@ -178,6 +190,7 @@ def interval_columns(measures: Measures) -> list[Column]:
         ),
         Column("top", "string", "the emotion with the largest mean", missing=unseen, derived=True),
         _share("uncertain", "share of the seconds in which no single emotion should be reported", unseen),
+        _corrected("the seconds", unseen),
         *(_measure("mean_", name, unseen) for name in measures.names),
     ]
 
@@ -189,6 +202,7 @@ def event_columns(*, change: bool) -> list[Column]:
     return [
         _SOURCE,
         Column("face_id", "integer", _PERSON, None, (1, None)),
+        _NAME,
         Column("emotion", "string", f"the emotion whose {of} reached the threshold"),
         _seconds("onset_s", "when it reached the threshold"),
         _seconds("offset_s", "when it fell below the threshold less the hysteresis, or the face was gone"),
@@ -200,6 +214,7 @@ def event_columns(*, change: bool) -> list[Column]:
         Column("mean", "number", f"mean {of}", "share", (low, 1)),
         Column("onset_censored", "boolean", "true: the face appeared here, so the true onset is not known"),
         Column("offset_censored", "boolean", "true: the face or the clip ended here"),
+        _corrected("the event"),
     ]
 
 

@@ -6,7 +6,7 @@ import csv
 import gzip
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ class ExportedClip:
         measures: the values of a face.
         events: by their onset.
         results: returns the clip's frames from the beginning.
+        names: a person's number to their name, where they have one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ExportedClip:
     measures: Measures
     events: list[Event]
     results: Callable[[], Iterable[FrameResult]]
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -54,6 +56,14 @@ class ExportedClip:
     def source(self) -> str:
         """The clip as it was given."""
         return str(self.sidecar["source"]["path"])
+
+    def subject(self, person: int) -> str:
+        """What other programs call a person."""
+        return self.names.get(person, f"person {person}")
+
+    def event_row(self, event: Event) -> dict[str, Any]:
+        """An event as a row of the table of events."""
+        return event.row(self.source) | {"name": self.names.get(event.person)}
 
 
 def export_elan(clip: ExportedClip) -> None:
@@ -75,7 +85,7 @@ def export_elan(clip: ExportedClip) -> None:
             slots += 1
             slot = {"TIME_SLOT_ID": f"ts{slots}", "TIME_VALUE": str(time_ms)}
             ElementTree.SubElement(order, "TIME_SLOT", slot)
-        tier = tiers.setdefault((event.person, event.emotion), _tier(event))
+        tier = tiers.setdefault((event.person, event.emotion), _tier(clip.subject(event.person), event))
         holder = ElementTree.SubElement(tier, "ANNOTATION")
         references = {"TIME_SLOT_REF1": f"ts{slots - 1}", "TIME_SLOT_REF2": f"ts{slots}"}
         annotation = ElementTree.SubElement(
@@ -90,8 +100,7 @@ def export_elan(clip: ExportedClip) -> None:
     write_atomically(clip.folder / f"{clip.name}.eaf", content)
 
 
-def _tier(event: Event) -> ElementTree.Element:
-    person = f"person {event.person}"
+def _tier(person: str, event: Event) -> ElementTree.Element:
     names = {"TIER_ID": f"{person}: {event.emotion}", "PARTICIPANT": person}
     return ElementTree.Element("TIER", names | {"LINGUISTIC_TYPE_REF": "expression"})
 
@@ -110,7 +119,7 @@ def export_boris(clip: ExportedClip) -> None:
             "Media file name": clip.source,
             "Media duration (s)": facts["duration_s"],
             "FPS (frame/s)": facts["fps"],
-            "Subject": f"person {event.person}",
+            "Subject": clip.subject(event.person),
             "Behavior": event.emotion,
             "Behavioral category": "apparent expression",
             "Behavior type": "STATE",
@@ -140,7 +149,8 @@ def export_observer(clip: ExportedClip) -> None:
     """Writes ``observer.csv``, an event log for The Observer XT: one row per start and per stop."""
     log = []
     for event in clip.events:
-        common = {"Observation": clip.name, "Subject": f"person {event.person}", "Behavior": event.emotion}
+        subject = clip.subject(event.person)
+        common = {"Observation": clip.name, "Subject": subject, "Behavior": event.emotion}
         for time_s, duration_s, kind in (
             (event.onset_s, event.offset_s - event.onset_s, "State start"),
             (event.offset_s, 0.0, "State stop"),
@@ -184,7 +194,7 @@ def export_bids(clip: ExportedClip) -> None:
     _write_json(root / "dataset_description.json", description)
     columns = [column for column in event_columns(change=_changes(clip)) if column.name not in _BIDS_LEFT_OUT]
     rows = [
-        {_BIDS_NAMES.get(name, name): value for name, value in event.row(clip.source).items()}
+        {_BIDS_NAMES.get(name, name): value for name, value in clip.event_row(event).items()}
         for event in clip.events
     ]
     names = [_BIDS_NAMES.get(column.name, column.name) for column in columns]

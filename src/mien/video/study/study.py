@@ -2,6 +2,7 @@
 
 study/
   study.json                   sidecar of all clips together
+  corrections.json             what a person corrected, if anything; all tables are with it
   frames, people, intervals, events (.csv, .parquet)
   images/, images (.csv, .parquet, .json)      the photos, if there are any, see `mien.batch.dataset`
   bids/                        if exported
@@ -16,13 +17,13 @@ study/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
-from mien.errors import UsageError
+from mien.errors import CorrectionError, MissingExtra, UsageError
 from mien.files import sha256_file, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
@@ -46,6 +47,10 @@ from mien.video.study.measures import Measures, named, rest_of, timed
 from mien.video.study.tables import EventTable, IntervalTable, PeopleTable
 from mien.video.tracking.people import People
 from mien.video.tracking.tracker import Tracker
+
+if TYPE_CHECKING:  # they need pydantic, which photos do without
+    from mien.video.study.correct import ClipCorrections
+    from mien.video.study.corrections import Corrections
 
 SIDECAR = "study.json"
 _CLIP_SIDECAR, _LOG, _KNOWN = "clip.json", "log.jsonl", "known_people.json"
@@ -112,10 +117,33 @@ def clip_facts(video: Video) -> dict[str, Any]:
     }
 
 
-def write_clip(folder: Path, name: str, facts: dict[str, Any], options: StudyOptions) -> list[Path]:
-    """Everything about a clip, computed from its log: sidecar, tables, timeline and exports.
+def read_study_corrections(folder: Path) -> Corrections:
+    """The corrections in a study's folder, empty where there are none.
 
     Raises:
+        CorrectionError: ``corrections.json`` cannot be read, or an entry cannot be used.
+        MissingExtra: pydantic is not installed.
+    """
+    try:
+        from mien.video.study.corrections import corrections_in
+    except ImportError:
+        raise MissingExtra("the tables of a study", "video") from None
+    return corrections_in(folder)
+
+
+def write_clip(
+    folder: Path,
+    name: str,
+    facts: dict[str, Any],
+    options: StudyOptions,
+    corrections: Corrections | None = None,
+) -> list[Path]:
+    """Everything about a clip, computed from its log: sidecar, tables, timeline and exports.
+
+    `corrections` are those of the whole study.
+
+    Raises:
+        CorrectionError: they do not fit the clip; the files of before are all there still.
         UsageError: the log cannot be read, or a file cannot be written.
         MissingExtra: pyarrow or matplotlib is not installed.
     """
@@ -123,10 +151,11 @@ def write_clip(folder: Path, name: str, facts: dict[str, Any], options: StudyOpt
     log = clip / _LOG
     header = Log(log).header
     head = head_of(header)
-    rest = None if options.baseline_s is None else rest_of(_results(clip), head, options.baseline_s)
+    corrected = _CorrectedClip(clip, corrections, check=facts.get("complete", True))
+    rest = None if options.baseline_s is None else rest_of(corrected.results(), head, options.baseline_s)
     measures = Measures(head, rest)
     columns = _columns(head, measures)
-    sidecar = _sidecar(header, options) | facts | _frame_facts(Log(log))
+    sidecar = _sidecar(header, options) | facts | _frame_facts(Log(log)) | corrected.facts
     if rest is not None:
         names = measures.names[: len(measures.names) // 2]
         sidecar["rest"] = {str(person): named("", names, values) for person, values in sorted(rest.items())}
@@ -134,12 +163,14 @@ def write_clip(folder: Path, name: str, facts: dict[str, Any], options: StudyOpt
     timeline = Timeline(measures.labels)
     with ExitStack() as stack:
         files = {it: stack.enter_context(open_tables(clip, it, columns[it], sidecar)) for it in TABLES}
-        details = _with_timeline(_details(clip), timeline)
-        events = _write_tables(details, header["source"], measures, options, files)
+        details = _with_timeline(corrected.details(), timeline)
+        events = _write_tables(details, header["source"], measures, options, files, corrected.names)
     written = [clip / "people.csv"]
-    if timeline.draw(clip / "timeline.png", Path(header["source"]).name):
+    if timeline.draw(clip / "timeline.png", Path(header["source"]).name, corrected.names):
         written.append(clip / "timeline.png")
-    exported = ExportedClip(name, folder, sidecar, measures, events, lambda: _results(clip))
+    else:
+        (clip / "timeline.png").unlink(missing_ok=True)
+    exported = ExportedClip(name, folder, sidecar, measures, events, corrected.results, corrected.names)
     for export in options.exports:
         EXPORTS[export](exported)
     _write_json(clip / _CLIP_SIDECAR, sidecar)
@@ -147,7 +178,11 @@ def write_clip(folder: Path, name: str, facts: dict[str, Any], options: StudyOpt
 
 
 def write_together(
-    folder: Path, names: list[str], options: StudyOptions, errors: Sequence[dict[str, str]] = ()
+    folder: Path,
+    names: list[str],
+    options: StudyOptions,
+    errors: Sequence[dict[str, str]] = (),
+    corrections: Corrections | None = None,
 ) -> None:
     """The tables of all clips of a study as one each, and ``study.json`` with what could not be read."""
     there = [name for name in names if (folder / name / _CLIP_SIDECAR).exists()]
@@ -157,6 +192,7 @@ def write_together(
         for name, it in zip(there, sidecars, strict=True)
     ]
     sidecar: dict[str, Any] = {"clips": clips, "errors": list(errors)}
+    sidecar |= corrections.facts() if corrections else {}
     sidecar |= {"study_options": asdict(options), "missing": MISSING}
     if there:
         header = Log(folder / there[0] / _LOG).header
@@ -173,10 +209,100 @@ def write_together(
 def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
     """Compute all tables of a study again from its logs, without the clips, perhaps with other options.
 
+    The corrections in the folder are applied.
+
     Raises:
         UsageError: the folder contains no study, or a log cannot be read.
+        CorrectionError: a correction cannot be used.
     """
     root = Path(folder)
+    _rewrite(root, read_study(root), options, read_study_corrections(root))
+
+
+@overload
+def apply_corrections(
+    results: str | Path, corrections: str | Path | Iterable[Mapping[str, Any]], *, clip: str | None = None
+) -> None: ...
+
+
+@overload
+def apply_corrections(
+    results: Iterable[FrameResult],
+    corrections: str | Path | Iterable[Mapping[str, Any]],
+    *,
+    clip: str | None = None,
+) -> list[FrameResult]: ...
+
+
+def apply_corrections(
+    results: str | Path | Iterable[FrameResult],
+    corrections: str | Path | Iterable[Mapping[str, Any]],
+    *,
+    clip: str | None = None,
+) -> list[FrameResult] | None:
+    """Correct the results of a clip, or all tables of a study, without reading a clip.
+
+        >>> mien.apply_corrections("study/", "study/corrections.json")
+        >>> results = mien.apply_corrections(results, [{"kind": "merge", "people": [2], "into": 1}])
+
+    Of a folder, frames, people, intervals, events, timelines, exports and sidecars are computed again from
+    the logs, and nothing is smoothed from one person to another, nor over an excluded stretch; the entries
+    are kept in the folder's ``corrections.json``. Applying the same entries twice changes nothing. Results
+    keep the smoothed values that they have.
+
+    Args:
+        results: the folder of a study, or what `mien.analyze_video` yields.
+        corrections: the file, or its entries, see `mien.video.study.corrections`.
+        clip: which clip the results are of, by its folder in the study; needed if the entries name several.
+
+    Raises:
+        CorrectionError: an entry cannot be used, or does not fit the results; nothing is changed then.
+        UsageError: the folder contains no study.
+        MissingExtra: pydantic is not installed.
+    """
+    try:
+        from mien.video.study.correct import clip_corrections
+        from mien.video.study.corrections import corrections_of, keep_corrections, read_corrections
+    except ImportError:
+        raise MissingExtra("corrections", "video") from None
+    path = isinstance(corrections, str | Path)
+    read = read_corrections(corrections) if path else corrections_of(corrections)  # type: ignore[arg-type]
+    if not isinstance(results, str | Path):
+        return list(clip_corrections(read, clip).correct(results))
+    root = Path(results)
+    study = read_study(root)
+    check_corrections(root, study, read)
+    keep_corrections(root, read)
+    _rewrite(root, study, None, read)
+    return None
+
+
+def check_corrections(root: Path, study: dict[str, Any], corrections: Corrections) -> None:
+    """Raise for entries that do not fit the clips of a study, of which `study` is the sidecar.
+
+    Raises:
+        CorrectionError: an entry is about a clip, a person or a time that is not there.
+    """
+    names = [clip["folder"] for clip in study["clips"]]
+    for entry in corrections.in_effect:
+        if entry.clip is not None and entry.clip not in names:
+            raise CorrectionError(
+                f"{corrections.source}, entry {entry.number}: the study has no clip {entry.clip!r}. It has "
+                f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
+            )
+    for clip in study["clips"]:
+        if corrections.of_clip(clip["folder"]):
+            corrected = _CorrectedClip(root / clip["folder"], corrections, check=clip.get("complete", True))
+            for _ in corrected.results():
+                pass
+
+
+def read_study(root: Path) -> dict[str, Any]:
+    """The sidecar of a study.
+
+    Raises:
+        UsageError: the folder contains no study of clips.
+    """
     try:
         study = json.loads((root / SIDECAR).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -185,6 +311,12 @@ def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
         ) from error
     if "clips" not in study:
         raise UsageError(f"{root} is not the folder of a study of clips: {SIDECAR} lists no clips.")
+    return dict(study)
+
+
+def _rewrite(
+    root: Path, study: dict[str, Any], options: StudyOptions | None, corrections: Corrections
+) -> None:
     if options is None:
         values = study["study_options"]
         lists = {name: values[name] and tuple(values[name]) for name in ("baseline_s", "exports")}
@@ -193,8 +325,8 @@ def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
     for name in names:
         sidecar = json.loads((root / name / _CLIP_SIDECAR).read_text(encoding="utf-8"))
         facts = {key: sidecar[key] for key in _FACTS if key in sidecar}
-        write_clip(root, name, facts, options)
-    write_together(root, names, options, study["errors"])
+        write_clip(root, name, facts, options, corrections)
+    write_together(root, names, options, study["errors"], corrections)
 
 
 _FACTS = ("source", "fps", "duration_s", "time_base", "time", "error", "complete", "size")
@@ -206,45 +338,78 @@ def _write_tables(
     measures: Measures,
     options: StudyOptions,
     files: dict[str, TableFiles],
+    names: Mapping[int, str],
 ) -> list[Any]:
     """One pass over a clip's results; returns its events."""
+
+    def write(table: str, rows: Iterable[dict[str, Any]]) -> None:
+        files[table].write(row | {"name": names.get(row.get("face_id", 0))} for row in rows)
+
     people = PeopleTable(source, measures)
     intervals = IntervalTable(source, measures, options.bin_s)
     events = EventTable(measures, options.threshold, options.hysteresis)
     for result, seconds in timed(analyzed.result for analyzed in details):
-        files["frames"].write(_frame_rows(result, measures))
+        write("frames", _frame_rows(result, measures))
         people.write(result, seconds)
-        files["intervals"].write(intervals.write(result, seconds))
+        write("intervals", intervals.write(result, seconds))
         events.write(result, seconds)
-    files["intervals"].write(intervals.finish())
-    files["people"].write(people.rows())
+    write("intervals", intervals.finish())
+    write("people", people.rows())
     found = events.events()
-    files["events"].write(event.row(source) for event in found)
+    write("events", (event.row(source) for event in found))
     return found
 
 
 def _frame_rows(result: FrameResult, measures: Measures) -> Iterator[dict[str, Any]]:
-    """The rows of a frame as `mien predict` has them, with the changes from rest."""
+    """The rows of a frame as `mien predict` has them, with the changes from rest and who set the emotion."""
     faces = list(result.faces)
     for index, row in enumerate(result.rows()):
         if faces:
             values = named("", measures.names, measures.of(faces[index]))
             row |= {name: value for name, value in values.items() if name.startswith("delta_")}
+            row["corrected"] = faces[index].corrected
         yield row
 
 
-def _details(clip: Path) -> Iterator[AnalyzedFrame]:
-    """The frames of a clip by its log, with the numbers that people had in the run."""
-    tracker = None
-    if (clip / _KNOWN).exists():
-        people = People()
-        people.restore(json.loads((clip / _KNOWN).read_text(encoding="utf-8")))
-        tracker = Tracker(people=people)
-    return replay_details(clip / _LOG, tracker=tracker)
+class _CorrectedClip:
+    """The results of a clip by its log, corrected.
 
+    Attributes:
+        names: a person's number to their name, where they have one.
+        facts: about the corrections, for the sidecar.
 
-def _results(clip: Path) -> Iterator[FrameResult]:
-    return (analyzed.result for analyzed in _details(clip))
+    Args:
+        clip: its folder.
+        corrections: of the study; none for None.
+        check: raise for entries that are about nobody in the clip.
+    """
+
+    def __init__(self, clip: Path, corrections: Corrections | None, *, check: bool) -> None:
+        self._clip, self._check = clip, check
+        self._corrections: ClipCorrections | None = None
+        self.names: dict[int, str] = {}
+        self.facts: dict[str, Any] = {}
+        if corrections and (entries := corrections.of_clip(clip.name)):
+            from mien.video.study.correct import clip_corrections
+
+            self._corrections = clip_corrections(corrections, clip.name)
+            self.names, self.facts = self._corrections.names, corrections.facts(entries)
+
+    def details(self) -> Iterator[AnalyzedFrame]:
+        """The frames, with the numbers that people had in the run where nobody corrected them."""
+        tracker, log = None, self._clip / _LOG
+        if (self._clip / _KNOWN).exists():
+            people = People()
+            people.restore(json.loads((self._clip / _KNOWN).read_text(encoding="utf-8")))
+            tracker = Tracker(people=people)
+        if self._corrections is None:
+            return replay_details(log, tracker=tracker)
+        details = replay_details(log, tracker=tracker, part_of=self._corrections.part_of)
+        return self._corrections.correct_details(details, check=self._check)
+
+    def results(self) -> Iterator[FrameResult]:
+        """The results alone."""
+        return (analyzed.result for analyzed in self.details())
 
 
 def _with_timeline(details: Iterable[AnalyzedFrame], timeline: Timeline) -> Iterator[AnalyzedFrame]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mien.emotions import column_name
-from mien.video.results import FrameResult
-from mien.video.study.measures import Measures, Moments, Values, named
+from mien.video.results import FrameResult, TrackedFace
+from mien.video.study.measures import Measures, Moments, named
 from mien.video.summary import GAP_S, ClipSummary, person_row
 
 Row = dict[str, Any]
@@ -24,6 +24,7 @@ class PeopleTable:
     def __init__(self, source: str, measures: Measures) -> None:
         self._measures, self._summary = measures, ClipSummary(source)
         self._moments: dict[int, Moments] = {}
+        self._corrected_s: dict[int, float] = {}
         self._seconds, self._step_s = 0.0, 0.0
 
     def write(self, result: FrameResult, seconds: float) -> None:
@@ -32,6 +33,7 @@ class PeopleTable:
         self._seconds, self._step_s = self._seconds + seconds, seconds
         for face in result.faces:
             self._moments.setdefault(face.id, Moments()).add(self._measures.of(face), seconds)
+            self._corrected_s[face.id] = self._corrected_s.get(face.id, 0.0) + seconds * face.corrected
 
     def rows(self) -> Iterator[Row]:
         """Everybody, in the order of their numbers; call it once, at the end."""
@@ -46,6 +48,7 @@ class PeopleTable:
                 | {
                     "share_of_clip": _share(person.seconds, self._seconds),
                     "missing": round(max(0.0, 1 - person.seconds / stay_s), 6) if stay_s > 0 else 0.0,
+                    "corrected": _share(self._corrected_s[person.face_id], person.seconds, 0.0),
                 }
                 | _rounded(longest)
                 | named("mean_", names, moments.mean)
@@ -59,6 +62,7 @@ class _Bin:
 
     moments: Moments = field(default_factory=Moments)
     uncertain_s: float = 0.0
+    corrected_s: float = 0.0
     frames: int = 0
 
 
@@ -92,6 +96,7 @@ class IntervalTable:
                 it = self._bins.setdefault(face.id, _Bin())
                 it.moments.add(value, part_s)
                 it.uncertain_s += part_s * face.face.uncertain
+                it.corrected_s += part_s * face.corrected
                 it.frames += first
             at_s, first = until_s, False
 
@@ -115,6 +120,7 @@ class IntervalTable:
                 "frames": it.frames,
                 "top": labels[int(np.argmax(mean[: len(labels)]))],
                 "uncertain": _share(it.uncertain_s, seconds),
+                "corrected": _share(it.corrected_s, seconds),
             }
             | named("mean_", self._measures.names, mean)
         )
@@ -136,6 +142,7 @@ class Event:
         onset_censored, offset_censored: whether the face appeared or vanished there, or the clip began or
             ended, so that the true time is unknown.
         moments: of the values.
+        corrected_s: for how long the emotion was set by a person.
     """
 
     person: int
@@ -149,9 +156,11 @@ class Event:
     onset_censored: bool
     offset_censored: bool = False
     moments: Moments = field(default_factory=Moments)
+    corrected_s: float = 0.0
 
-    def go_on(self, result: FrameResult, seconds: float, value: float) -> None:
+    def go_on(self, result: FrameResult, seconds: float, value: float, *, corrected: bool = False) -> None:
         """Add a frame."""
+        self.corrected_s += seconds * corrected
         self.offset_s, self.offset_frame = result.time_s + seconds, result.frame
         self.moments.add(np.array([value]), seconds)
         if value > self.peak:
@@ -174,6 +183,7 @@ class Event:
                 "mean": float(self.moments.mean[0]),
                 "onset_censored": self.onset_censored,
                 "offset_censored": self.offset_censored,
+                "corrected": _share(self.corrected_s, self.moments.seconds, 0.0),
             }
         )
 
@@ -199,8 +209,7 @@ class EventTable:
             goes_on = last_s is not None and (result.time_s - last_s <= GAP_S or last_s == self._before_s)
             if not goes_on:
                 self._censor(face.id)
-            values = self._measures.of(face)[self._measures.events]
-            self._step(face.id, result, seconds, values, censored=not goes_on)
+            self._step(face, result, seconds, censored=not goes_on)
             self._seen_s[face.id] = result.time_s
         self._before_s = result.time_s
 
@@ -210,21 +219,21 @@ class EventTable:
             self._censor(person)
         return sorted(self._done, key=lambda event: (event.onset_s, event.person, event.emotion))
 
-    def _step(
-        self, person: int, result: FrameResult, seconds: float, values: Values, *, censored: bool
-    ) -> None:
+    def _step(self, face: TrackedFace, result: FrameResult, seconds: float, *, censored: bool) -> None:
+        person, corrected = face.id, face.corrected
+        values: list[float] = self._measures.of(face)[self._measures.events].tolist()
         running = self._open.setdefault(person, {})
-        for emotion, value in zip(self._measures.labels, values.tolist(), strict=True):
+        for emotion, value in zip(self._measures.labels, values, strict=True):
             event = running.get(emotion)
             if event is not None and value < self._off:
                 event.offset_s = result.time_s
                 self._done.append(running.pop(emotion))
             elif event is not None:
-                event.go_on(result, seconds, value)
+                event.go_on(result, seconds, value, corrected=corrected)
             elif value >= self._on:
                 time_s, frame = result.time_s, result.frame
                 event = Event(person, emotion, time_s, time_s, frame, frame, value, time_s, censored)
-                event.go_on(result, seconds, value)
+                event.go_on(result, seconds, value, corrected=corrected)
                 running[emotion] = event
 
     def _censor(self, person: int) -> None:
@@ -234,8 +243,8 @@ class EventTable:
             self._done.append(event)
 
 
-def _share(part: float, whole: float) -> float:
-    return round(min(1.0, part / whole), 6) if whole > 0 else 1.0
+def _share(part: float, whole: float, of_nothing: float = 1.0) -> float:
+    return round(min(1.0, part / whole), 6) if whole > 0 else of_nothing
 
 
 def _rounded(row: Row) -> Row:
