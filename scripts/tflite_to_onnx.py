@@ -37,18 +37,24 @@ class Converter:
     def convert(self) -> onnx.ModelProto:
         """The whole graph as a checked ONNX model."""
         self._scale_pixels(int(self.graph.Inputs(0)))
+        self._operators()
+        for index, name in enumerate(OUTPUTS):
+            self._node("Identity", [self._name(int(self.graph.Outputs(index)))], name)
+        return self._model()
+
+    def _operators(self) -> None:
+        """The operators of the flatbuffer, each by the method of its name."""
         for k in range(self.graph.OperatorsLength()):
             operator = self.graph.Operators(k)
             code = self.model.OperatorCodes(operator.OpcodeIndex())
             op = _OPS[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+            if op == "CUSTOM":
+                op = code.CustomCode().decode()
             convert = getattr(self, f"_{op.lower()}", None)
             if convert is None:
                 sys.exit(f"operator {k} is {op}, for which this script has no ONNX counterpart.")
             inputs = [int(i) for i in operator.InputsAsNumpy()]
             convert(operator, inputs, int(operator.Outputs(0)))
-        for index, name in enumerate(OUTPUTS):
-            self._node("Identity", [self._name(int(self.graph.Outputs(index)))], name)
-        return self._model()
 
     def _model(self) -> onnx.ModelProto:
         image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])
@@ -171,9 +177,12 @@ class Converter:
     def _name(self, index: int) -> str:
         return f"t{index}"
 
-    def _node(self, op: str, inputs: list[str], output: int | str, **attributes: Any) -> None:
-        name = output if isinstance(output, str) else self._name(output)
-        self.nodes.append(helper.make_node(op, inputs, [name], name=f"{op}_{name}", **attributes))
+    def _node(self, op: str, inputs: list[str], output: int | str | list[str], **attributes: Any) -> str:
+        """A node with one or several outputs; returns the name of the first."""
+        outputs = output if isinstance(output, list) else [output]
+        names = [each if isinstance(each, str) else self._name(each) for each in outputs]
+        self.nodes.append(helper.make_node(op, inputs, names, name=f"{op}_{names[0]}", **attributes))
+        return names[0]
 
 
 def _options(operator: Any, kind: Any) -> Any:

@@ -130,6 +130,28 @@ def sample_square(
     return patch.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=_REDUCING_GAP)
 
 
+def sample_turned(
+    image_rgb: NDArray[np.uint8], centre: tuple[float, float], side: float, angle: float, size: int
+) -> NDArray[np.uint8]:
+    """A square of an image, turned by `angle` about its centre, uint8 (size, size, 3), bilinear.
+
+    `angle` is in radians, clockwise as seen. Outside the image its edge is repeated. A square that is more
+    than twice as fine as the result is averaged down first.
+    """
+    cos, sin = math.cos(angle), math.sin(angle)
+    reach = (abs(cos) + abs(sin)) * side / 2
+    x, y = centre
+    patch, x0, y0 = _patch(image_rgb, x - reach, y - reach, x + reach, y + reach, gray=False)
+    factor = max(1, int(side / size))
+    patch = patch.reduce(factor)
+    step = side / size
+    corner = (x - (cos - sin) * side / 2, y - (sin + cos) * side / 2)
+    affine = (cos * step, -sin * step, corner[0] - x0, sin * step, cos * step, corner[1] - y0)
+    scaled = tuple(value / factor for value in affine)
+    turned = patch.transform((size, size), Image.Transform.AFFINE, scaled, Image.Resampling.BILINEAR)
+    return np.asarray(turned)
+
+
 def _turned_square(
     image_rgb: NDArray[np.uint8],
     detection: Detection,
