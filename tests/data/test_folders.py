@@ -140,7 +140,7 @@ def test_folders_named_by_numbers_are_not_guessed(tmp_path: Path) -> None:
 
 def test_a_folder_without_classes_names_what_is_there(tmp_path: Path) -> None:
     tree(tmp_path, ["cats/a.png", "dogs/b.png"])
-    with pytest.raises(FormatError, match="Its folders: cats, dogs"):
+    with pytest.raises(FormatError, match="It has: cats, dogs"):
         load(tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="none with images"):

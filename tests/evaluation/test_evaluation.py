@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ SCORES = [
     "n",
     "per_class",
     "confusion",
+    "subjects",
 ]
 REPORT = [
     *SCORES,
@@ -225,3 +227,15 @@ def test_a_place_that_cannot_be_written_is_named(table, tmp_path):
     with pytest.raises(UsageError, match="folder cannot be written"):
         write_json(report(table), taken)
     assert list(tmp_path.iterdir()) == [taken]
+
+
+def test_the_intervals_are_over_people_where_the_data_names_them(table):
+    """Ten copies of a person's face are one observation, not ten."""
+    few = table.split("PublicTest").take(np.arange(20))
+    often = few.take(np.repeat(np.arange(20), 10))
+    named = replace(often, subjects=np.repeat(np.arange(20), 10).astype(str))
+    by_people, by_faces = report(named).scores, report(often).scores
+    assert (by_people.subjects, by_faces.subjects) == (20, None)
+    assert by_people.accuracy == by_faces.accuracy
+    widths = [np.diff(each.accuracy_ci95)[0] for each in (by_people, by_faces)]
+    assert widths[0] > 2 * widths[1]

@@ -212,3 +212,23 @@ def test_bootstrap_repeats_with_its_seed(scored):
 def test_what_cannot_be_scored_is_refused(probabilities, truth, message):
     with pytest.raises(UsageError, match=message):
         metrics.confusion(probabilities, truth)
+
+
+def test_bootstrap_by_subject_is_that_of_resampled_people(generator):
+    """Each person's frames are all right or all wrong, so the interval over faces is far too narrow."""
+    people = np.repeat(np.arange(20), 10).astype(str)
+    right = np.repeat(generator.random(20) < 0.6, 10)
+    truth = np.zeros(200, int)
+    probabilities = np.stack([right, ~right], axis=1).astype(np.float32)
+    counts = metrics.confusion(probabilities, truth)
+    by_subject = metrics.confusion_by_subject(probabilities, truth, people)
+    assert (by_subject.sum(axis=0) == counts).all()
+    assert by_subject.shape == (20, 2, 2)
+    interval = metrics.bootstrap_interval(
+        counts, metrics.accuracy, generator, resamples=4000, by_subject=by_subject
+    )
+    drawn = generator.integers(0, 20, (4000, 20))
+    expected = np.quantile(right.reshape(20, 10).mean(axis=1)[drawn].mean(axis=1), (0.025, 0.975))
+    assert interval == pytest.approx(expected, abs=0.02)
+    faces = metrics.bootstrap_interval(counts, metrics.accuracy, generator)
+    assert interval[1] - interval[0] > 2 * (faces[1] - faces[0])

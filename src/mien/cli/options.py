@@ -39,7 +39,10 @@ class Truth(StrEnum):
     ferplus = "ferplus"
 
 
-_DATA_HELP = "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; or 'synthetic'."
+_DATA_HELP = (
+    "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; a CSV or Parquet file "
+    "with the columns path,label[,split,subject]; or 'synthetic'."
+)
 
 DataOption: TypeAlias = Annotated[str, option(DATA, "--data PATH", f"Labelled faces: {_DATA_HELP}")]
 OptionalData: TypeAlias = Annotated[str | None, option(DATA, "--data PATH", f"Labelled faces: {_DATA_HELP}")]

@@ -25,7 +25,7 @@ from mien.files import sha256_file, write_atomically
 _READER_VERSION = 2
 # FER2013 takes 83 MB. Beyond this number, the entries that were not used for longest are deleted.
 _MAX_ENTRIES = 8
-_COLUMNS = ("labels", "splits", "rows", "votes", "names")
+_COLUMNS = ("labels", "splits", "rows", "votes", "names", "subjects")
 # A change within one tick of the file system's clock leaves no trace in the time stamps. FAT ticks every two
 # seconds; a file changed less than that ago is hashed each time (as git does with its index).
 _TICK_NS = 2_000_000_000

@@ -79,7 +79,7 @@ class _FileColumns:
                 f"{path} has no column of images (one of {', '.join(_IMAGE_COLUMNS)}); "
                 f"its columns: {', '.join(schema.names)}."
             )
-        extra = tuple(name for name in ("split", "row", "votes") if name in schema.names)
+        extra = tuple(name for name in ("split", "row", "votes", "subject") if name in schema.names)
         prefix = path.name.partition(".")[0].partition("-")[0]
         split = split_name(prefix) if is_split(prefix) else "Training"
         return cls(image, label, extra, _label_names(schema, label), split)
@@ -107,6 +107,7 @@ class _TableBuilder:
     rows: list[int] = field(default_factory=list)
     votes: list[Sequence[int]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
     problems: list[BadRow] = field(default_factory=list)
     read: int = 0
     dropped: int = 0
@@ -151,7 +152,8 @@ class _TableBuilder:
             return ""
         self.pixels.append(face)
         self.labels.append(label)
-        self.splits.append(str(row.get("split", columns.split)))
+        self.splits.append(split_name(str(row.get("split", columns.split))))
+        self.subjects += [str(row["subject"])] if "subject" in row else []
         self.rows.append(row.get("row", self.read))
         self.votes += [] if votes is None else [votes]
         image = row[columns.image]
@@ -193,6 +195,7 @@ class _TableBuilder:
             classes=FERPLUS if eight else FER2013,
             votes=np.array(self.votes, dtype=np.uint8) if self.votes else None,
             names=np.array(self.names) if self.named else None,
+            subjects=np.array(self.subjects) if self.subjects else None,
             source=without_contempt(source, self.dropped),
             problems=tuple(self.problems),
         )
@@ -202,8 +205,8 @@ def write_parquet(table: FaceTable, path: Path) -> None:
     """Write a table that `mien.data.load` reads back, and whose faces `datasets.load_dataset` shows.
 
     Columns: image (struct of PNG bytes, without loss, and path), label (int64, names in the metadata, -1 for
-    none), split, row, and votes (10 of uint8, in the order of `mien.emotions.VOTES`) where there are any. The
-    file appears complete or not at all.
+    none), split, row, and votes (10 of uint8, in the order of `mien.emotions.VOTES`) and subject where there
+    are any. The file appears complete or not at all.
 
     Raises:
         MissingExtra: pyarrow is not installed.
@@ -236,6 +239,8 @@ def write_parquet(table: FaceTable, path: Path) -> None:
                 }
                 if table.votes is not None:
                     columns["votes"] = table.votes[part].tolist()
+                if table.subjects is not None:
+                    columns["subject"] = table.subjects[part].tolist()
                 writer.write_table(pa.table(columns, schema=schema))
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -259,5 +264,8 @@ def _schema(pa: Any, table: FaceTable) -> Any:
         columns["votes"] = pa.list_(pa.uint8(), len(VOTES))
         votes = {"dtype": "uint8", "_type": "Value"}
         features["votes"] = {"feature": votes, "length": len(VOTES), "_type": "Sequence"}
+    if table.subjects is not None:
+        columns["subject"] = pa.string()
+        features["subject"] = {"dtype": "string", "_type": "Value"}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
     return pa.schema(list(columns.items()), metadata=metadata)

@@ -15,6 +15,7 @@ from mien.data.cache import file_sha256, tree_sha256
 from mien.data.fer2013.header import read_header
 from mien.data.fer2013.reader import read_csv
 from mien.data.folders.labels import NO_MAP, Contempt, LabelMap
+from mien.data.folders.manifest import csv_columns, manifest_paths, parquet_columns, read_manifest
 from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
 from mien.data.parquet import parquet_files, read_parquet
 from mien.data.table import FaceTable
@@ -41,7 +42,8 @@ def load(
     Args:
         source: ``"synthetic"``, or a path: FER2013's CSV (fer2013.csv, icml_face_data.csv, train.csv,
             test.csv), plain, in .gz, .zip or .tar.gz, or in the competition's zip; Parquet in Hugging
-            Face's layout; a folder with such files; a folder or zip with one folder of images per class.
+            Face's layout; a folder with such files; a folder or zip with one folder of images per class; a
+            CSV or Parquet file with the columns ``path,label`` and perhaps ``split`` and ``subject``.
         votes: FER+'s fer2013new.csv, joined by FER2013's row.
         strict: refuse a source with any problem. Otherwise problems are listed in `FaceTable.problems`, and
             bad rows are left out.
@@ -50,7 +52,7 @@ def load(
         size: width and height of images, of faces in Parquet, and of synthetic faces. FER2013's CSV always
             has 48.
         mapping: what folders mean that are not named after emotions, see `mien.data.folders.labels`. Only
-            for a folder or zip of images.
+            for a folder or zip of images, or for the labels of a CSV or Parquet file of paths.
         cache: keep the table in the cache (`mien.data.cache`) under the hash of the source, and read it from
             there next time. For a folder of images, names, sizes and times are hashed, not the bytes.
 
@@ -72,7 +74,7 @@ def load(
     if kind_of_path(path, DataError) == "nothing":
         raise SourceNotFound(
             f"{shown(path)} does not exist. Give FER2013's CSV or archive, a folder with one folder per "
-            "class, a Parquet file, or 'synthetic'."
+            "class, a CSV or Parquet file with the columns path,label, or 'synthetic'."
         )
     with readable(path):
         table = _reading(path, contempt, size, mapping).table(cache)
@@ -130,6 +132,8 @@ class _Reading:
 
 def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading:
     """How the source at a path is read, by its first bytes and its members."""
+    if manifest := _manifest(path, contempt, size, mapping):
+        return manifest
     if path.is_file() and _start_of(path).startswith(b"PAR1"):
         return _parquet([path], str(path), contempt, size)
     if member := find_csv(path):
@@ -147,6 +151,26 @@ def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _R
         ("tree", size, contempt, sorted(mapping.items())),
         lambda: tree_sha256(paths),
         lambda: read_tree(images, str(path), size, contempt, mapping),
+    )
+
+
+def _manifest(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading | None:
+    """How a CSV or Parquet file of paths and labels is read; None if the path is something else."""
+    if not path.is_file():
+        return None
+    columns = parquet_columns(path) if _start_of(path).startswith(b"PAR1") else csv_columns(path)
+    if columns is None:
+        return None
+
+    def sha256() -> str | None:
+        images = tree_sha256(manifest_paths(path, columns))
+        return images and hashlib.sha256(f"{_hash_of(path)()}{images}".encode()).hexdigest()
+
+    return _Reading(
+        str(path),
+        ("manifest", size, contempt, sorted(mapping.items())),
+        sha256,
+        lambda: read_manifest(path, columns, size, contempt, mapping),
     )
 
 

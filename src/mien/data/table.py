@@ -15,7 +15,7 @@ from mien.emotions import FER2013, VOTES
 from mien.errors import DataError, FormatError
 
 UNLABELLED = -1
-_COLUMNS = ("pixels", "labels", "splits", "rows", "votes", "names")
+_COLUMNS = ("pixels", "labels", "splits", "rows", "votes", "names", "subjects")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class FaceTable:
         classes: names of the labels.
         votes: uint8 (N, 10), columns in the order of `mien.emotions.VOTES`, or None.
         names: (N,) text, the file each face came from, or None where there are no files.
+        subjects: (N,) text, the person on each face, or None where the source does not say; names of files
+            may contain it (`mien.data.folders.subjects`).
         source: what it was read from, for messages.
         problems: the rows that were refused, and what else is wrong with the source.
     """
@@ -58,6 +60,7 @@ class FaceTable:
     classes: tuple[str, ...] = FER2013
     votes: NDArray[np.uint8] | None = None
     names: NDArray[np.str_] | None = None
+    subjects: NDArray[np.str_] | None = None
     source: str = ""
     problems: tuple[BadRow, ...] = field(default=(), repr=False)
 

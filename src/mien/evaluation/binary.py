@@ -97,7 +97,14 @@ def score_binary(
     return BinaryScores(
         name=task.name,
         classes=task.classes,
-        scores=score(two.probabilities, two.truth, task.classes, generator, resamples=resamples),
+        scores=score(
+            two.probabilities,
+            two.truth,
+            task.classes,
+            generator,
+            resamples=resamples,
+            subjects=two.subjects,
+        ),
         roc_auc=roc(chance, positive).auc,
         average_precision=precision_recall(chance, positive).average_precision,
         baseline=float(max(positive.mean(), 1 - positive.mean())),

@@ -31,6 +31,7 @@ class PredictedClasses:
         faces: which they are, (N).
         truth, predicted: names of classes, (N,).
         in_training: (N,) whether the face is pixel-identical to one in Training; None if that is not known.
+        subjects: (N,) the person on the face; None if that is not known.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PredictedClasses:
     truth: NDArray[np.str_]
     predicted: NDArray[np.str_]
     in_training: NDArray[np.bool_] | None
+    subjects: NDArray[np.str_] | None = None
 
 
 def predicted_classes(predictions: Predictions, name: str | None = None) -> PredictedClasses:
@@ -51,6 +53,7 @@ def predicted_classes(predictions: Predictions, name: str | None = None) -> Pred
         truth=classes[p.truth],
         predicted=classes[p.probabilities.argmax(axis=1)],
         in_training=None if p.not_in_training is None else ~p.not_in_training,
+        subjects=p.subjects,
     )
 
 
@@ -100,6 +103,7 @@ class CommonFaces:
         predicted: (K, N) likewise.
         not_in_training: (N,) faces without a pixel-identical one in Training; None where that is unknown.
         left_out: name to the number of its faces that are missing from another.
+        subjects: (N,) the person on each face; None where that is unknown.
     """
 
     names: tuple[str, ...]
@@ -108,6 +112,7 @@ class CommonFaces:
     predicted: NDArray[np.int64]
     not_in_training: NDArray[np.bool_] | None
     left_out: dict[str, int]
+    subjects: NDArray[np.str_] | None = None
 
 
 def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
@@ -147,6 +152,9 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     seen = next(
         (e.in_training[i] for e, i in zip(several, index, strict=True) if e.in_training is not None), None
     )
+    people = next(
+        (e.subjects[i] for e, i in zip(several, index, strict=True) if e.subjects is not None), None
+    )
     return CommonFaces(
         names=names,
         classes=tuple(str(name) for name in classes),
@@ -156,4 +164,5 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
         left_out={
             each.name: len(each.faces) - len(common) for each in several if len(each.faces) > len(common)
         },
+        subjects=people,
     )

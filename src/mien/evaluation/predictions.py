@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.data.folders.subjects import known_subjects
 from mien.data.table import UNLABELLED, FaceTable, not_in
 from mien.data.votes import NO_MAJORITY, majority
 from mien.emotions import FERPLUS, NEITHER, BinaryTask, canonical
@@ -47,6 +48,22 @@ class Predictions:
     labels: Labels
     not_in_training: NDArray[np.bool_] | None
     left_out: Mapping[str, int]
+
+    @property
+    def subjects(self) -> NDArray[np.str_] | None:
+        """The person on each face, (N,); None where neither the data nor the names of its files say it."""
+        return known_subjects(self.faces)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Predictions:
+        """The predictions for some of the faces, by index or mask."""
+        seen = self.not_in_training
+        return replace(
+            self,
+            probabilities=self.probabilities[index],
+            truth=self.truth[index],
+            faces=self.faces.take(index),
+            not_in_training=None if seen is None else seen[index],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,10 +120,8 @@ def score_predictions(
     unseen = p.not_in_training if p.not_in_training is not None and p.not_in_training.any() else None
     voted = p if p.labels == "ferplus" else voted
     return Evaluation(
-        scores=score(p.probabilities, p.truth, p.classes, generator, resamples=resamples),
-        deduplicated=None
-        if unseen is None
-        else score(p.probabilities[unseen], p.truth[unseen], p.classes, generator, resamples=resamples),
+        scores=_score(p, generator, resamples),
+        deduplicated=None if unseen is None else _score(p.take(unseen), generator, resamples),
         model=p.model,
         head=p.head,
         labels=p.labels,
@@ -134,6 +132,10 @@ def score_predictions(
         predictions=p,
         tta=tta,
     )
+
+
+def _score(p: Predictions, generator: np.random.Generator, resamples: int) -> Scores:
+    return score(p.probabilities, p.truth, p.classes, generator, resamples=resamples, subjects=p.subjects)
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:

@@ -36,6 +36,8 @@ class Scores:
     Attributes:
         per_class: name to its scores, in the order of the columns.
         confusion: counts (C, C), row the true class, column the predicted.
+        subjects: how many people the intervals resample; None where faces are resampled, because the people
+            are not known.
     """
 
     accuracy: float
@@ -54,6 +56,7 @@ class Scores:
     n: int
     per_class: dict[str, ClassScore]
     confusion: NDArray[np.int64]
+    subjects: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The part of the JSON's schema that stands both at its top and under `deduplicated`."""
@@ -73,8 +76,11 @@ def score(
     generator: np.random.Generator,
     *,
     resamples: int = 2000,
+    subjects: NDArray[np.str_] | None = None,
 ) -> Scores:
     """All scores of probabilities (N, C) against true classes (N,), named by `classes`.
+
+    With the `subjects` of the faces, (N,), the intervals resample people instead of faces.
 
     Raises:
         UsageError: no faces, or arrays that do not fit.
@@ -82,7 +88,10 @@ def score(
     counts = metrics.confusion(probabilities, truth)
     precision, recall, f1 = metrics.precision(counts), metrics.recall(counts), metrics.f1(counts)
     rows = zip(classes, precision, recall, f1, metrics.support(counts), strict=True)
-    interval = partial(metrics.bootstrap_interval, counts, generator=generator, resamples=resamples)
+    by_subject = None if subjects is None else metrics.confusion_by_subject(probabilities, truth, subjects)
+    interval = partial(
+        metrics.bootstrap_interval, counts, generator=generator, resamples=resamples, by_subject=by_subject
+    )
     return Scores(
         accuracy=float(metrics.accuracy(counts)),
         accuracy_ci95=interval(metrics.accuracy),
@@ -100,4 +109,5 @@ def score(
         n=len(truth),
         per_class={name: ClassScore(float(p), float(r), float(f), int(n)) for name, p, r, f, n in rows},
         confusion=counts,
+        subjects=None if by_subject is None else len(by_subject),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -186,13 +187,16 @@ def _of(
 ) -> Comparison:
     truth, predicted, classes = common.truth[faces], common.predicted[:, faces], common.classes
     count = len(classes)
+    people = None if common.subjects is None else common.subjects[faces]
     models = tuple(
-        _score(name, truth, each, classes, generator, resamples)
+        _score(name, truth, each, classes, generator, resamples, people)
         for name, each in zip(common.names, predicted, strict=True)
     )
     chosen = list(combinations(range(len(common.names)), 2))
     found = [
-        compare_paired(truth, predicted[i], predicted[j], count, generator, resamples=resamples)
+        compare_paired(
+            truth, predicted[i], predicted[j], count, generator, resamples=resamples, subjects=people
+        )
         for i, j in chosen
     ]
     adjusted = holm([each.test.mid_p for each in found])
@@ -217,14 +221,20 @@ def _score(
     classes: tuple[str, ...],
     generator: np.random.Generator,
     resamples: int,
+    people: NDArray[np.str_] | None,
 ) -> ModelScores:
-    counts = np.bincount(truth * len(classes) + predicted, minlength=len(classes) ** 2)
-    counts = counts.reshape(len(classes), len(classes))
+    k = len(classes)
+    cells = truth * k + predicted
+    counts = np.bincount(cells, minlength=k * k).reshape(k, k)
+    by_subject = None if people is None else metrics.counts_by_subject(cells, k * k, people).reshape(-1, k, k)
+    interval = partial(
+        metrics.bootstrap_interval, counts, generator=generator, resamples=resamples, by_subject=by_subject
+    )
     return ModelScores(
         name=name,
         accuracy=float(metrics.accuracy(counts)),
-        accuracy_ci95=metrics.bootstrap_interval(counts, metrics.accuracy, generator, resamples=resamples),
+        accuracy_ci95=interval(metrics.accuracy),
         macro_f1=float(metrics.macro_f1(counts)),
-        macro_f1_ci95=metrics.bootstrap_interval(counts, metrics.macro_f1, generator, resamples=resamples),
+        macro_f1_ci95=interval(metrics.macro_f1),
         recall=dict(zip(classes, metrics.recall(counts).tolist(), strict=True)),
     )

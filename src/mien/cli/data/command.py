@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -76,6 +76,7 @@ FetchAgain: TypeAlias = Annotated[bool, option("", "--force", "Download even if 
 def info(
     path: options.DataArgument,
     votes: options.Votes = None,
+    label_map: options.LabelMapOption = None,
     strict: Strict = False,
     contempt: ContemptOption = Contempt.drop,
     size: Size = 48,
@@ -86,7 +87,7 @@ def info(
     """Show the contents of a source: its first rows, counts by class and split, and its problems."""
     from mien.cli.data.tables import as_document, print_tables
 
-    table = _load(path, votes, strict, contempt, size, cache)
+    table = _load(path, votes, label_map, strict=strict, contempt=contempt.value, size=size, cache=cache)
     if as_json:
         typer.echo(json.dumps(as_document(table, problems), indent=2))
     else:
@@ -98,6 +99,7 @@ def convert(
     path: options.DataArgument,
     out: ParquetFile,
     votes: options.Votes = None,
+    label_map: options.LabelMapOption = None,
     strict: Strict = False,
     contempt: ContemptOption = Contempt.drop,
     size: Size = 48,
@@ -114,7 +116,7 @@ def convert(
         raise UsageError(f"{out} exists. Choose another name, or replace it with --force.")
     if kind_of_path(out.absolute().parent, UsageError) != "folder":
         raise UsageError(f"{out} cannot be written: there is no folder {out.parent}. Create it first.")
-    table = _load(path, votes, strict, contempt, size, cache)
+    table = _load(path, votes, label_map, strict=strict, contempt=contempt.value, size=size, cache=cache)
     written = table if apply is None else _apply(table, apply)
     write_parquet(written, out)
     typer.echo(f"{out}: {len(written):,} faces, {out.stat().st_size / 1e6:,.1f} MB")
@@ -158,9 +160,8 @@ def _apply(table: FaceTable, path: Path) -> FaceTable:
     return apply(table, decisions)
 
 
-def _load(
-    path: str, votes: Path | None, strict: bool, contempt: Contempt, size: int, cache: bool
-) -> FaceTable:
+def _load(path: str, votes: Path | None, mapping: str | None, **how: Any) -> FaceTable:
     from mien.data import load
+    from mien.data.folders.labels import NO_MAP, label_map
 
-    return load(path, votes=votes, strict=strict, contempt=contempt.value, size=size, cache=cache)
+    return load(path, votes=votes, mapping=label_map(mapping) if mapping else NO_MAP, **how)

@@ -57,6 +57,8 @@ def _render(evaluation: Evaluation) -> Iterator[RenderableType]:
         head.append(f"mean of the probabilities of {len(e.tta)} crops of each face (test-time augmentation)")
     if e.left_out:
         head.append("left out: " + ", ".join(f"{count:,} {reason}" for reason, count in e.left_out.items()))
+    if absent := [name for name, each in e.scores.per_class.items() if not each.support]:
+        head.append(f"no face is {', '.join(absent)}, so that cannot be measured")
     yield f"[bold]{escape(e.model)}[/bold], head " + escape("\n".join([e.head, *head]))
     yield _summary(e.scores, e.deduplicated)
     yield _per_class(e.scores)
@@ -94,6 +96,8 @@ def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
         "Brier score": lambda s: f"{s.brier:.3f}",
         "faces": lambda s: f"{s.n:,}",
     }
+    if scores.subjects is not None:
+        rows["people, over whom the intervals are"] = lambda s: f"{s.subjects:,}"
     for name, show in rows.items():
         table.add_row(name, *(show(each) for each in both))
     return table
@@ -102,7 +106,8 @@ def _summary(scores: Scores, deduplicated: Scores | None) -> Table:
 def _per_class(scores: Scores) -> Table:
     table = results_table("Each class", "", "precision", "recall", "F1", "faces")
     for name, s in scores.per_class.items():
-        table.add_row(name, f"{s.precision:.1%}", f"{s.recall:.1%}", f"{s.f1:.1%}", f"{s.support:,}")
+        if s.support:
+            table.add_row(name, f"{s.precision:.1%}", f"{s.recall:.1%}", f"{s.f1:.1%}", f"{s.support:,}")
     return table
 
 
@@ -111,6 +116,8 @@ def _confusion(scores: Scores) -> Table:
     table = results_table("Of the faces of a row, % that were predicted as the column", "", *scores.per_class)
     shares = 100 * scores.confusion / scores.confusion.sum(axis=1, keepdims=True).clip(1)
     for i, (name, row) in enumerate(zip(scores.per_class, shares, strict=True)):
+        if not scores.per_class[name].support:
+            continue
         cells = []
         for j, share in enumerate(row):
             style = "bold" if i == j else "yellow" if share >= 10 else "default" if share >= 2 else "dim"

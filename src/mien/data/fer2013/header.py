@@ -56,7 +56,8 @@ def read_header(line: bytes, source: str) -> tuple[Layout, tuple[BadRow, ...]]:
     if "pixels" not in names or any(names.count(name) > 1 for name in ("pixels", "emotion", "usage")):
         raise FormatError(
             f"{source} does not begin with FER2013's header (emotion,pixels,Usage or less) "
-            f"but with {line[:60]!r}. mien also reads Parquet, folders and zips with one folder per class."
+            f"but with {line[:60]!r}. mien also reads a CSV with the "
+            "columns path,label, Parquet, and folders and zips with one folder per class."
         )
     columns = {name: column for column, name in enumerate(names)}
     return Layout(len(names), columns["pixels"], columns.get("emotion"), columns.get("usage")), odd

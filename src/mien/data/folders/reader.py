@@ -18,7 +18,7 @@ from mien.data.archives import check_member
 from mien.data.fer2013.reader import cores
 from mien.data.folders.labels import DROPPED, NO_MAP, UNKNOWN, Contempt, LabelMap, folder_key, label_of
 from mien.data.splits import WHOLE, is_split, split_name
-from mien.data.table import BadRow, FaceTable, nothing_usable, without_contempt
+from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS
 from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face
@@ -48,12 +48,13 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
-class _LabelledFile:
-    """A file whose folders name a class."""
+class LabelledFile:
+    """An image file with its label, its split, and its subject if that is known."""
 
     file: ImageFile
     label: int
     split: str
+    subject: str = ""
 
 
 def files_in_folder(root: Path) -> list[ImageFile]:
@@ -114,10 +115,21 @@ def read_tree(
     """
     files = _without_wrapper(files, mapping)
     labelled, problems = _assign_labels(files, source, contempt, mapping)
+    return table_of(labelled, source, size, problems)
+
+
+def table_of(
+    labelled: Sequence[LabelledFile], source: str, size: int, problems: Sequence[BadRow]
+) -> FaceTable:
+    """The table of labelled files, gray and `size` pixels wide, in their order; `problems` are added to.
+
+    Raises:
+        FormatError: no file can be read as an image.
+    """
     kept = [item for item in labelled if item.label != DROPPED]
     pixels, errors = _decode([item.file for item in kept], size)
     good = np.array([row not in errors for row in range(len(kept))], dtype=bool)
-    problems += [BadRow(kept[row].file.name, reason) for row, reason in errors.items()]
+    problems = [*problems, *(BadRow(kept[row].file.name, reason) for row, reason in errors.items())]
     if not good.any():
         raise nothing_usable(source, "image", problems)
     labels = np.array([item.label for item in kept], dtype=np.int64)[good]
@@ -128,30 +140,37 @@ def read_tree(
         rows=np.flatnonzero(good).astype(np.int64),
         classes=FERPLUS if labels.max() >= len(FER2013) else FER2013,
         names=np.array([item.file.name for item in kept])[good],
+        subjects=_subjects(kept)[good] if any(item.subject for item in kept) else None,
         source=without_contempt(source, len(labelled) - len(kept)),
         problems=tuple(sorted(problems, key=lambda problem: problem.where)),
     )
+
+
+def _subjects(files: Sequence[LabelledFile]) -> NDArray[np.str_]:
+    """The subject of each file; a file without one is a subject of its own, named after itself."""
+    return np.array([item.subject or item.file.name for item in files])
 
 
 def _without_wrapper(files: Sequence[ImageFile], mapping: LabelMap) -> Sequence[ImageFile]:
     """Files without outer folders that contain all of them and mean nothing, as an archive's own name."""
     while files and len(files[0].parts) > 2:
         top = files[0].parts[0]
-        has_meaning = is_split(top) or _label_of(top, "keep", mapping) != UNKNOWN
+        has_meaning = is_split(top) or label_in(top, "keep", mapping) != UNKNOWN
         if has_meaning or any(file.parts[0] != top for file in files):
             break
         files = [ImageFile(file.parts[1:], file.read) for file in files]
     return files
 
 
-def _label_of(folder: str, contempt: Contempt, mapping: LabelMap) -> int:
+def label_in(folder: str, contempt: Contempt, mapping: LabelMap) -> int:
+    """The label of a folder, or of a label as text; DROPPED or UNKNOWN as `label_of` gives them."""
     return label_of(mapping.get(folder_key(folder), folder), contempt)
 
 
 def _assign_labels(
     files: Sequence[ImageFile], source: str, contempt: Contempt, mapping: LabelMap
-) -> tuple[list[_LabelledFile], list[BadRow]]:
-    labelled: list[_LabelledFile] = []
+) -> tuple[list[LabelledFile], list[BadRow]]:
+    labelled: list[LabelledFile] = []
     problems: list[BadRow] = []
     unknown: Counter[str] = Counter()
     for file in files:
@@ -159,33 +178,49 @@ def _assign_labels(
         if not name.lower().endswith(_SUFFIXES):
             problems.append(BadRow(file.name, "its suffix is not that of an image"))
             continue
-        labels = [_label_of(folder, contempt, mapping) for folder in folders]
+        labels = [label_in(folder, contempt, mapping) for folder in folders]
         depth = next((depth for depth, label in enumerate(labels) if label != UNKNOWN), None)
         if depth is not None:
             split = split_name(folders[depth - 1]) if depth else WHOLE
-            labelled.append(_LabelledFile(file, labels[depth], split))
+            labelled.append(LabelledFile(file, labels[depth], split))
         elif match := _JAFFE.match(name):
             split = split_name(folders[-1]) if folders and is_split(folders[-1]) else WHOLE
-            labelled.append(_LabelledFile(file, label_of(match[1], contempt), split))
+            labelled.append(LabelledFile(file, label_of(match[1], contempt), split))
         else:
             unknown["/".join(folders) or "."] += 1
-    if not labelled:
-        raise FormatError(_no_classes(source, unknown))
+    check_classes(source, labelled, unknown)
     problems += [
         BadRow(folder, f"not an emotion that mien knows; {count:,} images left out", count=count)
         for folder, count in unknown.items()
     ]
-    if unknown and len({item.label for item in labelled}) < 2:
-        raise FormatError(_one_class(source, labelled, unknown))
     return labelled, problems
 
 
-def _one_class(source: str, labelled: Sequence[_LabelledFile], unknown: Counter[str]) -> str:
+def check_classes(source: str, labelled: Sequence[LabelledFile], unknown: Counter[str]) -> None:
+    """Refuse a source of which no name, or one name among others, is an emotion.
+
+    Args:
+        source: its name, for the message.
+        labelled: the files whose folder, or label, is an emotion.
+        unknown: the other folders, or labels, and how many images each has.
+
+    Raises:
+        FormatError: there are fewer than two emotions beside unknown names, or none at all.
+    """
+    if not labelled:
+        raise FormatError(_no_classes(source, unknown))
+    known = {item.label for item in labelled if item.label != UNLABELLED}
+    if unknown and len(known) < 2:
+        raise FormatError(_one_class(source, labelled, unknown))
+
+
+def _one_class(source: str, labelled: Sequence[LabelledFile], unknown: Counter[str]) -> str:
     """The error for folders of which a single one is named after an emotion, as in another language."""
-    label = labelled[0].label
-    name = "contempt" if label == DROPPED else FERPLUS[label]
+    label = max(item.label for item in labelled)
+    name = {UNLABELLED: "none", DROPPED: "contempt"}.get(label, FERPLUS[label])
     return (
-        f"{source}: of its folders, only {name} ({len(labelled):,} images) is an emotion that mien knows. "
+        f"{source}: of its folders or labels, only {name} ({len(labelled):,} images) is an emotion that mien "
+        "knows. "
         f"Unknown: {_listed(unknown)}. Give the emotion of each folder in a CSV with the columns "
         "folder,emotion: --label-map FILE (mapping=label_map(FILE) in mien.load). Or rename the folders."
     )
@@ -200,7 +235,7 @@ def _listed(folders: Counter[str]) -> str:
 def _no_classes(source: str, unknown: Counter[str]) -> str:
     folders = ", ".join(sorted(unknown)[:_MAX_FOLDERS_NAMED]) or "none with images"
     message = (
-        f"{source} has no folder named after an emotion (angry, happiness, ...). Its folders: {folders}."
+        f"{source} has no folder or label named after an emotion (angry, happiness, ...). It has: {folders}."
     )
     if unknown and all(folder.rpartition("/")[2].isdigit() for folder in unknown):
         message += (

@@ -22,15 +22,17 @@ def subjects_of(faces: FaceTable, pattern: str = "") -> NDArray[np.str_]:
     """The subject of each face, (N,).
 
     Args:
-        faces: a table with names of files.
+        faces: a table with subjects or names of files.
         pattern: a regular expression whose first group is the subject, searched for in the path of each file;
-            if empty, the patterns of CK+ and JAFFE.
+            if empty, the table's own subjects, else the patterns of CK+ and JAFFE.
 
     Raises:
         DataError: the table has no names of files, or some do not contain a subject.
         UsageError: the pattern is not a regular expression with a group.
     """
     where = faces.source or "the table"
+    if faces.subjects is not None and not pattern:
+        return faces.subjects
     if faces.names is None:
         raise DataError(
             f"{where} has no names of files from which to read the subjects, so no subject-independent split "

@@ -50,6 +50,23 @@ def confusion(probabilities: Floats, truth: Integers) -> NDArray[np.int64]:
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
+def confusion_by_subject(
+    probabilities: Floats, truth: Integers, subjects: NDArray[np.str_]
+) -> NDArray[np.int64]:
+    """The counts of `confusion` for each subject alone, (S, C, C); `subjects` (N,) has that of each face."""
+    check(probabilities, truth)
+    classes = probabilities.shape[1]
+    cells = truth * classes + probabilities.argmax(axis=1)
+    return counts_by_subject(cells, classes * classes, subjects).reshape(-1, classes, classes)
+
+
+def counts_by_subject(cells: Integers, count: int, subjects: NDArray[np.str_]) -> NDArray[np.int64]:
+    """How many faces of each subject are in each cell, (S, count); `cells` (N,) has that of each face."""
+    people, number = np.unique(subjects, return_inverse=True)
+    found = np.bincount(number * count + cells, minlength=len(people) * count)
+    return found.reshape(len(people), count).astype(np.int64)
+
+
 # From counts (..., C, C). ---------------------------------------------------------------------------------
 
 
@@ -106,20 +123,39 @@ def bootstrap_interval(
     *,
     resamples: int = 2000,
     level: float = 0.95,
+    by_subject: Integers | None = None,
 ) -> tuple[float, float]:
     """The percentile bootstrap interval of a score of the counts (C, C).
 
-    Drawing n faces with replacement makes the counts of the confusion matrix multinomial, so the resampled
-    matrices are drawn directly: the same bootstrap, without `resamples` x n indices. It speaks of the
-    sampling of faces alone, not of the seed that trained the model.
+    It speaks of the sampling of faces, or of people with `by_subject` (see `resampled`), not of the seed that
+    trained the model.
 
     Source: Efron & Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13.
     """
-    n = int(counts.sum())
-    drawn = generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
+    drawn = resampled(counts, generator, resamples, by_subject)
     tail = (1 - level) / 2
     low, high = np.quantile(score(drawn), (tail, 1 - tail))
     return float(low), float(high)
+
+
+def resampled(
+    counts: Integers, generator: np.random.Generator, resamples: int, by_subject: Integers | None = None
+) -> NDArray[np.int64]:
+    """Confusion matrices of bootstrap samples, (resamples, C, C).
+
+    Drawing n faces with replacement makes the counts multinomial, so the matrices are drawn directly: the
+    same bootstrap, without `resamples` x n indices. With the counts of each subject, (S, C, C), whole people
+    are drawn instead: frames of one person are not independent, and an interval over faces is too narrow.
+
+    Source: Field & Welsh 2007, "Bootstrapping clustered data", the cluster bootstrap.
+    """
+    if by_subject is None:
+        n = int(counts.sum())
+        return generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
+    people = len(by_subject)
+    times = generator.multinomial(people, np.full(people, 1 / people), size=resamples)
+    drawn: NDArray[np.int64] = (times @ by_subject.reshape(people, -1)).reshape(-1, *counts.shape)
+    return drawn
 
 
 def bootstrap_intervals(
@@ -129,10 +165,10 @@ def bootstrap_intervals(
     *,
     resamples: int = 2000,
     level: float = 0.95,
+    by_subject: Integers | None = None,
 ) -> NDArray[np.float64]:
     """The same of a score that gives each class a value, (C, 2): low and high of each."""
-    n = int(counts.sum())
-    drawn = generator.multinomial(n, counts.ravel() / n, size=resamples).reshape(-1, *counts.shape)
+    drawn = resampled(counts, generator, resamples, by_subject)
     tail = (1 - level) / 2
     bounds: NDArray[np.float64] = np.quantile(score(drawn), (tail, 1 - tail), axis=0).T
     return bounds

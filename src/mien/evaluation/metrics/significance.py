@@ -87,11 +87,14 @@ def compare_paired(
     generator: np.random.Generator,
     *,
     resamples: int = 2000,
+    subjects: NDArray[np.str_] | None = None,
 ) -> Paired:
     """The predictions (N,) of two classifiers for the same faces compared, and the truth (N,), all indices.
 
     Faces are drawn with replacement, and each brings both predictions, so what both find hard cancels out.
-    The intervals speak of the sampling of faces alone: another seed would have trained another network.
+    The intervals speak of the sampling of faces alone: another seed would have trained another network. With
+    the `subjects` of the faces, (N,), people are drawn with all their faces. McNemar's test takes the faces
+    as independent in any case.
 
     Raises:
         UsageError: arrays that do not fit, or no faces.
@@ -104,8 +107,11 @@ def compare_paired(
         )
     n = len(truth)
     # Faces of the same truth and predictions are interchangeable: drawing their counts draws the faces.
-    cells, counts = np.unique(np.stack([truth, first, second]), axis=1, return_counts=True)
-    drawn = generator.multinomial(n, counts / n, size=resamples)  # (resamples, cells)
+    cells, cell, counts = np.unique(
+        np.stack([truth, first, second]), axis=1, return_inverse=True, return_counts=True
+    )
+    by_subject = None if subjects is None else metrics.counts_by_subject(cell.ravel(), len(counts), subjects)
+    drawn = metrics.resampled(counts, generator, resamples, by_subject)  # (resamples, cells)
     accuracy = [
         _accuracy(cells[0], predicted, each) for predicted in cells[1:] for each in (counts[None], drawn)
     ]

@@ -28,7 +28,7 @@ _FIRST_RECALL = 0.02
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share, and its 95 % bootstrap interval over faces."""
+    """A share, and its 95 % bootstrap interval over faces, or over people where they are known."""
 
     value: float
     low: float
@@ -60,9 +60,13 @@ def class_estimates(
     """Precision, recall and F1 of each class that has faces, with intervals."""
     p = predictions
     counts = metrics.confusion(p.probabilities, p.truth)
+    people = p.subjects
+    by_subject = None if people is None else metrics.confusion_by_subject(p.probabilities, p.truth, people)
     found = {}
     for name, score in (("precision", metrics.precision), ("recall", metrics.recall), ("f1", metrics.f1)):
-        bounds = metrics.bootstrap_intervals(counts, score, generator, resamples=resamples)
+        bounds = metrics.bootstrap_intervals(
+            counts, score, generator, resamples=resamples, by_subject=by_subject
+        )
         found[name] = [Estimate(*map(float, each)) for each in zip(score(counts), *bounds.T, strict=True)]
     return {
         name: ClassEstimates(found["precision"][i], found["recall"][i], found["f1"][i], int(n))
@@ -87,21 +91,26 @@ def class_curves(predictions: Predictions) -> dict[str, ClassCurves]:
 
 def draw_counts(axes: Axes, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
     """The confusion matrix in faces; shades are shares of the row."""
-    sizes = counts.sum(axis=1)
+    counts, rows = _present(counts, classes)
     texts = [[f"{count:,}" if count else "·" for count in row] for row in counts]
-    rows = [f"{name} ({n:,})" for name, n in zip(classes, sizes, strict=True)]
-    shares = counts / sizes[:, None].clip(1)
+    shares = counts / counts.sum(axis=1, keepdims=True)
     draw_matrix(axes, shares, rows, classes, below="prediction", left="label (faces)", texts=texts)
     axes.set_title("Confusion matrix, in faces")
 
 
 def draw_shares(axes: Axes, counts: NDArray[np.int64], classes: tuple[str, ...]) -> None:
     """The confusion matrix in shares of each row; the diagonal is the recall."""
-    sizes = counts.sum(axis=1)
-    shares = np.where(sizes[:, None] > 0, counts / sizes[:, None].clip(1), np.nan)
-    rows = [f"{name} ({n:,})" for name, n in zip(classes, sizes, strict=True)]
+    counts, rows = _present(counts, classes)
+    shares = counts / counts.sum(axis=1, keepdims=True)
     draw_matrix(axes, shares, rows, classes, below="prediction", left="label (faces)")
     axes.set_title("Confusion matrix, each row in percent of its faces")
+
+
+def _present(counts: NDArray[np.int64], classes: tuple[str, ...]) -> tuple[NDArray[np.int64], list[str]]:
+    """The rows of the classes that have faces, and their names: an absent class cannot be measured."""
+    sizes = counts.sum(axis=1)
+    rows = [f"{name} ({n:,})" for name, n in zip(classes, sizes, strict=True) if n]
+    return counts[sizes > 0], rows
 
 
 def draw_classes(axes: Axes, found: dict[str, ClassEstimates]) -> None:
