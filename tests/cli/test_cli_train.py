@@ -6,6 +6,7 @@ import io
 import json
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -211,11 +212,29 @@ def test_a_process_that_takes_no_step_shows_no_bar() -> None:
 def test_an_epochs_line_says_what_it_brought() -> None:
     row = Epoch(3, 48, 1e-3, 1.5, 0.5, 1.25, 0.625, 1.1, -0.25, 1.0, 180.0, 3900.0, True)
     screen = io.StringIO()
-    TerminalReporter(Console(file=screen, width=200)).epoch(row, 20)
+    reporter = TerminalReporter(Console(file=screen, width=200))
+    resumed = replace(row, epoch=2, seconds=1200.0)  # when its epoch began is not known
+    reporter.epoch(resumed, 20)
+    assert "images/s  best" in screen.getvalue()
+    screen.truncate(screen.seek(0))
+    reporter.epoch(row, 20)
     assert screen.getvalue() == (
         "epoch   3/20  48 px  train 1.500 50.00%  validation 1.250 62.50%  votes 1.100"
-        "  180 images/s  1 h 05 min  best\n"
+        "  180 images/s  45 min  best\n"
     )
+
+
+def test_without_a_terminal_there_is_a_line_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log of a cluster's job said nothing for as long as an epoch took."""
+    screen = io.StringIO()
+    reporter = TerminalReporter(Console(file=screen, width=200))
+    began = reporter._last_line
+    for seconds in (10, 29, 31, 45, 62):
+        monkeypatch.setattr("mien.cli.train.progress.time.monotonic", lambda now=began + seconds: now)
+        reporter.step(progress(step=seconds))
+    lines = screen.getvalue().splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["step 31/20", "step 62/20"]
+    assert lines[0].endswith("loss 1.234  accuracy 45.7%  178 images/s  13 min left")
 
 
 def test_notes_are_shown_as_they_are() -> None:

@@ -43,6 +43,19 @@ def test_the_card_beside_the_file_is_the_one_returned(exported: Exported) -> Non
     assert card.sha256 == sha256_file(exported.onnx)
 
 
+def test_the_file_alone_says_how_it_is_used(exported: Exported) -> None:
+    """A program in C++ or Rust has the file and not the card."""
+    import onnx
+
+    props = {each.key: each.value for each in onnx.load(exported.onnx).metadata_props}
+    assert json.loads(props["labels"]) == {"fer2013": list(FER2013), "votes": list(VOTES)}
+    assert props["input"].startswith("pixels: uint8 (N, 48, 48)")
+    assert (float(props["mean"]), float(props["std"])) == (0.5, 0.5)
+    card = json.loads(exported.card.to_json())
+    assert json.loads(props["card"]) == {name: value for name, value in card.items() if name != "sha256"}
+    assert json.loads(props["framing"]) == card["framing"]
+
+
 def test_the_card_describes_the_network_of_the_best_epoch(exported: Exported) -> None:
     card = exported.card
     assert (card.name, card.backbone, card.default_head) == ("small", "test_efficientnet", "votes")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mien.emotions import FER2013
 from mien.errors import RecipeError
+from mien.runs import recipe
 from mien.runs.recipe import Key, Recipe, from_dict, keys, load_recipe, parse_changes, recipe_names, to_toml
 from mien.runs.recipe_sections import OptimizerRecipe, ScheduleRecipe
 
@@ -123,7 +124,9 @@ def test_later_changes_win() -> None:
     ("change", "message"),
     [
         ("epohcs=5", "unknown recipe key 'epohcs'. Did you mean 'epochs'?"),
-        ("optimizer.leaning_rate=1", "unknown recipe key 'optimizer.leaning_rate'. Known: name, lr,"),
+        ("optimizer.leaning_rate=1", "'optimizer.leaning_rate'. Did you mean 'optimizer.lr'?"),
+        ("learning_rate=1", "unknown recipe key 'learning_rate'. Did you mean 'optimizer.lr'?"),
+        ("batch=8", "unknown recipe key 'batch'. Did you mean 'loop.batch_size'?"),
         ("optimzer.lr=1", "unknown recipe key 'optimzer'. Did you mean 'optimizer'?"),
         ("zzz=1", "unknown recipe key 'zzz'. Known: name, description,"),
         ("lr", "not of the form section.key=value"),
@@ -203,3 +206,9 @@ def test_every_key_says_what_it_means_and_every_number_has_limits() -> None:
         assert key.meaning.endswith("."), key.path
         if key.kind in (int, float):
             assert None not in key.limits, key.path
+
+
+def test_every_other_name_of_a_key_means_one_that_there_is() -> None:
+    paths = {entry.path for entry in keys()}
+    assert set(recipe._MEANT.values()) <= paths
+    assert not set(recipe._MEANT) & {entry.name for entry in keys()}

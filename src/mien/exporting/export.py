@@ -13,6 +13,7 @@ from mien.evaluation.latency import time_one_face
 from mien.evaluation.predictions import default_split
 from mien.exporting.calibrate import MeasuredHead, completed_card, measure
 from mien.exporting.card import write_card
+from mien.exporting.metadata import embed
 from mien.exporting.onnx import Exported, export_run
 from mien.exporting.quality import with_quality
 from mien.exporting.quantize import quantize_export
@@ -63,6 +64,8 @@ def export_model(
     measured = {}
     for i, model in enumerate(models if calibrate else ()):
         card, heads = measure_card(model, table, split, tta=tta, progress=show)
+        card = embed(card, model.onnx)
+        write_card(card, model.onnx)
         models[i], measured[card.name] = replace(model, card=card), heads
     return ExportResult(tuple(models), split, measured)
 

@@ -11,6 +11,7 @@ from mien.data.table import FaceTable
 from mien.errors import UsageError
 from mien.exporting.card import card_of_run, write_card
 from mien.exporting.graph import OPSET, write_onnx
+from mien.exporting.metadata import embed
 from mien.exporting.parity import HeadAgreement, prove, run_onnx
 from mien.files import kind_of_path, staged
 from mien.models.card import Framing
@@ -86,6 +87,7 @@ def export_run(
                 "agreement": {"split": split, **{head: found.to_dict() for head, found in proof.items()}},
             },
         )
+        card = embed(card, temporary)
     write_card(card, out)
     return Exported(out, card, proof)
 

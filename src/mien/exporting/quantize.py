@@ -17,6 +17,7 @@ from mien.data.table import FaceTable
 from mien.emotions import FER2013
 from mien.exporting.card import write_card
 from mien.exporting.graph import INPUT
+from mien.exporting.metadata import embed
 from mien.exporting.onnx import Exported, check_output
 from mien.exporting.parity import HeadAgreement, agreement, run_onnx
 from mien.files import sha256_file, staged
@@ -71,7 +72,7 @@ def quantize_export(
         if "fer2013" in before:
             was, now = (_accuracy(logits["fer2013"], measured) for logits in (before, after))
             facts["accuracy"] = {"split": split, "float32": was, "int8": now, "drop": was - now}
-        card = _card(exported, temporary, out.stem, facts, found)
+        card = embed(_card(exported, temporary, out.stem, facts, found), temporary)
     write_card(card, out)
     return Exported(out, card, found)
 

@@ -34,6 +34,38 @@ from mien.runs.recipe_sections import (
     key,
 )
 
+# What other libraries call a key, or what people look for, by mien's key.
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "optimizer.lr": ("learning_rate", "max_lr", "base_lr", "lr0", "eta", "step_size"),
+    "optimizer.name": ("optim", "opt", "algorithm"),
+    "optimizer.weight_decay": ("wd", "l2", "decay", "regularization"),
+    "optimizer.clip_norm": ("grad_clip", "clip", "max_grad_norm", "gradient_clip_val", "clipnorm"),
+    "optimizer.clip_value": ("clipvalue",),
+    "optimizer.ema": ("ema_decay", "averaging", "swa"),
+    "loop.batch_size": ("batch", "batchsize", "bs", "train_batch_size"),
+    "loop.micro_batch": ("accumulation", "accumulate", "grad_accum", "accumulate_grad_batches"),
+    "loop.precision": ("amp", "fp16", "bf16", "mixed_precision", "half"),
+    "loop.seed": ("random_state", "random_seed", "manual_seed"),
+    "loop.select": ("monitor", "metric", "best", "metric_for_best_model"),
+    "schedule.epochs": ("epoch", "n_epochs", "num_epochs", "max_epochs", "num_train_epochs"),
+    "schedule.name": ("scheduler", "lr_scheduler", "sched"),
+    "schedule.patience": ("early_stopping", "early_stop"),
+    "schedule.warmup_epochs": ("warmup", "warm_up"),
+    "network.backbone": ("model", "arch", "architecture", "net", "encoder"),
+    "network.init": ("pretrained", "weights", "checkpoint"),
+    "network.size": ("img_size", "image_size", "imgsz", "input_size", "resolution"),
+    "network.drop_rate": ("dropout", "drop"),
+    "network.drop_path": ("stochastic_depth", "droppath"),
+    "augment.degrees": ("rotation", "rotate"),
+    "augment.flip": ("hflip", "horizontal_flip", "fliplr"),
+    "augment.erase": ("cutout", "random_erasing"),
+    "loss.label_smoothing": ("smoothing",),
+    "data.validation": ("val", "valid", "val_split", "validation_split"),
+    "data.holdout": ("test_size", "val_size", "validation_fraction"),
+    "data.folds": ("kfold", "k_fold", "n_splits", "cv"),
+}
+_MEANT = {other: path for path, others in _OTHER_NAMES.items() for other in others}
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Recipe:
@@ -287,9 +319,14 @@ def _kind_at(kind: Any, indices: Sequence[int], error: str) -> Any:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    """A sentence that names the nearest known key, or else all that there are."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+    """A sentence that names the key of that meaning, else of the nearest spelling, else all of them."""
+    if meant := _MEANT.get(name.lower().replace("-", "_")):
+        return f" Did you mean {meant!r}?"
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.5):
+        return f" Did you mean {near[0]!r}?"
+    if near := difflib.get_close_matches(name, _MEANT, n=1, cutoff=0.8):
+        return f" Did you mean {_MEANT[near[0]]!r}?"
+    return f" Known: {', '.join(known)}."
 
 
 def _describe(kind: Any) -> str:

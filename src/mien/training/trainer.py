@@ -34,6 +34,8 @@ from mien.training.validation import ValidationScores, scores_of, totals_of
 _REPORT_INTERVAL_S = 0.5
 # Processes on GPUs check only every so many steps whether one of them is to stop: each check makes them wait.
 _STOP_CHECK_STEPS = 10
+# Between two additions to steps.csv, where checkpoints are rarer.
+_RECORD_INTERVAL_S = 30.0
 
 
 class Trainer:
@@ -109,7 +111,7 @@ class Trainer:
             Diverged: the loss is no longer a number.
             TrainError: not even two faces fit into the memory.
         """
-        self._saved = time.monotonic()
+        self._saved = self._recorded = time.monotonic()
         self._started = self._saved - self.position.seconds
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             ended = self._train(interrupt)
@@ -241,6 +243,8 @@ class Trainer:
     def _report(self, steps_per_s: float) -> None:
         if not self.world.is_first:
             return
+        if time.monotonic() - self._recorded > _RECORD_INTERVAL_S:
+            self._record_steps()
         position = self.position
         _, correct, faces, _, label_loss = position.sums.tolist()
         self.reporter.step(
@@ -282,9 +286,13 @@ class Trainer:
         self.log.read()
         self.learner.check_finite()
         self.position.seconds = time.monotonic() - self._started
-        self.folder.record_steps(self.log.drain())
+        self._record_steps()
         checkpoint = pack(self.learner, self.position)
         write_checkpoint(self.folder.path / LAST, checkpoint)
+
+    def _record_steps(self) -> None:
+        self._recorded = time.monotonic()
+        self.folder.record_steps(self.log.drain())
 
     def _save_best(self, row: Epoch) -> None:
         facts = {
