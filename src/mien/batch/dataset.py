@@ -41,9 +41,9 @@ _FILE_COLUMNS = ["file_id", "bytes", "version", "sha256", "error", "face_id"]
 RETRIED = "OSError"
 
 
-def file_columns(head: Head) -> list[Column]:
+def file_columns(head: Head, *, movements: bool = False) -> list[Column]:
     """The columns of a data set: those of photos in a study."""
-    return images_columns(head)
+    return images_columns(head, movements=movements)
 
 
 @dataclass(frozen=True)
@@ -263,17 +263,17 @@ class DataSet:
                 path.unlink(missing_ok=True)
 
 
-def manifest_of(head: Head, facts: dict[str, Any]) -> dict[str, Any]:
+def manifest_of(head: Head, facts: dict[str, Any], *, movements: bool = False) -> dict[str, Any]:
     """The manifest of a data set of a model's head, with facts about model and options."""
     import mien
 
-    tables = {"images": describe(file_columns(head))}
+    tables = {"images": describe(file_columns(head, movements=movements))}
     return {"format": 1, "mien": mien.__version__} | facts | {"missing": MISSING, "tables": tables}
 
 
-def schema_of(head: Head) -> Any:
+def schema_of(head: Head, *, movements: bool = False) -> Any:
     """The schema of a part; the dictionary of its columns is in the manifest."""
-    return parquet_schema(file_columns(head), None)
+    return parquet_schema(file_columns(head, movements=movements), None)
 
 
 def version_number(size: int | None, version: str) -> int:

@@ -46,7 +46,15 @@ class ImageFunction:
         for place, (fact, faces) in enumerate(self._read(images)):
             fact = {"row": place} | fact
             rows += [fact | {"face_id": i} | face.to_row() for i, face in enumerate(faces, 1)] or [fact]
-        names = ["row", "width", "height", "face_id", *face_columns(head), "error", "message"]
+        names = [
+            "row",
+            "width",
+            "height",
+            "face_id",
+            *face_columns(head, movements=self.options.movements),
+            "error",
+            "message",
+        ]
         return {name: _column(name, [row.get(name) for row in rows]) for name in names}
 
     def by_image(self, images: Sequence[Any]) -> list[dict[str, Any]]:
@@ -75,7 +83,7 @@ class ImageFunction:
         except ImportError:
             raise MissingExtra("the Arrow type of faces", "data") from None
         kinds = {"top": pa.string(), "uncertain": pa.bool_()}
-        names = face_columns(self._analyzer.classifier.head)
+        names = face_columns(self._analyzer.classifier.head, movements=self.options.movements)
         face = pa.struct([(name, kinds.get(name, pa.float64())) for name in names])
         sizes = [("width", pa.int64()), ("height", pa.int64())]
         texts = [("error", pa.string()), ("message", pa.string())]
@@ -113,6 +121,7 @@ def udf(
     crops: bool = False,
     device: str = "auto",
     threads: int = 1,
+    movements: bool = False,
 ) -> ImageFunction:
     """A function of a column of images for engines of data frames: see `ImageFunction`.
 
@@ -123,13 +132,19 @@ def udf(
 
     Args:
         model: a shipped name, or the path of an ONNX file that every machine has.
-        labels, align, device: as `mien.Analyzer` takes them.
+        labels, align, device, movements: as `mien.Analyzer` takes them.
         detector_threshold: least confidence of a face, 0..1.
         crops: treat each image as one cropped face, without detection.
         threads: of model and detector; engines run one function per core.
     """
     options = ReadOptions(
-        model, labels, align=align, detector_threshold=detector_threshold, crops=crops, device=device
+        model,
+        labels,
+        align=align,
+        detector_threshold=detector_threshold,
+        crops=crops,
+        device=device,
+        movements=movements,
     )
     return ImageFunction(options, threads)
 

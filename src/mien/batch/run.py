@@ -152,12 +152,11 @@ def _manifest(options: ReadOptions) -> dict[str, Any]:
     classifier = options.analyzer().classifier
     model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
     decisive = asdict(replace(options, model="", device=""))
+    names = ("align", "detector_threshold", "crops", "movements")
     return manifest_of(
         classifier.head,
-        {
-            "model": model,
-            "options": {key: decisive[key] for key in ("align", "detector_threshold", "crops")},
-        },
+        {"model": model, "options": {key: decisive[key] for key in names}},
+        movements=options.movements,
     )
 
 

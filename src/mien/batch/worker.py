@@ -37,6 +37,7 @@ class ReadOptions:
         labels, align: as `Analyzer` takes them.
         detector_threshold: as `BlazeFace` takes it.
         crops: treat each image as one cropped face, without detection.
+        movements: as `Analyzer` takes it.
         device: where the model runs; it does not change the rows beyond rounding.
     """
 
@@ -46,6 +47,7 @@ class ReadOptions:
     detector_threshold: float = 0.5
     crops: bool = False
     device: str = "auto"
+    movements: bool = False
 
     def analyzer(self, threads: int | None = 1, *, model_threads: int | None = 1) -> Analyzer:
         """An analyzer with these options.
@@ -61,6 +63,7 @@ class ReadOptions:
 
         detector = BlazeFace(threads=threads, threshold=self.detector_threshold)
         options: dict[str, Any] = {"labels": self.labels, "align": self.align, "device": self.device}
+        options["movements"] = self.movements
         return Analyzer(self.model, detector, threads=model_threads, **options)
 
 
@@ -85,7 +88,7 @@ class ImageWorker:
     def __init__(self, options: ReadOptions, on_image: OnImage | None = None) -> None:
         self._options, self._on_image = options, on_image
         self._analyzer = options.analyzer()
-        self._schema = schema_of(self._analyzer.classifier.head)
+        self._schema = schema_of(self._analyzer.classifier.head, movements=options.movements)
 
     def read(self, files: Sequence[SourceFile], numbers: Sequence[int]) -> ImageRows:
         """The rows of the files, in their order; `numbers` are those of `DataSet.number_of`.
@@ -207,7 +210,8 @@ def unread_rows(options: ReadOptions, file: SourceFile, number: int, message: st
     fact = {"source": file.source, "file_id": f"{number:016x}", "bytes": file.bytes, "version": file.version}
     fact |= {"error": "ProcessEnded", "message": message}
     row = {name: _unicode(value) for name, value in fact.items()}
-    return ImageRows(pa.Table.from_pylist([row], schema_of(head)), 1, 0, ((file.source, message),))
+    schema = schema_of(head, movements=options.movements)
+    return ImageRows(pa.Table.from_pylist([row], schema), 1, 0, ((file.source, message),))
 
 
 class _Named(io.BytesIO):

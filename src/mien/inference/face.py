@@ -15,6 +15,7 @@ from mien.errors import CardError
 from mien.geometry import Box, Point
 from mien.images.quality import Quality, warnings_of
 from mien.models.card import Head, Limits
+from mien.movements.measures import NAMES, Movements
 from mien.probabilities import tempered
 
 # The coverage of `Face.set` by default.
@@ -22,6 +23,11 @@ _COVERAGE = 0.9
 # Without a fitted margin on the card, a certain emotion has more than half of the probability.
 _HALF = 0.5
 _BOX = ("x", "y", "box_width", "box_height")
+# The estimate of yaw from key points, which the limits of the cards are about, is so much larger than that of
+# the face mesh: the slope over 92 faces in photos.
+_YAW_OF_KEYPOINTS = 1.16
+# The warning of a face that the face mesh does not see: in profile, covered, or no face.
+NO_LANDMARKS = "no landmarks"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Face:
         quality: how well the face can be seen; None for frames of clips and for `analyze_crops`.
         warnings: what of it lies outside of what the model was measured on, in words such as ``"blurred"``;
             the limits are on the model's card.
+        movements: landmarks, pose of the head and named movements; None if they were not asked for
+            (`Analyzer(movements=True)`), or there are no landmarks, which `warnings` says.
     """
 
     box: Box
@@ -55,6 +63,7 @@ class Face:
     votes: dict[str, float] | None = None
     quality: Quality | None = None
     warnings: tuple[str, ...] = ()
+    movements: Movements | None = None
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name} {share:.2f}" for name, share in self.shown[:3])
@@ -160,12 +169,16 @@ class Face:
     def to_dict(self) -> dict[str, Any]:
         """The face as plain values for JSON.
 
-        Probabilities in full precision; box and key points to a hundredth of a pixel. Without a `quality`,
-        neither it nor warnings are there.
+        Probabilities in full precision; box and key points to a hundredth of a pixel. What was not measured
+        is not there: `quality`, and `movements`, which are without the landmarks.
         """
         seen: dict[str, Any] = {}
         if self.quality is not None:
-            seen = {"quality": self.quality.to_dict(), "warnings": list(self.warnings)}
+            seen["quality"] = self.quality.to_dict()
+        if self.quality is not None or self.warnings or self.movements is not None:
+            seen["warnings"] = list(self.warnings)
+        if self.movements is not None or NO_LANDMARKS in self.warnings:
+            seen["movements"] = self.movements and self.movements.to_dict()
         return {
             "box": [round(value, 2) for value in self.box],
             "confidence": self.confidence,
@@ -179,6 +192,7 @@ class Face:
 
     def to_row(self) -> dict[str, Any]:
         """The face as one row of a table, by the names of `face_columns`. Box to a hundredth of a pixel."""
+        moved = {} if self.movements is None else self.movements.to_dict()
         return {
             **dict(zip(_BOX, (round(value, 2) for value in self.box), strict=True)),
             "confidence": self.confidence,
@@ -186,16 +200,21 @@ class Face:
             "uncertain": self.uncertain,
             **{column_name(name): share for name, share in (self.emotions | self.abstentions).items()},
             **({} if self.valence is None else {"valence": self.valence}),
+            **moved,
         }
 
     def _ranked(self) -> list[tuple[str, float]]:
         return sorted(self.emotions.items(), key=lambda item: -item[1])
 
 
-def face_columns(head: Head) -> list[str]:
-    """The names of `Face.to_row` for a model's head: box, confidence, top, uncertain, each label, valence."""
+def face_columns(head: Head, *, movements: bool = False) -> list[str]:
+    """The names of `Face.to_row` for a model's head: box, confidence, top, uncertain, each label, valence.
+
+    With `movements`, theirs follow.
+    """
     derived = ["valence"] if has_valence(head.labels) else []
-    return [*_BOX, "confidence", "top", "uncertain", *label_columns(head), *derived]
+    moved = NAMES if movements else ()
+    return [*_BOX, "confidence", "top", "uncertain", *label_columns(head), *derived, *moved]
 
 
 def label_columns(head: Head) -> list[str]:
@@ -213,12 +232,14 @@ def read_face(
     keypoints: NDArray[np.floating[Any]] | None = None,
     quality: Quality | None = None,
     limits: Limits = MappingProxyType({}),
+    movements: tuple[Movements | None] | None = None,
 ) -> Face:
     """The face of one row of probabilities (C,), columns as `head` names them.
 
     The grounds to abstain are kept apart, and the emotions are scaled to sum to 1. For a head that is
     computed from two others, the row holds the probabilities of both, (C + K,): `OnnxModel.rows`. The limits
-    of the quality are the card's.
+    of the quality are the card's. `movements` holds those of the face, or None where it has no landmarks; it
+    is None itself where nothing was measured.
     """
     votes = None
     if head.combination is not None:
@@ -240,8 +261,24 @@ def read_face(
         certain_margin=head.certain_margin,
         votes=votes,
         quality=quality,
-        warnings=() if quality is None else warnings_of(quality, limits),
+        warnings=_warnings(quality, limits, movements),
+        movements=None if movements is None else movements[0],
     )
+
+
+def _warnings(
+    quality: Quality | None, limits: Limits, movements: tuple[Movements | None] | None
+) -> tuple[str, ...]:
+    """What lies outside of the limits; of the yaw, the face mesh knows better than the key points."""
+    if movements is None:
+        return () if quality is None else warnings_of(quality, limits)
+    others = {name: limit for name, limit in limits.items() if name != "yaw"}
+    found = () if quality is None else warnings_of(quality, others)
+    if movements[0] is None:
+        return (*found, NO_LANDMARKS)
+    _, most = limits.get("yaw", (None, None))
+    turned = most is not None and abs(movements[0].head_yaw) * _YAW_OF_KEYPOINTS > most
+    return (*found, "turned") if turned else found
 
 
 def _without(shares: dict[str, float], left_out: Sequence[str]) -> dict[str, float]:

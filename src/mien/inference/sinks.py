@@ -12,9 +12,10 @@ from mien.models.card import Head
 from mien.names import csv_cell, json_text
 
 
-def image_columns(head: Head) -> list[str]:
+def image_columns(head: Head, *, movements: bool = False) -> list[str]:
     """The columns of a table of images, one row per face."""
-    return ["source", "width", "height", "face_id", *face_columns(head), "warnings", "error"]
+    face = face_columns(head, movements=movements)
+    return ["source", "width", "height", "face_id", *face, "warnings", "error"]
 
 
 def warnings_cell(face: Face) -> str:

@@ -69,6 +69,33 @@ class Movements:
         return {name: None if v is None else round(v, 1 if name in _ANGLES else 4) for name, v in values}
 
 
+_OF_EYES = "distance between the outer corners of the eyes"
+# Name to what it is, its unit, and the least and the most that it can be; None where there is no limit.
+MEASURES: dict[str, tuple[str, str, tuple[float | None, float | None]]] = {
+    "head_yaw": ("how far the head is turned to the person's left", "degree", (-90, 90)),
+    "head_pitch": ("how far the head is nodded downwards", "degree", (-180, 180)),
+    "head_roll": ("how far the head is turned clockwise as seen", "degree", (-180, 180)),
+    "eye_open_right": ("distance of the lids of the person's right eye", "width of the eye", (0, None)),
+    "eye_open_left": ("distance of the lids of the person's left eye", "width of the eye", (0, None)),
+    "blink_right": ("how far the lids of the right eye are closed: 0 open, 1 closed", "share", (0, 1)),
+    "blink_left": ("how far the lids of the left eye are closed: 0 open, 1 closed", "share", (0, 1)),
+    "mouth_open": ("distance of the inner edges of the lips", _OF_EYES, (0, None)),
+    "mouth_width": ("distance of the corners of the lips", _OF_EYES, (0, None)),
+    "lip_corner_right": (
+        "height of the right corner of the lips above the end of the nose",
+        _OF_EYES,
+        (None, None),
+    ),
+    "lip_corner_left": (
+        "height of the left corner of the lips above the end of the nose",
+        _OF_EYES,
+        (None, None),
+    ),
+    "brow_right": ("height of the right brow above the corners of the eye", _OF_EYES, (None, None)),
+    "brow_left": ("height of the left brow above the corners of the eye", _OF_EYES, (None, None)),
+    "gaze_x": ("how far the irises lie to the person's left", "half width of the eye", (None, None)),
+    "gaze_y": ("how far the irises lie down", "half width of the eye", (None, None)),
+}
 NAMES = tuple(each.name for each in fields(Movements) if each.name != "landmarks")
 _ANGLES = ("head_yaw", "head_pitch", "head_roll")
 

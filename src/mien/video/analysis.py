@@ -83,6 +83,7 @@ class VideoAnalysis(Iterator[FrameResult]):
         )
         options: dict[str, Any] = {"detector_size": detector_size, "detect_interval_s": detect_interval_s}
         options |= {"align": analyzer.align, "thumbnails": thumbnails, "live": video.live}
+        options |= {"movements": analyzer.mesh is not None}
         options |= {"people": "clip" if people is None or people.recognize else "off"}
         options |= {"faces": faces, "smoothing": asdict(smoothing)}
         self._log, self._options = log, self._range | options

@@ -310,6 +310,7 @@ class _Batch:
             model=classifier.name,
             head=classifier.head,
             images=self._images is not None,
+            movements=self._analyzer.mesh is not None,
             size=self._progress.size,
             failures=[ReadFailure(**error) for error in self._progress.errors],
         )
@@ -328,6 +329,7 @@ class _Batch:
             del options[name]
         options |= {"model": classifier.card.sha256, "labels": list(classifier.labels)}
         options |= {"align": self._analyzer.align, "sources": self._clips}
+        options |= {"movements": self._analyzer.mesh is not None}
         return {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
 
     def _check_files(self) -> None:

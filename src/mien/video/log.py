@@ -23,6 +23,7 @@ from mien.errors import UsageError
 from mien.geometry import Detection
 from mien.models.card import Head, read_head
 from mien.models.onnx import OnnxClassifier
+from mien.movements.measures import NAMES, Movements
 from mien.video.frame import FramePosition
 from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.smoothing import Smoothing
@@ -191,6 +192,7 @@ def replay_details(
         live=options["live"],
         selector=FaceSelector(faces or options["faces"]),
         part_of=part_of,
+        limits={name: (low, high) for name, (low, high) in header["model"].get("limits", {}).items()},
     )
     for record in log.records():
         yield from stage.feed(track_record(tracker, record))
@@ -205,6 +207,7 @@ def head_of(header: dict[str, Any]) -> Head:
 def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any]) -> dict[str, Any]:
     """The header of a log: which clip, analyzed by which model, how, and by which version of mien."""
     model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
+    model["limits"] = {name: list(ends) for name, ends in classifier.card.limits.items()}
     file = _file_facts(Path(source))
     return {
         "format": FORMAT,
@@ -239,6 +242,8 @@ def _to_json(record: FrameRecord) -> dict[str, Any]:
         }
         if (portrait := record.portraits[i]) is not None:
             face["portrait"] = _text(portrait.raw.tobytes())
+        if record.movements is not None:
+            face["movements"] = _movements_to_json(record.movements[i])
         if i in record.thumbnails:
             face["thumbnail"] = _text(record.thumbnails[i])
         faces.append(face)
@@ -249,7 +254,13 @@ def _to_json(record: FrameRecord) -> dict[str, Any]:
         "detected": record.detected,
         "cut": record.cut,
         "faces": faces,
+        **({} if record.movements is None else {"movements": True}),
     }
+
+
+def _movements_to_json(movements: Movements | None) -> dict[str, float | None] | None:
+    """In full precision, without the landmarks."""
+    return None if movements is None else {name: getattr(movements, name) for name in NAMES}
 
 
 def _from_json(line: dict[str, Any]) -> FrameRecord:
@@ -268,6 +279,9 @@ def _from_json(line: dict[str, Any]) -> FrameRecord:
         ),
         probabilities=np.array([face["probabilities"] for face in faces], np.float32),
         thumbnails={i: b64decode(face["thumbnail"]) for i, face in enumerate(faces) if "thumbnail" in face},
+        movements=tuple(face["movements"] and Movements(**face["movements"]) for face in faces)
+        if "movements" in line
+        else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mien.emotions import column_name
 from mien.geometry import Box
 from mien.inference.face import Face
+from mien.inference.sinks import warnings_cell
 from mien.video.frame import Frame
 
 
@@ -61,7 +62,10 @@ class TrackedFace:
         row |= {name: round(row[name], 6) for name in smooth} | {f"raw_{n}": p for n, p in raw.items()}
         if row["confidence"] is not None:
             row["confidence"] = round(row["confidence"], 4)
-        return {"face_id": self.id, **row, "detected": self.detected, "change": round(self.change, 2)}
+        row |= {"detected": self.detected, "change": round(self.change, 2)}
+        if self.face.warnings or self.face.movements is not None:
+            row["warnings"] = warnings_cell(self.face)
+        return {"face_id": self.id, **row}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mien.batch.worker import ReadOptions
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import ClipOptions, WriteImages
-    from mien.video.study.study import StudyOptions
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
@@ -41,6 +40,7 @@ def predict(
     labels: shared.Labels = None,
     detector_threshold: own.DetectorThreshold = None,
     align: own.Align = False,
+    movements: own.Movements = False,
     crops: own.Crops = False,
     interval: own.Interval = None,
     start: own.Start = 0.0,
@@ -80,13 +80,12 @@ def predict(
     options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, interval)
     options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
     options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
-    _check(options, bool(clips), crops, align or detector_threshold is not None)
+    _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
     data_set = DataSetOptions(shard, verify_hash, engine.value, address)
     check_data_set(photos, form, data_set != DataSetOptions(), clips=bool(clips))
-    study = _study(form, bin_s, span(baseline), event_threshold, event_hysteresis, export or [])
-    options = replace(options, form=None if study else form, study=study)
-    read = _read_options(model, labels, detector_threshold, align, crops, device)
+    options = _for_study(options, form, bin_s, baseline, event_threshold, event_hysteresis, export or [])
+    read = _read_options(model, labels, detector_threshold, align, crops, device, movements)
     _exit(_predict(clips, photos, read, options, data_set, threads))
 
 
@@ -103,23 +102,31 @@ def _exit(failures: int) -> None:
 
 
 def _read_options(
-    model: str, labels: shared.LabelSet | None, threshold: float | None, align: bool, crops: bool, device: str
+    model: str,
+    labels: shared.LabelSet | None,
+    threshold: float | None,
+    align: bool,
+    crops: bool,
+    device: str,
+    movements: bool,
 ) -> ReadOptions:
     from mien.batch.worker import ReadOptions
 
     read = ReadOptions(model, labels and labels.value, align=align, crops=crops, device=device)
+    read = replace(read, movements=movements)
     return read if threshold is None else replace(read, detector_threshold=threshold)
 
 
-def _study(
+def _for_study(
+    clips: ClipOptions,
     form: str | None,
     bin_s: float,
-    baseline_s: tuple[float, float] | None,
+    baseline: str | None,
     threshold: float,
     hysteresis: float,
     exports: list[own.ExportFormat],
-) -> StudyOptions | None:
-    """The options of a study, or None where --out is not a folder.
+) -> ClipOptions:
+    """The options of clips with those of a study, or with the format where --out is not a folder.
 
     Raises:
         UsageError: there are options of a study and no folder.
@@ -127,12 +134,12 @@ def _study(
     from mien.video.study.study import StudyOptions
 
     names = tuple(dict.fromkeys(name.value for name in exports))
-    options = StudyOptions(bin_s, threshold, hysteresis, baseline_s, names)
+    options = StudyOptions(bin_s, threshold, hysteresis, span(baseline), names)
     if form == STUDY:
-        return options
+        return replace(clips, study=options)
     if options != StudyOptions():
         raise UsageError(f"{_STUDY_ONLY} are for the tables of a study: give --out a folder, such as study/.")
-    return None
+    return replace(clips, form=form)
 
 
 def _predict(
@@ -188,7 +195,7 @@ def _check(options: ClipOptions, clips: bool, crops: bool, detects: bool) -> Non
     if crops and clips:
         raise UsageError("--crops is for photos of cropped faces; in clips, faces have to be detected.")
     if crops and detects:
-        raise UsageError("--crops runs no detector; leave out --align and --detector-threshold.")
+        raise UsageError("--crops runs no detector; leave out --align, --movements and --detector-threshold.")
     photo_options = ClipOptions(out=options.out, save=options.save, overwrite=options.overwrite)
     if not clips and options != photo_options:
         raise UsageError(f"{_CLIPS_ONLY} are for clips, but the sources are photos.")

@@ -166,4 +166,4 @@ def _data_sink(form: str, stream: TextIO, analyzer: Analyzer) -> Sink:
         return JsonSink(stream, classifier.name)
     if form == "jsonl":
         return JsonLinesSink(stream, {"model": classifier.name})
-    return CsvSink(stream, image_columns(classifier.head))
+    return CsvSink(stream, image_columns(classifier.head, movements=analyzer.mesh is not None))

@@ -27,14 +27,18 @@ _SIZE = ("width", "height")
 _FACE = face_columns(Head("", ()))  # box, confidence, top, uncertain
 
 
-def columns(head: Head, *, images: bool = False) -> list[str]:
+def columns(head: Head, *, images: bool = False, movements: bool = False) -> list[str]:
     """The table's columns: frame, face, probabilities smoothed over time, then those of the frame alone.
 
-    With `images`, those of images too: their rows have no frame, and nothing of one frame alone.
+    With `images`, those of images too: their rows have no frame, and nothing of one frame alone. With
+    `movements`, those of the frame alone, and warnings.
     """
-    numbers, raw = face_columns(head)[len(_FACE) :], [f"raw_{name}" for name in label_columns(head)]
+    numbers = face_columns(head, movements=movements)[len(_FACE) :]
+    raw = [f"raw_{name}" for name in label_columns(head)]
     names = [*_PLACE, *_FACE[:5], "detected", "change", *_FACE[5:], *numbers, *raw]
-    return ["source", *_SIZE, *names[1:], "warnings", "error"] if images else names
+    if images:
+        return ["source", *_SIZE, *names[1:], "warnings", "error"]
+    return [*names, "warnings"] if movements else names
 
 
 def to_frame(
@@ -118,6 +122,7 @@ def open_table(
     model: str,
     head: Head,
     images: bool = False,
+    movements: bool = False,
     size: int | None = None,
     failures: Iterable[ReadFailure] = (),
     opened: Callable[[Path], IO[str]] | None = None,
@@ -131,6 +136,7 @@ def open_table(
         model: the model's name.
         head: names the columns.
         images: with the columns of images, whose rows may then come between those of clips.
+        movements: with the columns of movements.
         size: resume: keep so many bytes of the file, and drop what stands behind them.
         failures: resume: those of before.
         opened: opens the file; for one that treats a full disk in its own way.
@@ -139,7 +145,7 @@ def open_table(
         MissingExtra: pyarrow is wanted and not installed.
         UsageError: the file cannot be written.
     """
-    names = columns(head, images=images)
+    names = columns(head, images=images, movements=movements)
     gathered = path.with_name(f".{path.name}.rows.jsonl") if path and form == "parquet" else None
     try:
         with _open(gathered or path, size, opened) as stream:

@@ -62,6 +62,7 @@ class Pipeline:
             card.framing or FER2013_FRAMING,
             card.input_size,
             align=analyzer.align,
+            measure=analyzer.measure if analyzer.mesh else None,
             keep_frames=keep_frames,
             thumbnails=thumbnails,
             people=people or People(),
@@ -73,7 +74,12 @@ class Pipeline:
         classifier = analyzer.classifier
         self.classifier = ClassifyStage(classifier, live=self._live)
         self.smoother = SmoothStage(
-            self._source, classifier.head, self._smoothing, live=self._live, selector=self._selector
+            self._source,
+            classifier.head,
+            self._smoothing,
+            live=self._live,
+            selector=self._selector,
+            limits=classifier.card.limits,
         )
 
     def track(self, frame: Frame) -> list[TrackedFrame]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.inference.face import Face, read_face
-from mien.models.card import Head
+from mien.models.card import Head, Limits
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import CausalSmoother, Smoothing, centred
 from mien.video.stages.select import FaceSelector
@@ -36,6 +37,7 @@ class SmoothStage:
             smoothed from both sides.
         selector: which faces are reported; all for None.
         part_of: where a person's time is to be divided for smoothing; nowhere for None.
+        limits: of the model's card, for the pose of heads whose movements are measured.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class SmoothStage:
         live: bool = False,
         selector: FaceSelector | None = None,
         part_of: PartOf | None = None,
+        limits: Limits = MappingProxyType({}),
     ) -> None:
         self._part_of = part_of
-        self._source, self._head, self._live = source, head, live
+        self._source, self._head, self._live, self._limits = source, head, live, limits
         self._smoothing = smoothing or Smoothing()
         self._delay_s = 0.0 if live else max(self._smoothing.reach_s, _LEAST_DELAY_S)
         self._selector = selector or FaceSelector("all")
@@ -106,8 +109,15 @@ class SmoothStage:
 
     def _face(self, tracked: TrackedFrame, i: int, row: Rows) -> Face:
         found = tracked.record.detections[i]
+        movements = tracked.record.movements
         return read_face(
-            row, self._head, box=found.box, confidence=found.confidence, keypoints=found.keypoints
+            row,
+            self._head,
+            box=found.box,
+            confidence=found.confidence,
+            keypoints=found.keypoints,
+            limits=self._limits,
+            movements=None if movements is None else (movements[i],),
         )
 
     def _smoothed(self, number: int, person: int | None, time_s: float, row: Rows) -> Rows:

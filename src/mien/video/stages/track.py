@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from mien.geometry import Box, Detection
 from mien.images.crop import crop_face, sample_square
 from mien.models.card import Framing
+from mien.movements.measures import Movements
 from mien.video.frame import Frame, FramePosition
 from mien.video.stages.detect import DetectedFrame
 from mien.video.tracking.people import People
 from mien.video.tracking.portrait import Portrait, portrait_of
 from mien.video.tracking.tracker import Tracker, appearance_of, shrink
 
+# The movements of faces in an image.
+Measure: TypeAlias = Callable[[NDArray[np.uint8], Sequence[Detection]], tuple[Movements | None, ...] | None]
 # The place of a face that is not seen any more is still blurred for so long.
 _HIDE_UNSEEN_S = 1.0
 # A thumbnail of a face is taken at most so often, with so much around the box, and so large.
@@ -37,6 +41,7 @@ class FrameRecord:
         portraits: what each face looks like; None where the detector did not run.
         probabilities: float32 (N, C), one row per face; (0, 0) until the model has run.
         thumbnails: face's index to a small JPEG of it.
+        movements: of each face, None for one without landmarks; None if they are not asked for.
     """
 
     position: FramePosition
@@ -47,6 +52,7 @@ class FrameRecord:
     portraits: tuple[Portrait | None, ...]
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     thumbnails: dict[int, bytes] = field(default_factory=dict)
+    movements: tuple[Movements | None, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +88,7 @@ class TrackStage:
         keep_frames: hand the frames on, for drawing on them.
         thumbnails: take small images of the faces now and then.
         people: numbers people.
+        measure: the movements of faces in RGB pixels, as `Analyzer.measure`; None for none.
     """
 
     def __init__(
@@ -93,11 +100,13 @@ class TrackStage:
         align: bool = False,
         keep_frames: bool = False,
         thumbnails: bool = False,
+        measure: Measure | None = None,
     ) -> None:
         self._tracker = Tracker(people=people)
         self._framing, self._size, self._align = framing, size, align
         self._keep_frames, self._thumbnails = keep_frames, thumbnails
         self._thumbnail_s: dict[int, float] = {}
+        self._measure = measure
 
     def feed(self, found: DetectedFrame) -> TrackedFrame:
         """Track the faces of the next frame."""
@@ -112,6 +121,7 @@ class TrackStage:
             found.cut,
             tuple(map(shrink, crops)),
             _portraits(found, crops),
+            movements=self._movements(found),
         )
         tracked = track_record(self._tracker, record)
         if self._thumbnails:
@@ -128,6 +138,12 @@ class TrackStage:
     def finish(self) -> dict[int, int]:
         """At the end of the clip: as `final_ids`."""
         return final_ids(self._tracker)
+
+    def _movements(self, found: DetectedFrame) -> tuple[Movements | None, ...] | None:
+        """Those of a frame's faces; only a frame with faces is converted to RGB."""
+        if self._measure is None or not found.detections:
+            return None if self._measure is None else ()
+        return self._measure(found.frame.rgb(), found.detections)
 
     def _thumbnails_of(self, frame: Frame, tracked: TrackedFrame) -> dict[int, bytes]:
         """Small images of the faces that have had none for a while."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from mien.inference.face import label_columns
 from mien.inference.sinks import image_columns
 from mien.models.card import Head
+from mien.movements.measures import MEASURES
 from mien.video.output.table import columns
 from mien.video.study.measures import Measures
 
@@ -101,6 +102,19 @@ _FACE = {
         Column("error", "string", "why the file cannot be read", missing="missing if it was read"),
     )
 }
+# Columns of movements, with --movements; their formulas are in docs/movements.md.
+_MOVEMENTS = {
+    name: Column(
+        name,
+        "number",
+        description,
+        unit,
+        limits,
+        "missing without a face and where the face mesh finds no landmarks, as in profile"
+        + ("; and if both eyes are closed" if name.startswith("gaze_") else ""),
+    )
+    for name, (description, unit, limits) in MEASURES.items()
+}
 # What a data set of photos keeps of each file, to find out later whether it has changed.
 _FILE = (
     Column("file_id", "string", "identifies the file in this data set: 16 hex digits"),
@@ -119,10 +133,10 @@ _FAILURE = (
 )
 
 
-def frame_columns(head: Head, measures: Measures) -> list[Column]:
+def frame_columns(head: Head, measures: Measures, *, movements: bool = False) -> list[Column]:
     """The columns of frames: those of `mien predict`, and changes from rest if there is one."""
     names = label_columns(head)
-    known = dict(_FACE) | {"face_id": Column("face_id", "integer", _PERSON, None, (1, None), _NOBODY)}
+    known = _FACE | _MOVEMENTS | {"face_id": Column("face_id", "integer", _PERSON, None, (1, None), _NOBODY)}
     for name in names:
         known[name] = _share(name, f"probability of {name}, smoothed over time", _NOBODY)
         raw = f"raw_{name}"
@@ -130,19 +144,20 @@ def frame_columns(head: Head, measures: Measures) -> list[Column]:
     changes = [name for name in measures.names if name.startswith("delta_")]
     set_by_hand = "true: a person set the emotion, which has probability 1; false: it is predicted"
     return [
-        *(_known(known, name) for name in columns(head)),
+        *(_known(known, name) for name in columns(head, movements=movements)),
         *(_measure("", name, f"{_NOBODY} and of people without a rest") for name in changes),
         _NAME,
         Column("corrected", "boolean", set_by_hand, missing=_NOBODY),
     ]
 
 
-def images_columns(head: Head) -> list[Column]:
+def images_columns(head: Head, *, movements: bool = False) -> list[Column]:
     """The columns of photos: of each file, of the face in it, and why a file could not be read."""
     number = Column("face_id", "integer", "number of the face in the photo, from 1", None, (1, None), _NOBODY)
-    known = dict(_FACE) | {"face_id": number}
+    known = _FACE | _MOVEMENTS | {"face_id": number}
     known |= {name: _share(name, f"probability of {name}", _NOBODY) for name in label_columns(head)}
-    source, *rest = (_known(known, name) for name in image_columns(head) if name != "error")
+    names = image_columns(head, movements=movements)
+    source, *rest = (_known(known, name) for name in names if name != "error")
     return [source, *_FILE, *rest, *_FAILURE]
 
 

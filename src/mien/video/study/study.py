@@ -154,7 +154,7 @@ def write_clip(
     corrected = _CorrectedClip(clip, corrections, check=facts.get("complete", True))
     rest = None if options.baseline_s is None else rest_of(corrected.results(), head, options.baseline_s)
     measures = Measures(head, rest)
-    columns = _columns(head, measures)
+    columns = _columns(head, measures, header)
     sidecar = _sidecar(header, options) | facts | _frame_facts(Log(log)) | corrected.facts
     if rest is not None:
         names = measures.names[: len(measures.names) // 2]
@@ -198,7 +198,7 @@ def write_together(
         header = Log(folder / there[0] / _LOG).header
         head = head_of(header)
         measures = Measures(head, None if options.baseline_s is None else {})
-        columns = _columns(head, measures)
+        columns = _columns(head, measures, header)
         sidecar["tables"] = {table: describe(columns[table]) for table in TABLES}
         for table in TABLES:
             parts = [folder / name / f"{table}.parquet" for name in there]
@@ -418,10 +418,12 @@ def _with_timeline(details: Iterable[AnalyzedFrame], timeline: Timeline) -> Iter
         yield analyzed
 
 
-def _columns(head: Head, measures: Measures) -> dict[str, list[Column]]:
+def _columns(head: Head, measures: Measures, header: dict[str, Any]) -> dict[str, list[Column]]:
+    """The columns of each table; `header` is that of a log."""
+    movements = bool(header["options"].get("movements"))
     change = any(name.startswith("delta_") for name in measures.names)
     return {
-        "frames": frame_columns(head, measures),
+        "frames": frame_columns(head, measures, movements=movements),
         "people": people_columns(measures),
         "intervals": interval_columns(measures),
         "events": event_columns(change=change),
