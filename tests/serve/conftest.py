@@ -9,16 +9,22 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from mien.emotions import ABSTAIN, FER2013, VOTES
+from mien.inference.analyzer import Analyzer
 from mien.models.card import Head
 from mien.serve.app import create_app
 from mien.serve.server import listen as open_listener
 from mien.serve.server import make_server
 from mien.serve.settings import Limits, Settings
+from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
+from mien.video.batch import ClipOptions, predict_clips
+from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 
@@ -95,3 +101,30 @@ def listening(settings: Settings) -> Iterator[str]:
 def listen() -> Callable[[Settings], AbstractContextManager[str]]:
     """Makes listening servers, on the port of their settings or on a free one."""
     return listening
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two clips: one person jumps across the scene beside another one, people 1, 2 and 3; and a person alone,
+    in a format that browsers do not play."""
+    folder = tmp_path_factory.mktemp("clips")
+    with Image.open(PHOTO) as image:
+        anna = np.asarray(image.convert("RGB").crop((130, 0, 330, 260)))
+    scene = [
+        Actor(anna, lambda t: (100, 170, 200 + 20 * t) if t < 1 else None),
+        Actor(anna, lambda t: (330, 180, 150)),
+        Actor(anna, lambda t: (540, 170, 200) if t >= 1 else None),
+    ]
+    lit = (frame * (0.65 + 0.3 * np.sin(i / 2)) for i, frame in enumerate(play(scene, 2)))
+    write_clip(folder / "two.webm", (frame.astype(np.uint8) for frame in lit), codec="libvpx")
+    write_clip(folder / "old.avi", play([Actor(anna, lambda t: (300 + 60 * t, 180, 220))], 0.8))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study(clips: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of these clips; copy it to change it."""
+    out = tmp_path_factory.mktemp("out") / "study"
+    options = ClipOptions(out=out, study=StudyOptions(threshold=0.16, hysteresis=0.005), people="off")
+    assert predict_clips([str(clips)], Analyzer(model, labels="fer2013", threads=1), options) == 0
+    return out

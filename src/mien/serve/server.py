@@ -12,21 +12,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
+from fastapi import FastAPI
 
 from mien.errors import UsageError
 from mien.serve.access_log import Redaction
 from mien.serve.app import create_app
 from mien.serve.protocols import http_protocol, websocket_protocol
-from mien.serve.service import Service
 from mien.serve.settings import Settings
 
 # Streams are pinged at this interval, so that a phone that was switched off does not keep its slot for long.
 _PING_S = 15.0
 _STOP_WITHIN_S = 5
 _BACKLOG = 2048
+
+
+class Stoppable(Protocol):
+    """What a server announces its end to."""
+
+    stopping: bool
+
+    @property
+    def settings(self) -> Settings:
+        """Of the server."""
 
 
 class Server(uvicorn.Server):
@@ -38,7 +48,7 @@ class Server(uvicorn.Server):
         stopped_by: the first signal that was received, or None.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Stoppable) -> None:
         super().__init__(config)
         self._service = service
         self.stopped_by: signal.Signals | None = None
@@ -104,8 +114,18 @@ def run(
     server = make_server(
         settings, access_log=access_log, ssl_certfile=certificate, ssl_keyfile=certificate_key
     )
+    return run_server(server, settings, "http" if certificate is None else "https", on_listening)
+
+
+def run_server(
+    server: Server, settings: Settings, scheme: str, on_listening: Callable[[str], None] | None
+) -> signal.Signals | None:
+    """Listen, and serve until a signal, which is returned.
+
+    Raises:
+        UsageError: the address or port is not available.
+    """
     listener = listen(settings.host, settings.port)
-    scheme = "http" if certificate is None else "https"
     with listener:
         if on_listening:
             on_listening(f"{scheme}://{address_of(settings.host, listener)}")
@@ -116,6 +136,12 @@ def run(
 def make_server(settings: Settings, *, access_log: bool = False, **tls: Any) -> Server:
     """A server with its limits on headers, sends, frames and the end; `tls` goes to uvicorn."""
     app = create_app(settings)
+    return server_of(app, app.state.service, access_log=access_log, **tls)
+
+
+def server_of(app: FastAPI, service: Stoppable, *, access_log: bool = False, **tls: Any) -> Server:
+    """A server of an application, with the limits in the settings of `service`."""
+    settings = service.settings
     config = uvicorn.Config(
         app,
         log_level="warning" if not access_log else "info",
@@ -134,7 +160,7 @@ def make_server(settings: Settings, *, access_log: bool = False, **tls: Any) -> 
     )
     for name in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(name).addFilter(Redaction())
-    return Server(config, app.state.service)
+    return Server(config, service)
 
 
 def listen(host: str, port: int) -> socket.socket:

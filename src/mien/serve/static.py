@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -33,7 +33,7 @@ class StaticFile:
 
 def page_files(notice: str | None = None) -> dict[str, StaticFile]:
     """Path below ``/`` to file; the page itself has the path ``""`` and shows the notice."""
-    page = dict(_collect(files("mien.serve") / "page", ""))
+    page = collect(files("mien.serve") / "page")
     index = page.pop("index.html")
     shown = "" if notice is None else f'<p class="notice" role="note">{escape(notice)}</p>'
     body = index.body.replace(_NOTICE, shown.encode())
@@ -47,10 +47,20 @@ def _etag(body: bytes) -> str:
 
 def page_routes(notice: str | None) -> APIRouter:
     """One route per file, so that no request contains a path on disk; the notice stands on the page."""
+    return file_routes(page_files(notice))
+
+
+def file_routes(page: Mapping[str, StaticFile]) -> APIRouter:
+    """One route per file."""
     router = APIRouter(include_in_schema=False)
-    for path, file in page_files(notice).items():
+    for path, file in page.items():
         router.add_api_route(f"/{path}", _handler(file), methods=["GET", "HEAD"])
     return router
+
+
+def collect(folder: Traversable) -> dict[str, StaticFile]:
+    """The files in a folder and below it, by their paths in it."""
+    return dict(_collect(folder, ""))
 
 
 def _collect(folder: Traversable, prefix: str) -> Iterator[tuple[str, StaticFile]]:

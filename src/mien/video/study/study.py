@@ -314,13 +314,26 @@ def read_study(root: Path) -> dict[str, Any]:
     return dict(study)
 
 
+def study_options(study: dict[str, Any]) -> StudyOptions:
+    """The options with which the tables of a study were computed, from its sidecar."""
+    values = study["study_options"]
+    lists = {name: values[name] and tuple(values[name]) for name in ("baseline_s", "exports")}
+    return StudyOptions(**values | lists)
+
+
+def clip_results(clip: Path) -> Iterator[FrameResult]:
+    """The results of a clip of a study without corrections, by the log in its folder.
+
+    Raises:
+        UsageError: the log cannot be read.
+    """
+    return _CorrectedClip(clip, None, check=False).results()
+
+
 def _rewrite(
     root: Path, study: dict[str, Any], options: StudyOptions | None, corrections: Corrections
 ) -> None:
-    if options is None:
-        values = study["study_options"]
-        lists = {name: values[name] and tuple(values[name]) for name in ("baseline_s", "exports")}
-        options = StudyOptions(**values | lists)
+    options = options or study_options(study)
     names = [clip["folder"] for clip in study["clips"]]
     for name in names:
         sidecar = json.loads((root / name / _CLIP_SIDECAR).read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""`mien view`: the results of a study beside its clips, and their corrections, in the browser."""
