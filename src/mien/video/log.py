@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -94,13 +96,16 @@ class Log:
         first = next(lines, None)
         if first is None or first[1].get("format") != FORMAT:
             raise UsageError(f"{path} is not a log of this version of mien; it should begin with {FORMAT!r}.")
-        self.size, self.header = first
-        self.last: tuple[FramePosition | None, FrameRecord] | None = None
-        before: FramePosition | None = None
-        for end, line in lines:
-            if line.get("checkpoint"):
-                self.size, self.last = end, (before, _from_json(line))
-            before = _position(line)
+        lines.close()
+        self._head_size, self.header = first
+
+    @property
+    def size(self) -> int:
+        return self._end[0]
+
+    @property
+    def last(self) -> tuple[FramePosition | None, FrameRecord] | None:
+        return self._end[1]
 
     def check(self, header: dict[str, Any]) -> None:
         """Compare the header with that of a run that is to resume.
@@ -126,7 +131,18 @@ class Log:
                 return
             yield _from_json(line)
 
-    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    @cached_property
+    def _end(self) -> tuple[int, tuple[FramePosition | None, FrameRecord] | None]:
+        """`size` and `last`, by the log as it is when one of them is first wanted."""
+        size, found = self._head_size, None
+        before: FramePosition | None = None
+        for end, line in islice(self._lines(), 1, None):
+            if line.get("checkpoint"):
+                size, found = end, (before, line)
+            before = _position(line)
+        return size, found and (found[0], _from_json(found[1]))
+
+    def _lines(self) -> Generator[tuple[int, dict[str, Any]], None, None]:
         """The lines that are whole, each with the position of its end in bytes."""
         end = 0
         try:

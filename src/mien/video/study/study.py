@@ -247,8 +247,8 @@ def apply_corrections(
 
     Of a folder, frames, people, intervals, events, timelines, exports and sidecars are computed again from
     the logs, and nothing is smoothed from one person to another, nor over an excluded stretch; the entries
-    are kept in the folder's ``corrections.json``. Applying the same entries twice changes nothing. Results
-    keep the smoothed values that they have.
+    are kept in the folder's ``corrections.json``. Clips whose tables have the same corrections already stay
+    as they are. Results keep the smoothed values that they have.
 
     Args:
         results: the folder of a study, or what `mien.analyze_video` yields.
@@ -273,7 +273,7 @@ def apply_corrections(
     study = read_study(root)
     check_corrections(root, study, read)
     keep_corrections(root, read)
-    _rewrite(root, study, None, read)
+    _rewrite(root, study, None, read, all_clips=False)
     return None
 
 
@@ -291,8 +291,8 @@ def check_corrections(root: Path, study: dict[str, Any], corrections: Correction
                 f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
             )
     for clip in study["clips"]:
-        if corrections.of_clip(clip["folder"]):
-            corrected = _CorrectedClip(root / clip["folder"], corrections, check=clip.get("complete", True))
+        corrected = _CorrectedClip(root / clip["folder"], corrections, check=clip.get("complete", True))
+        if corrected.facts and not _has_tables_with(root / clip["folder"], corrected.facts):
             for _ in corrected.results():
                 pass
 
@@ -331,15 +331,35 @@ def clip_results(clip: Path) -> Iterator[FrameResult]:
 
 
 def _rewrite(
-    root: Path, study: dict[str, Any], options: StudyOptions | None, corrections: Corrections
+    root: Path,
+    study: dict[str, Any],
+    options: StudyOptions | None,
+    corrections: Corrections,
+    *,
+    all_clips: bool = True,
 ) -> None:
+    """Write the tables of all clips, or of those alone whose corrections changed, and of all together."""
     options = options or study_options(study)
     names = [clip["folder"] for clip in study["clips"]]
     for name in names:
+        if not all_clips and _has_tables_with(root / name, corrections.facts(corrections.of_clip(name))):
+            continue
         sidecar = json.loads((root / name / _CLIP_SIDECAR).read_text(encoding="utf-8"))
         facts = {key: sidecar[key] for key in _FACTS if key in sidecar}
         write_clip(root, name, facts, options, corrections)
     write_together(root, names, options, study["errors"], corrections)
+
+
+def _has_tables_with(clip: Path, facts: dict[str, Any]) -> bool:
+    """Whether all tables of a clip, and its sidecar, which is written last, have these corrections."""
+    import pyarrow.parquet as pq
+
+    paths = [clip / f"{table}.parquet" for table in TABLES]
+    if not all(path.exists() and path.with_suffix(".csv").exists() for path in paths):
+        return False
+    sidecars = [pq.read_schema(path).metadata[b"mien"] for path in paths]
+    sidecars.append((clip / _CLIP_SIDECAR).read_bytes())
+    return all(json.loads(sidecar).get("corrections") == facts.get("corrections") for sidecar in sidecars)
 
 
 _FACTS = ("source", "fps", "duration_s", "time_base", "time", "error", "complete", "size")
