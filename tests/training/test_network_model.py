@@ -272,9 +272,12 @@ def test_an_unknown_backbone_names_the_nearest() -> None:
         build_network(replace(TINY, backbone="efficientnet_b00"), BOTH, seed=0)
 
 
-def test_a_backbone_that_does_not_begin_with_one_convolution_is_refused() -> None:
-    with pytest.raises(RecipeError, match="'repvgg_a0' has no stem that mien knows"):
-        build_network(replace(TINY, backbone="repvgg_a0"), BOTH, seed=0)
+def test_a_backbone_that_does_not_begin_with_one_convolution_keeps_its_stem() -> None:
+    spec = replace(TINY, backbone="repvgg_a0")
+    assert build_network(spec, BOTH, seed=0)(torch.rand(2, 1, 48, 48))["votes"].shape == (2, 10)
+    for change in ({"stem_stride": 1}, {"stem_init": "random"}):
+        with pytest.raises(RecipeError, match="'repvgg_a0' does not begin with one convolution"):
+            build_network(replace(spec, **change), BOTH, seed=0)
 
 
 def test_a_dense_network_takes_gray_faces_too() -> None:

@@ -45,6 +45,8 @@ def write_onnx(network: ExpressionNet, path: Path, *, input_size: int) -> None:
     standalone = _Standalone(network).eval()
     # Two faces: torch takes a dimension of one for a constant.
     example = torch.zeros(2, input_size, input_size, dtype=torch.uint8)
+    with torch.no_grad():
+        standalone(example)  # fills what attention caches at its first pass, which an export must not
     try:
         with warnings.catch_warnings():
             # torch's own use of its own former API.

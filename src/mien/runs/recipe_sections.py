@@ -73,7 +73,10 @@ class DataRecipe:
 class NetworkRecipe:
     """The backbone, its initial weights, and the size of its input."""
 
-    backbone: str = key("tf_efficientnet_b0", "A timm model of the EfficientNet family.")
+    backbone: str = key(
+        "tf_efficientnet_b0",
+        "The name of a timm classifier, such as `resnet18`, `convnext_atto` or `vit_tiny_patch16_224`.",
+    )
     init: str = key(
         "hub",
         "The initial weights: `random`; `hub`, timm's ImageNet weights; `package`, those of "

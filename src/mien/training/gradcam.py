@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,16 +108,26 @@ class GradCam:
 def layers_of(network: ExpressionNet) -> dict[str, int]:
     """The modules of the backbone that can be explained, first to last, and the side of their maps.
 
-    They are the stages of an EfficientNet, and the convolution before the mean.
+    They are the stages of a network, as timm names them, and of an EfficientNet the convolution before the
+    mean.
+
+    Raises:
+        UsageError: no stage gives maps, as in a transformer.
     """
     backbone = network.backbone
-    names = [f"blocks.{name}" for name, _ in backbone.get_submodule("blocks").named_children()]
+    blocks = getattr(backbone, "blocks", None)
+    names = [] if blocks is None else [f"blocks.{name}" for name, _ in blocks.named_children()]
     names += [name for name in ("bn2",) if hasattr(backbone, name)]
+    if blocks is None:
+        stages: Any = getattr(backbone, "feature_info", [])
+        known = {name for name, _ in backbone.named_modules()}
+        names = [stage["module"] for stage in stages if stage["module"] in known]
     sides: dict[str, int] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ARG001
-            sides[name] = int(output.shape[-1])
+            if output.dim() == 4 and output.shape[-1] == output.shape[-2]:
+                sides[name] = int(output.shape[-1])
 
         return hook
 
@@ -127,6 +138,11 @@ def layers_of(network: ExpressionNet) -> dict[str, int]:
     finally:
         for handle in handles:
             handle.remove()
+    if not sides:
+        raise UsageError(
+            f"no layer of {type(backbone).__name__} gives maps, which Grad-CAM weighs. Explain a "
+            "convolutional network."
+        )
     return sides
 
 

@@ -87,14 +87,19 @@ class ExpressionNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(drop_rate)
-        features: int = backbone.num_features  # type: ignore[assignment]
-        self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
         self.mean, self.std = mean, std
         self.padding_size = padding_size
-        self.set_size(size)
+        features = self.set_size(size)
+        self.heads = nn.ModuleDict({name: nn.Linear(features, classes) for name, classes in heads.items()})
 
-    def set_size(self, size: int) -> None:
-        """Enlarge faces to this side from now on, and work out the paddings that go with it."""
+    def set_size(self, size: int) -> int:
+        """Enlarge faces to this side from now on, and work out the paddings that go with it.
+
+        Returns how many numbers the backbone gives for a face.
+
+        Raises:
+            RecipeError: the backbone cannot take the side.
+        """
         self.size = size
         padded = self.padding_size or size
         handles = [
@@ -102,14 +107,11 @@ class ExpressionNet(nn.Module):
             for module in self.backbone.modules()
             if isinstance(module, StaticSameConv2d)
         ]
-        weight = next(self.backbone.parameters())
-        training = self.backbone.training
-        self.backbone.eval()
-        with torch.no_grad():
-            self.backbone(torch.zeros(1, 1, padded, padded, device=weight.device, dtype=weight.dtype))
-        self.backbone.train(training)
-        for handle in handles:
-            handle.remove()
+        try:
+            return _features_of(self.backbone, padded)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def enlarge(self, x: Tensor) -> Tensor:
         """Standardised faces at the network's own size: (N, 1, 48, 48) in 0..1 to (N, 1, size, size)."""
@@ -122,6 +124,30 @@ class ExpressionNet(nn.Module):
         """Pixels in 0..1, (N, 1, H, W), to logits (N, classes) by head."""
         features = self.dropout(self.backbone(self.enlarge(x)))  # (N, features)
         return {name: head(features) for name, head in self.heads.items()}
+
+
+def _features_of(backbone: nn.Module, size: int) -> int:
+    """How many numbers a backbone gives for a face of this side.
+
+    Raises:
+        RecipeError: it cannot take the side.
+    """
+    weight = next(backbone.parameters())
+    training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            out = backbone(torch.zeros(1, 1, size, size, device=weight.device, dtype=weight.dtype))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        own = getattr(backbone, "pretrained_cfg", {}).get("input_size", (0, 0, 0))[-1]
+        raise RecipeError(
+            f"the backbone cannot take faces of {size} x {size} pixels ({error}). It was made for "
+            f"{own} x {own}: set network.size={own}, and no other side in schedule.sizes; or choose another "
+            "network.backbone."
+        ) from error
+    finally:
+        backbone.train(training)
+    return int(out.shape[-1])
 
 
 def compiled(network: ExpressionNet) -> Callable[[Tensor], dict[str, Tensor]]:
@@ -178,9 +204,8 @@ def build_network(
 def _build_backbone(spec: NetworkRecipe) -> nn.Module:
     """The timm model without classifier, for gray images, its paddings static."""
     backbone: Any = _create(spec)
-    stem = _stem_of(backbone, spec)
     if spec.stem_stride == 1:
-        stem.stride = (1, 1)
+        _stem_of(backbone, spec).stride = (1, 1)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = spec.batch_norm_momentum
@@ -199,9 +224,9 @@ def _stem_of(backbone: nn.Module, spec: NetworkRecipe) -> nn.Conv2d:
     stem = backbone.get_submodule(name) if isinstance(name, str) else None
     if not isinstance(stem, nn.Conv2d):
         raise RecipeError(
-            f"network.backbone {spec.backbone!r} has no stem that mien knows; take one of the EfficientNet "
-            "family, such as tf_efficientnet_b0 or tf_efficientnet_lite0, or one that begins with a "
-            "convolution, such as resnet18."
+            f"network.backbone {spec.backbone!r} does not begin with one convolution, so network.stem_stride "
+            "and network.stem_init cannot be changed. Leave them at 2 and 'sum', or take a backbone such as "
+            "tf_efficientnet_lite0 or resnet18."
         )
     return stem
 
@@ -214,7 +239,7 @@ def _create(spec: NetworkRecipe) -> Any:
     """
     options: dict[str, Any] = {"num_classes": 0, "in_chans": 1, "drop_path_rate": spec.drop_path}
     if spec.width == spec.depth == 1:
-        return timm.create_model(spec.backbone, **options)
+        return _create_named(spec, options)
     if spec.backbone not in _SCALED:
         raise RecipeError(
             f"network.width and network.depth scale {' and '.join(_SCALED)}, not {spec.backbone!r}. "
@@ -230,6 +255,28 @@ def _create(spec: NetworkRecipe) -> Any:
         bn_eps=1e-3,
         **options,
     )
+
+
+def _create_named(spec: NetworkRecipe, options: dict[str, Any]) -> Any:
+    """timm's model of that name; one of a fixed input, as most transformers, is made for the recipe's size.
+
+    Raises:
+        RecipeError: it has no drop path, or cannot be made for that size.
+    """
+    facts = timm.get_pretrained_cfg(spec.backbone)
+    if facts is not None and facts.fixed_input_size:
+        options = {**options, "img_size": spec.size}
+    try:
+        return timm.create_model(spec.backbone, **options)
+    except (TypeError, AssertionError, RuntimeError, ValueError) as error:
+        kept = {name: value for name, value in options.items() if name in ("num_classes", "in_chans")}
+        if spec.drop_path:
+            raise RecipeError(
+                f"network.backbone {spec.backbone!r} cannot be made with drop_path={spec.drop_path} at "
+                f"{spec.size} px ({error}). Set network.drop_path=0, or another network.size."
+            ) from error
+        # The few that take no such options: whether the size fits is seen at the first pass.
+        return timm.create_model(spec.backbone, **kept)
 
 
 def _make_padding_static(module: nn.Module) -> None:

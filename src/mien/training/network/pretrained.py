@@ -16,14 +16,12 @@ from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.checkpoint import BEST
 from mien.training.network.onnx_weights import read_folded, unfold
 
-_STEM = "backbone.conv_stem.weight"
-
 
 def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
     """Fill the backbone of an `ExpressionNet` with the weights that the recipe names.
 
-    From one of mien's own checkpoints, heads of the same name and shape are taken too. A stem of
-    three channels is summed to one: a gray image is an RGB image with equal channels. A network below its
+    From one of mien's own checkpoints, heads of the same name and shape are taken too. Filters of
+    three channels are summed to one: a gray image is an RGB image with equal channels. A network below its
     backbone's size takes a selection of the weights.
 
     Raises:
@@ -31,11 +29,14 @@ def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
     """
     folded = onnx_init(spec)
     state = unfold(network, read_folded(folded)) if folded else initial_state(spec)
-    if _STEM in state and state[_STEM].shape[1] == 3:
-        state[_STEM] = state[_STEM].sum(dim=1, keepdim=True)
     own = network.state_dict()
+    for key, value in state.items():
+        if key in own and _is_gray_stem(own[key], value):
+            state[key] = value.sum(dim=1, keepdim=True)
     if spec.stem_init == "random":
-        state[_STEM] = own[_STEM]
+        facts: Any = network.get_submodule("backbone").pretrained_cfg
+        stem = f"backbone.{facts['first_conv']}.weight"
+        state[stem] = own[stem]
     if spec.width != 1 or spec.depth != 1:
         state = select(state, own)
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
@@ -47,6 +48,13 @@ def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
             "Choose the backbone that they were trained with, or another network.init."
         )
     network.load_state_dict(own | fitting)
+
+
+def _is_gray_stem(own: Tensor, given: Tensor) -> bool:
+    """Whether the network's own filters (C, 1, k, k) take one channel where the given ones take three."""
+    return (
+        own.dim() == given.dim() == 4 and own.shape[1] == 1 and given.shape == (len(own), 3, *own.shape[2:])
+    )
 
 
 def select(larger: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
