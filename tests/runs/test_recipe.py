@@ -136,7 +136,7 @@ def test_later_changes_win() -> None:
         ("votes=1", "data.votes must be true or false, not 1"),
         ("epochs=true", "schedule.epochs must be a whole number, not True"),
         ("sizes=[[0]]", "schedule.sizes must be (a whole number, a whole number), not [0]"),
-        ("select=f1", "loop.select must be one of 'accuracy', 'loss', not 'f1'"),
+        ("select=f1", "loop.select must be one of 'accuracy', 'macro_f1', 'loss', not 'f1'"),
         ("lr=-1", "optimizer.lr must lie in 0 to 100, not -1"),
         ("lr=nan", "optimizer.lr must lie in 0 to 100, not nan"),
         ("scale=[1.2, 0.8]", "augment.scale must be smallest, largest; not [1.2, 0.8]"),

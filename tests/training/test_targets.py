@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -66,7 +68,9 @@ def test_the_objective_is_the_weighted_sum_of_the_heads_the_labels_alone_smoothe
     torch.manual_seed(0)
     logits = {"fer2013": torch.randn(5, 7), "votes": torch.randn(5, 10)}
     targets = {"fer2013": torch.eye(7)[:5], "votes": torch.rand(5, 10).softmax(1)}
-    ours = objective_of(logits, targets, {"fer2013": 0.7, "votes": 2.0}, 0.1)
+    ours = objective_of(
+        logits, targets, {"fer2013": 0.7, "votes": 2.0}, partial(cross_entropy, smoothing=0.1)
+    )
     labels = functional.cross_entropy(
         logits["fer2013"], torch.arange(5), label_smoothing=0.1, reduction="sum"
     )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ class BadRow:
     reason: str
     refused: bool = True
     count: int = 1
+
+
+# Pixels and labels, and perhaps splits: what `FaceTable.from_arrays` takes.
+Arrays: TypeAlias = "tuple[Any, Any] | tuple[Any, Any, Any]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,52 @@ class FaceTable:
         for column in columns.values():
             if column is not None:
                 column.flags.writeable = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        pixels: NDArray[Any],
+        labels: NDArray[Any] | Sequence[Any],
+        splits: str | NDArray[Any] | Sequence[str] = "all",
+        *,
+        classes: Sequence[str] = FER2013,
+        subjects: NDArray[Any] | Sequence[str] | None = None,
+        source: str = "arrays",
+    ) -> FaceTable:
+        """A table of arrays, as from a `Dataset` of one's own.
+
+            >>> import numpy as np
+            >>> len(FaceTable.from_arrays(np.zeros((2, 48, 48), np.uint8), ["happy", "sad"]))
+            2
+
+        Args:
+            pixels: gray faces, uint8 (N, S, S), or (N, S, S, 1) or (N, 1, S, S).
+            labels: (N,), index into `classes`, -1 where there is none; or names among them.
+            splits: (N,) text, or one split for all.
+            classes: names of the labels.
+            subjects: (N,) text, the person on each face.
+            source: what the faces are called in messages.
+
+        Raises:
+            DataError: another shape or type, or a label that is no class.
+        """
+        faces = np.asarray(pixels)
+        if faces.ndim == 4 and 1 in (faces.shape[1], faces.shape[3]):
+            faces = faces.reshape(len(faces), *(faces.shape[2:] if faces.shape[1] == 1 else faces.shape[1:3]))
+        if faces.ndim != 3 or faces.dtype != np.uint8:
+            raise DataError(
+                f"pixels must be gray faces, uint8 (N, S, S), not {faces.dtype} {faces.shape}. Multiply "
+                "values in 0..1 by 255, and average colours, before .astype(numpy.uint8)."
+            )
+        return cls(
+            pixels=faces.copy(),
+            labels=_as_labels(np.asarray(labels), tuple(classes)),
+            splits=np.full(len(faces), splits) if isinstance(splits, str) else np.array(splits, dtype=str),
+            rows=np.arange(len(faces)),
+            classes=tuple(classes),
+            subjects=None if subjects is None else np.array(subjects, dtype=str),
+            source=source,
+        )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -141,6 +192,31 @@ class FaceTable:
         for column in (self.pixels, self.labels, self.splits.astype("S16"), self.votes):
             digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
         return digest.hexdigest()
+
+
+def _as_labels(labels: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """Labels as indices into `classes`, from indices or names.
+
+    Raises:
+        DataError: one is no class.
+    """
+    if labels.dtype.kind in "US":
+        index = {name: label for label, name in enumerate(classes)}
+        if unknown := sorted(set(labels.tolist()) - set(index)):
+            raise DataError(f"label {unknown[0]!r} is not one of the classes {', '.join(classes)}.")
+        return np.array([index[name] for name in labels.tolist()], np.int64)
+    whole = labels.astype(np.int64)
+    if (
+        labels.ndim != 1
+        or (whole != labels).any()
+        or (whole < UNLABELLED).any()
+        or (whole >= len(classes)).any()
+    ):
+        raise DataError(
+            f"labels must be whole numbers (N,) from 0 to {len(classes) - 1}, or -1 for none, not "
+            f"{labels.dtype} {labels.shape} from {labels.min()} to {labels.max()}."
+        )
+    return whole
 
 
 def not_in(faces: FaceTable, others: FaceTable) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, for programs that have it without its card."""
+"""The metadata of an ONNX file, for programs that have it without its card."""
 
 from __future__ import annotations
 

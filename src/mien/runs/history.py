@@ -31,6 +31,7 @@ class Epoch:
     seconds: float
     best: bool
     objective: float | None = None
+    validation_macro_f1: float | None = None
 
 
 def best_of(history: Sequence[Epoch]) -> Epoch | None:
@@ -39,11 +40,13 @@ def best_of(history: Sequence[Epoch]) -> Epoch | None:
 
 
 def is_better(row: Epoch, best: Epoch | None, select: str) -> bool:
-    """Whether an epoch beats the best so far by accuracy or by loss; an equal one does not."""
+    """Whether an epoch beats the best so far by accuracy, macro F1 or loss; an equal one does not."""
     if best is None:
         return True
     if select == "accuracy":
         return row.validation_accuracy > best.validation_accuracy
+    if select == "macro_f1":
+        return (row.validation_macro_f1 or 0.0) > (best.validation_macro_f1 or 0.0)
     return row.validation_loss < best.validation_loss
 
 

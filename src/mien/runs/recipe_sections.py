@@ -181,6 +181,21 @@ class LossRecipe:
     label_weight: float = key(1.0, "Weight of the seven labels' cross-entropy.", 0, 100)
     votes_weight: float = key(1.0, "Weight of the votes' cross-entropy.", 0, 100)
     label_smoothing: float = key(0.0, "Share of a label that is spread over all classes.", 0, 0.99)
+    class_weights: Literal["none", "balanced", "effective"] = key(
+        "none",
+        "Weigh rare classes more: `balanced`, in inverse proportion to their faces; `effective`, to their "
+        "effective number (Cui et al. 2019).",
+    )
+    focal_gamma: float = key(
+        0.0, "Gamma of the focal loss (Lin et al. 2017), by which easy faces count less; 0: off.", 0, 10
+    )
+    logit_adjustment: float = key(
+        0.0,
+        "Tau of the logit adjustment (Menon et al. 2021): the logarithm of each class's share is added to "
+        "its logit while training. 1 aims at the mean over the classes; 0: off.",
+        0,
+        5,
+    )
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -217,7 +232,12 @@ class LoopRecipe:
         0, "Faces that a process computes at once; 0: its whole part of the batch.", 0, 65536
     )
     seed: int = key(0, "Seed of all randomness.", 0, 2**62)
-    select: Literal["accuracy", "loss"] = key(
+    sampling: Literal["shuffled", "balanced"] = key(
+        "shuffled",
+        "`shuffled`: each face once an epoch. `balanced`: as many faces, drawn with replacement, each class "
+        "as often as any other.",
+    )
+    select: Literal["accuracy", "macro_f1", "loss"] = key(
         "accuracy", "The measure on the validation faces that chooses the best epoch."
     )
     precision: Literal["auto", "float32", "bfloat16"] = key(

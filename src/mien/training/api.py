@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,21 @@ import torch
 
 from mien.data import load
 from mien.data.folders.labels import NO_MAP, label_map, label_maps
-from mien.data.table import FaceTable
+from mien.data.table import Arrays, FaceTable
 from mien.errors import Interrupted, ResumeError, UsageError
 from mien.files import kind_of_path
 from mien.runs.figures import draw_run
+from mien.runs.history import Epoch
 from mien.runs.preview import PREVIEW, Preview, write_preview
 from mien.runs.recipe import Recipe, load_recipe
 from mien.training.checkpoint import LAST
-from mien.training.data.loader import BatchLoader
+from mien.training.data.extensions import Extensions, OwnAugmentation, OwnLoss
+from mien.training.data.loader import NO_EXTENSIONS, BatchLoader
 from mien.training.data.preview import preview_of
 from mien.training.data.splits import with_splits_of
 from mien.training.distributed import World, world_of
 from mien.training.process import Interrupt, settings_restored
-from mien.training.reporter import LogReporter, OnlyNotes, Reporter
+from mien.training.reporter import LogReporter, OnlyNotes, Progress, Reporter, WithCallbacks
 from mien.training.result import TrainResult
 from mien.training.run_folder import locked
 from mien.training.trainer import Trainer
@@ -36,7 +38,8 @@ from mien.training.trainer import Trainer
 class TrainOptions:
     """What a run was started with besides its recipe; kept in run.json, so that it can be resumed.
 
-    `data` is empty where the run was given a table instead of a path.
+    `data` is empty where the run was given a table instead of a path. `extensions` names the caller's own
+    loss and augmentation.
     """
 
     data: str = ""
@@ -44,6 +47,7 @@ class TrainOptions:
     device: str = "auto"
     threads: int | None = None
     label_map: str | None = None
+    extensions: Mapping[str, str] = field(default_factory=dict)
 
     def faces(self, size: int) -> FaceTable:
         """The faces, their images read at that side."""
@@ -54,13 +58,17 @@ class TrainOptions:
 def train(
     recipe: Recipe | str | Path = "quick",
     *,
-    data: FaceTable | str | Path,
+    data: FaceTable | Arrays | str | Path,
     votes: str | Path | None = None,
     label_map: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter | None = None,
+    on_step: Callable[[Progress], object] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+    loss: OwnLoss | None = None,
+    augment: OwnAugmentation | None = None,
     **changes: Any,
 ) -> TrainResult:
     """Train a network by a recipe and save the run in a folder.
@@ -69,7 +77,9 @@ def train(
 
     Args:
         recipe: a shipped name (`mien train --list`), a TOML file, or a `Recipe`.
-        data: FER2013, a folder with one folder of images per class, ``"synthetic"``, or a table.
+        data: FER2013, a folder with one folder of images per class, a CSV of paths and labels,
+            ``"synthetic"``, a table, or arrays: ``(pixels, labels)`` or ``(pixels, labels, splits)`` as
+            `FaceTable.from_arrays` takes them.
         votes: FER+'s fer2013new.csv, to train the head of votes too; only with a path as `data`.
         label_map: the emotions of folders that are not named after them: ``"raf-db"``, ``"affectnet"``,
             ``"ck+"``, or a CSV with ``folder,emotion``; only with a path as `data`.
@@ -77,11 +87,20 @@ def train(
         device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
         threads: CPU threads; torch's default if None.
         reporter: receives progress, notes and the summary; if None they go to the log ``mien.training``.
+        on_step: called with a `Progress` (epoch, step, loss, accuracy, faces per second, time left), twice a
+            second at most; steps.csv has every step.
+        on_epoch: called with an `Epoch`, the row of metrics.csv, after each epoch.
+        loss: the loss of the labels' head instead of the recipe's: takes logits (N, C) and targets (N, C),
+            distributions, and returns the loss of each face, (N,).
+        augment: applied to each batch after the recipe's augmentation: takes faces, float (N, 1, S, S) in
+            0..1, and a `torch.Generator` on their device, and returns faces of the same shape. All its
+            randomness must come from the generator, so that a resumed run repeats it.
         changes: other values of the recipe by key; the section may be left out where only one has the key.
 
     Raises:
         RecipeError: the recipe, or a change to it, cannot be used.
-        UsageError: the device is not available, the folder already has a run, or an option does not apply.
+        UsageError: the device is not available, the folder already has a run, or an option does not apply; or
+            `loss` or `augment` returned another shape.
         DataError: the faces cannot be read, or lack a split.
         TrainError: the run diverged, ran out of memory, or was interrupted (and saved).
     """
@@ -91,8 +110,11 @@ def train(
         raise UsageError(
             f"{folder} already has a run. Resume it with --resume {folder}, or give another --out."
         )
-    options, faces = read_options(data, votes, label_map, device, threads)
-    return go(plan, options, folder, reporter, faces=faces)
+    own = Extensions(loss, augment)
+    table = FaceTable.from_arrays(*data) if isinstance(data, tuple) else data
+    options, faces = read_options(table, votes, label_map, device, threads)
+    options = replace(options, extensions=own.names)
+    return go(plan, options, folder, _called(reporter, on_step, on_epoch), faces=faces, extensions=own)
 
 
 def resume(
@@ -103,11 +125,16 @@ def resume(
     device: str | None = None,
     threads: int | None = None,
     reporter: Reporter | None = None,
+    on_step: Callable[[Progress], object] | None = None,
+    on_epoch: Callable[[Epoch], object] | None = None,
+    loss: OwnLoss | None = None,
+    augment: OwnAugmentation | None = None,
 ) -> TrainResult:
     """Go on with a run; data, device and threads are those that it began with where none are given.
 
     Raises:
-        ResumeError: the folder has no run, a damaged checkpoint, or a run of other data.
+        ResumeError: the folder has no run, a damaged checkpoint, or a run of other data; or the run began
+            with another `loss` or `augment` than is given.
     """
     folder = Path(folder).expanduser()
     if kind_of_path(folder / "recipe.toml", ResumeError) != "file":
@@ -120,10 +147,33 @@ def resume(
         raise ResumeError(
             f"{folder}: run.json does not name the data of the run. Give --data, and --votes if it had any."
         )
+    own = Extensions(loss, augment)
+    if own.names != begun.extensions:
+        raise ResumeError(
+            f"{folder} began with {_listed(begun.extensions)}, not with {_listed(own.names)}. Give the same "
+            "functions to mien.training.api.resume(RUN, loss=..., augment=...)."
+        )
     if not isinstance(data, FaceTable):
         data, votes, mapping = data or begun.data, votes or begun.votes, begun.label_map
     options, faces = read_options(data, votes, mapping, device or begun.device, threads or begun.threads)
-    return go(plan, options, folder, reporter, faces=faces, resume=True)
+    options = replace(options, extensions=own.names)
+    reporter = _called(reporter, on_step, on_epoch)
+    return go(plan, options, folder, reporter, faces=faces, resume=True, extensions=own)
+
+
+def _listed(extensions: Mapping[str, str]) -> str:
+    return " and ".join(f"{name}={each}" for name, each in extensions.items()) or "no loss or augment"
+
+
+def _called(
+    reporter: Reporter | None,
+    on_step: Callable[[Progress], object] | None,
+    on_epoch: Callable[[Epoch], object] | None,
+) -> Reporter | None:
+    """The reporter with the caller's callbacks behind it."""
+    if on_step is None and on_epoch is None:
+        return reporter
+    return WithCallbacks(reporter or LogReporter(), on_step, on_epoch)
 
 
 def preview(
@@ -201,6 +251,7 @@ def go(
     *,
     faces: FaceTable | None = None,
     resume: bool = False,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> TrainResult:
     """Set up device, threads and processes, read the faces where no table is given, and train."""
     reporter = reporter or LogReporter()
@@ -229,6 +280,7 @@ def go(
             reporter=reporter,
             resume=resume,
             options=asdict(options),
+            extensions=extensions,
         )
 
 
@@ -242,6 +294,7 @@ def run(
     reporter: Reporter,
     resume: bool = False,
     options: dict[str, Any] | None = None,
+    extensions: Extensions = NO_EXTENSIONS,
 ) -> TrainResult:
     """Train a recipe on a table in this process, and save the run with its figures.
 
@@ -252,7 +305,15 @@ def run(
         reporter = OnlyNotes(reporter, world.rank)
     with locked(folder) if world.is_first else nullcontext():
         trainer = Trainer(
-            plan, faces, folder, device=device, world=world, reporter=reporter, resume=resume, options=options
+            plan,
+            faces,
+            folder,
+            device=device,
+            world=world,
+            reporter=reporter,
+            resume=resume,
+            options=options,
+            extensions=extensions,
         )
         if world.is_first and not resume:
             write_preview(preview_of(trainer.loader), folder / PREVIEW)

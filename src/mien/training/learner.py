@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class Learner:
         note: is called with a text when memory runs out or bfloat16 cannot be used.
         sample: returns n augmented faces, float (n, 1, S, S). The normalisation of an exported model, which
             is folded into its convolutions, is restored on them.
+        label_loss: of logits and targets (N, C) of the labels' head, the sum over the faces; the
+            cross-entropy with the recipe's smoothing for None.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Learner:
         pretrained: bool,
         note: Callable[[str], None],
         sample: Callable[[int], Tensor] | None = None,
+        label_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.recipe, self.device, self.world, self.note = recipe, device, world, note
         self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
@@ -70,6 +74,8 @@ class Learner:
         self.ema = Ema(self.network, recipe.optimizer.ema) if recipe.optimizer.ema else None
         self.micro = min(recipe.loop.micro_batch or batch, batch)
         self.label_head = heads[0]
+        smoothing = recipe.loss.label_smoothing
+        self._label_loss = label_loss or partial(cross_entropy, smoothing=smoothing)
         self.weights = {self.label_head: recipe.loss.label_weight, "votes": recipe.loss.votes_weight}
         self.bfloat16 = self._prepare_precision()
         self._forward = compiled(self.network) if recipe.loop.compile else self.network
@@ -153,7 +159,7 @@ class Learner:
             targets = {name: target[part] for name, target in batch.targets.items()}
             with self.autocast():
                 logits = self._forward(pixels[part])
-            objective = objective_of(logits, targets, self.weights, self.recipe.loss.label_smoothing)
+            objective = objective_of(logits, targets, self.weights, self._label_loss)
             (objective / len(pixels)).backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
                 labels = batch.labels[part]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,44 @@ class LogReporter(Silent):
     def done(self, summary: str) -> None:
         """Log the summary."""
         self.note(summary)
+
+
+class WithCallbacks:
+    """Passes everything on, and calls a function of the caller's after steps and after epochs.
+
+    Args:
+        reporter: receives everything first.
+        on_step: called with the progress, twice a second at most.
+        on_epoch: called with the figures of each epoch.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        on_step: Callable[[Progress], object] | None = None,
+        on_epoch: Callable[[Epoch], object] | None = None,
+    ) -> None:
+        self._reporter, self._on_step, self._on_epoch = reporter, on_step, on_epoch
+
+    def step(self, progress: Progress) -> None:
+        """Pass the progress on, then call `on_step`."""
+        self._reporter.step(progress)
+        if self._on_step:
+            self._on_step(progress)
+
+    def epoch(self, row: Epoch, epochs: int) -> None:
+        """Pass the epoch on, then call `on_epoch`."""
+        self._reporter.epoch(row, epochs)
+        if self._on_epoch:
+            self._on_epoch(row)
+
+    def note(self, text: str) -> None:
+        """Pass the note on."""
+        self._reporter.note(text)
+
+    def done(self, summary: str) -> None:
+        """Pass the summary on."""
+        self._reporter.done(summary)
 
 
 class OnlyNotes(Silent):

@@ -19,7 +19,9 @@ from mien.runs.environment import describe
 from mien.runs.history import Epoch, best_of, is_better, overfitting, ran_out_of_patience
 from mien.runs.recipe import Recipe
 from mien.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint, write_checkpoint
-from mien.training.data.loader import BatchLoader
+from mien.training.data.extensions import Extensions
+from mien.training.data.label_loss import LabelLoss
+from mien.training.data.loader import NO_EXTENSIONS, BatchLoader
 from mien.training.distributed import World
 from mien.training.learner import Learner
 from mien.training.process import Interrupt
@@ -50,6 +52,7 @@ class Trainer:
         reporter: receives progress and notes.
         resume: go on from the folder's last checkpoint, or from the beginning if there is none yet.
         options: what the run was started with, written to run.json.
+        extensions: the caller's own loss and augmentation.
     """
 
     def __init__(
@@ -63,10 +66,13 @@ class Trainer:
         reporter: Reporter,
         resume: bool = False,
         options: dict[str, Any] | None = None,
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
         self.recipe, self.device, self.world, self.reporter = recipe, device, world, reporter
         self.folder = RunFolder(out)
-        self.loader = BatchLoader(recipe, faces, device=device, world=world, note=reporter.note)
+        self.loader = BatchLoader(
+            recipe, faces, device=device, world=world, note=reporter.note, extensions=extensions
+        )
         self.steps = self.loader.steps
         self.facts = describe(
             recipe,
@@ -93,6 +99,11 @@ class Trainer:
             pretrained=checkpoint is None,
             sample=self.loader.sample,
             note=reporter.note,
+            label_loss=(
+                extensions.summed_loss
+                if extensions.loss
+                else LabelLoss(recipe.loss, self.loader.label_counts)
+            ),
         )
         self.position = Position(torch.zeros(5, dtype=self.learner.sums_type, device=device))
         self.log = StepLog(self.steps)
@@ -234,6 +245,7 @@ class Trainer:
             seconds=position.seconds,
             best=False,
             objective=objective / faces,
+            validation_macro_f1=scores.macro_f1,
         )
 
     def _size(self, epoch: int) -> int:

@@ -16,11 +16,14 @@ from mien.data.table import FaceTable
 from mien.runs.recipe import Recipe
 from mien.training.data.augment import augment
 from mien.training.data.distillation import Teachers
+from mien.training.data.extensions import Extensions
 from mien.training.data.mixup import mixup
 from mien.training.data.soft_targets import read_soft_targets
 from mien.training.data.splits import batch_of, rows_of
 from mien.training.data.targets import heads_of, targets_of
 from mien.training.distributed import World
+
+NO_EXTENSIONS = Extensions()
 
 
 def seed_of(*position: int) -> int:
@@ -74,6 +77,7 @@ class BatchLoader:
 
     Args:
         note: is called with a text for each kind of face that is left out.
+        extensions: the caller's own augmentation.
 
     Attributes:
         heads: those that the faces have targets for, the labels' head first.
@@ -81,6 +85,7 @@ class BatchLoader:
         training_faces, validation_faces: how many.
         batch: faces that this process has in a step.
         steps: of an epoch; faces that do not fill a whole batch are left out of it.
+        label_counts: training faces of each class, (C,).
         validation: this process's part of the validation faces.
     """
 
@@ -92,7 +97,9 @@ class BatchLoader:
         device: torch.device,
         world: World,
         note: Callable[[str], None],
+        extensions: Extensions = NO_EXTENSIONS,
     ) -> None:
+        self._extensions = extensions
         self.recipe, self.device, self.world = recipe, device, world
         self.heads = heads_of(faces, recipe.data)
         train, validation = rows_of(faces, recipe.data, note)
@@ -108,6 +115,7 @@ class BatchLoader:
         self.steps = len(train) // (self.batch * world.size)
         self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
         self._targets = targets_of(train, self.heads, device)
+        self.label_counts = self._targets[self.heads[0]].sum(0)
         distil = recipe.distil
         taught = distil.teachers or distil.predictions
         self._teachers = Teachers(distil, self.heads, device, recipe.loop) if taught else None
@@ -124,8 +132,16 @@ class BatchLoader:
         )
 
     def order(self, epoch: int) -> Tensor:
-        """The order of the faces in an epoch, the same in every process, (N,)."""
+        """The order of the faces in an epoch, the same in every process, (N,).
+
+        If sampling is balanced, faces are drawn with replacement, each class as often as any other.
+        """
         generator = torch.Generator().manual_seed(seed_of(self.recipe.loop.seed, epoch))
+        if self.recipe.loop.sampling == "balanced":
+            labels = self._targets[self.heads[0]].argmax(1).cpu()
+            chances = 1 / self.label_counts.cpu().double().clamp_min(1)[labels]
+            drawn = torch.multinomial(chances, self.training_faces, replacement=True, generator=generator)
+            return drawn.to(self.device)
         return torch.randperm(self.training_faces, generator=generator).to(self.device)
 
     def faces_at(self, index: Tensor) -> Tensor:
@@ -135,7 +151,8 @@ class BatchLoader:
     def sample(self, n: int) -> Tensor:
         """The first faces of the first epoch, augmented: float (n, 1, S, S) in 0..1."""
         generator = torch.Generator(self.device).manual_seed(seed_of(self.recipe.loop.seed))
-        return augment(self._pixels[self.order(0)[:n]], self.recipe.augment, generator)
+        faces = augment(self._pixels[self.order(0)[:n]], self.recipe.augment, generator)
+        return self._extensions.augmented(faces, generator)
 
     def batch_at(self, order: Tensor, epoch: int, step: int) -> Batch:
         """This process's part of a step's faces, augmented and perhaps mixed."""
@@ -146,6 +163,7 @@ class BatchLoader:
         generator = torch.Generator(self.device).manual_seed(seed)
         with on_one_thread():
             pixels = augment(self._pixels[index], recipe.augment, generator)
+            pixels = self._extensions.augmented(pixels, generator)
             targets = {name: target[index] for name, target in self._targets.items()}
             wanted = targets | {"labels": targets[self.heads[0]]}
             if self._teachers and self._predicted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -57,22 +59,32 @@ def cross_entropy(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Ten
         logits, target: (N, C); the target's rows are distributions, or zeros.
         smoothing: the share of each row that is spread over all classes.
     """
-    if smoothing:
-        mass = target.sum(1, keepdim=True)
-        target = target * (1 - smoothing) + mass * smoothing / target.shape[1]
+    target = smoothed(target, smoothing)
     exact = torch.promote_types(logits.dtype, torch.float32)  # bfloat16 is too coarse for a logarithm
     return -(target * functional.log_softmax(logits, 1, dtype=exact)).sum()
 
 
-def objective_of(
-    logits: dict[str, Tensor], targets: dict[str, Tensor], weights: dict[str, float], smoothing: float
-) -> Tensor:
-    """What is minimised: the sum of the heads' weighted cross-entropies over the faces, a scalar.
+def smoothed(target: Tensor, smoothing: float) -> Tensor:
+    """Targets (N, C) with that share of each row spread over all classes."""
+    if not smoothing:
+        return target
+    mass = target.sum(1, keepdim=True)
+    return target * (1 - smoothing) + mass * smoothing / target.shape[1]
 
-    Only the labels are smoothed: votes are a distribution already.
+
+def objective_of(
+    logits: dict[str, Tensor],
+    targets: dict[str, Tensor],
+    weights: dict[str, float],
+    label_loss: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """What is minimised: the sum of the heads' weighted losses over the faces, a scalar.
+
+    The labels have a loss of the recipe's or of the caller's; votes, a distribution already, have their
+    cross-entropy.
     """
     parts = [
-        weights[name] * cross_entropy(logits[name], target, 0.0 if name == "votes" else smoothing)
+        weights[name] * (cross_entropy if name == "votes" else label_loss)(logits[name], target)
         for name, target in targets.items()
     ]
     return torch.stack(parts).sum()
