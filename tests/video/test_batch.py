@@ -66,7 +66,7 @@ class Recorder(BatchObserver):
     def __init__(self) -> None:
         self.events: list[object] = []
 
-    def started(self, name: str, start_s: float, length_s: float | None) -> None:
+    def started(self, source: str, name: str, start_s: float, length_s: float | None) -> None:
         self.events.append(("started", name, start_s, length_s))
 
     def analyzed(self, result: FrameResult) -> None:

@@ -2,102 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mien.errors import CorrectionError, ImageError, UsageError
+from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.inference.sinks import ReadFailure, Sink
-from mien.video.analysis import VideoAnalysis, open_source
-from mien.video.job import ClipJob, ClipResult
 from mien.video.output.table import TableWriter, open_table
-from mien.video.output.timeline import Timeline
 from mien.video.output.window import Window
-from mien.video.output.writer import AnnotatedClip
-from mien.video.reader import Video
-from mien.video.results import FrameResult
+from mien.video.pool import ClipWork, read_together
 from mien.video.resume import Progress, load_progress, save_progress
-from mien.video.smoothing import Smoothing
-from mien.video.sources import file_names, find_sources, without_password
-from mien.video.stages.pipeline import DETECTOR_SIZE
-from mien.video.stages.select import FaceSelection
-from mien.video.study.study import (
-    SIDECAR,
-    StudyOptions,
-    clip_facts,
-    keep_known_people,
-    log_path,
-    read_study_corrections,
-    write_clip,
-    write_together,
+from mien.video.runner import (
+    BatchObserver,
+    ClipOptions,
+    ClipOutcome,
+    ClipRunner,
+    figures_of,
+    log_of,
+    make_folder,
 )
-from mien.video.tracking.people import People, PeopleMode
+from mien.video.sources import file_names, find_sources, without_password
+from mien.video.study.study import SIDECAR, read_study_corrections, write_together
+from mien.video.tracking.people import People
 
 # Writes the faces of images into the table of clips; returns the images that cannot be read.
 WriteImages: TypeAlias = Callable[[Sink], list[ReadFailure]]
 # In the list of what an interrupted run has finished.
 _IMAGES = "images"
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """How clips are analyzed, and what is written.
-
-    Attributes:
-        form: ``"csv"``, ``"jsonl"``, ``"json"`` or ``"parquet"``; no table for None.
-        out: the table's file; stdout for None.
-        save: folder of annotated videos and timelines.
-        timeline: folder of timelines alone.
-        study: write `out` as the folder of a study, see `mien.video.study.study`; `form` is None then.
-        overwrite: replace files that exist.
-        resume: continue the run that was interrupted while it wrote `out`.
-        stream: let a source be an address, and connect to it.
-        blur_others: blur all faces that are not reported in what is saved or shown.
-        show: show the frames in a window.
-        people: who gets their number back when they return: in the same clip for ``"clip"``, in all clips of
-            the run for ``"all"``, nobody for ``"off"``.
-        interval_s, start_s, end_s, faces, smooth_s, detector_size: as `mien.analyze_video` takes them.
-    """
-
-    form: str | None = None
-    out: Path | None = None
-    save: Path | None = None
-    timeline: Path | None = None
-    study: StudyOptions | None = None
-    overwrite: bool = False
-    resume: bool = False
-    stream: bool = False
-    interval_s: float | None = None
-    start_s: float = 0.0
-    end_s: float | None = None
-    faces: FaceSelection = "all"
-    people: PeopleMode = "clip"
-    blur_others: bool = False
-    show: bool = False
-    smooth_s: float = 0.2
-    detector_size: int = DETECTOR_SIZE
-
-
-class BatchObserver:
-    """Hears what happens while clips are analyzed; override what you need."""
-
-    def started(self, name: str, start_s: float, length_s: float | None) -> None:
-        """A clip was opened; its results begin at a time and last so long, as far as that is known."""
-
-    def analyzed(self, result: FrameResult) -> None:
-        """A frame was analyzed."""
-
-    def finished(self, source: str, result: ClipResult) -> None:
-        """A clip was read to its end, or as far as it could be; see `ClipResult.error`."""
-
-    def failed(self, source: str, error: str) -> None:
-        """A clip could not be opened or analyzed; the others go on."""
-
-    def stopped(self, *, resumable: bool) -> None:
-        """The run was interrupted; what was read is kept, and `resume` may continue it."""
 
 
 def predict_clips(
@@ -123,6 +57,7 @@ def predict_clips(
         )
     if options.resume and options.out is None:
         raise UsageError("--resume continues the file of an interrupted run; name it with --out.")
+    _check_jobs(options)
     return _Batch(find_sources(sources), analyzer, options, observer or BatchObserver(), images).run()
 
 
@@ -164,13 +99,17 @@ class _Batch:
                     log.unlink(missing_ok=True)
 
     def run(self) -> int:
-        """Reads clip after clip."""
+        """Reads all clips."""
         with self._open_window() as self._window, self._open_table() as self._table:
             self._save_progress()
             self._write_images()
-            for clip in self._clips:
-                if clip not in self._progress.done:
-                    self._read(clip)
+            try:
+                with closing(self._read()) as outcomes:
+                    for outcome in outcomes:
+                        self._done(outcome)
+            except KeyboardInterrupt:
+                self._finish_study()
+                raise
         self._finish_study()
         if self._progress_file:
             self._progress_file.unlink(missing_ok=True)
@@ -186,109 +125,46 @@ class _Batch:
         self._progress.done.append(_IMAGES)
         self._save_progress()
 
-    def _read(self, clip: str) -> None:
-        """Reads one clip; one that cannot be read is reported, and the others go on."""
-        try:
-            error = self._run_clip(clip).error
-        except ImageError as raised:
-            error = str(raised)
-            self._observer.failed(without_password(clip), error)
-            if self._table:
-                self._table.fail(without_password(clip), error)
-        if error:
-            self._failures += 1
-            self._progress.errors.append({"source": without_password(clip), "error": error})
-        # First the log: one that is there belongs to a clip that is not done.
-        if not self._study and (log := self._log(clip)):
-            log.unlink(missing_ok=True)
-        self._progress.done.append(clip)
-        self._save_progress()
-
-    def _run_clip(self, clip: str) -> ClipResult:
+    def _read(self) -> Generator[ClipOutcome]:
+        """Reads the clips that are not done, one after the other or several at once."""
+        clips = [clip for clip in self._clips if clip not in self._progress.done]
         options = self._options
-        video = open_source(clip, stream=options.stream)
-        job = self._prepare(clip, video)
-        ends_s = [end_s for end_s in (options.end_s, video.duration_s) if end_s is not None]
-        length_s = min(ends_s) - options.start_s if ends_s else None
-        self._observer.started(self._names[clip], options.start_s, length_s)
-        facts = clip_facts(video) if self._study else {}
-        try:
-            result = job.run(on_result=self._observer.analyzed)
-        except KeyboardInterrupt:
-            self._observer.stopped(resumable=options.out is not None and not video.live)
-            self._write_study(clip, video, facts | {"error": "interrupted", "complete": False})
-            self._finish_study()
-            raise
-        files = self._write_study(clip, video, facts | {"error": result.error, "complete": result.complete})
-        result = replace(result, files=[*files, *result.files])
-        self._observer.finished(video.source, result)
-        return result
+        if options.jobs > 1 and len(clips) > 1:
+            work = ClipWork(self._analyzer, options, self._names, self._corrections)
+            yield from read_together(clips, work, self._observer)
+            return
+        runner = ClipRunner(
+            self._analyzer,
+            options,
+            self._names,
+            self._observer,
+            corrections=self._corrections,
+            table=self._table,
+            window=self._window,
+            everybody=self._everybody,
+        )
+        yield from map(runner.read, clips)
 
-    def _write_study(self, clip: str, video: Video, facts: dict[str, Any]) -> list[Path]:
-        """Writes the tables, the timeline and the exports of a clip, where a study is wanted."""
-        if self._study is None or self._options.study is None:
-            return []
-        facts |= {"size": list(video.size)}
-        place = (self._study, self._names[clip])
-        try:
-            return write_clip(*place, facts, self._options.study, self._corrections)
-        except CorrectionError as error:
-            message = f"{error} The tables of this clip are without corrections."
-            self._observer.failed(video.source, message)
-            self._failures += 1
-            return write_clip(*place, facts | {"corrections_error": message}, self._options.study)
+    def _done(self, outcome: ClipOutcome) -> None:
+        self._failures += outcome.failures
+        if outcome.error:
+            error = {"source": without_password(outcome.clip), "error": outcome.error}
+            self._progress.errors.append(error)
+        # First the log: one that is there belongs to a clip that is not done.
+        if not self._study and (log := self._log(outcome.clip)):
+            log.unlink(missing_ok=True)
+        self._progress.done.append(outcome.clip)
+        self._save_progress()
 
     def _finish_study(self) -> None:
         if self._study and self._options.study:
-            write_together(
-                self._study,
-                list(self._names.values()),
-                self._options.study,
-                self._progress.errors,
-                self._corrections,
-            )
+            place = {without_password(clip): number for number, clip in enumerate(self._clips)}
+            errors = sorted(self._progress.errors, key=lambda error: place.get(error["source"], -1))
+            names = list(self._names.values())
+            write_together(self._study, names, self._options.study, errors, self._corrections)
 
     def _log(self, clip: str) -> Path | None:
-        """The log of a clip: kept in a study, and deleted elsewhere once the clip is read."""
-        if self._study:
-            return log_path(self._study, self._names[clip])
-        out = self._options.out
-        return out and out.with_name(f"{out.name}.resume.jsonl")
-
-    def _prepare(self, clip: str, video: Video) -> ClipJob:
-        """The clip's job, at its beginning or where an interrupted one continues."""
-        options, head = self._options, self._analyzer.classifier.head
-        span: dict[str, Any] = {name: getattr(options, name) for name in ("start_s", "end_s", "interval_s")}
-        timeline_path, annotated_path = self._paths(clip)
-        log = None if video.live and not self._study else self._log(clip)
-        resume = log is not None and log.exists() and not video.live
-        if self._study and log:
-            _make_folder(log.parent)
-            if options.people == "all":
-                keep_known_people(self._study, self._names[clip], self._everybody)
-        analysis = VideoAnalysis(
-            video,
-            self._analyzer,
-            **span,
-            faces=options.faces,
-            smoothing=Smoothing(options.smooth_s),
-            detector_size=options.detector_size,
-            keep_frames=self._window is not None,
-            thumbnails=timeline_path is not None or self._study is not None,
-            people=self._everybody if options.people == "all" else People(recognize=options.people == "clip"),
-            log=log,
-            resume=resume,
-        )
-        timeline = annotated = None
-        if timeline_path:
-            emotions = [label for label in head.labels if label not in head.abstain]
-            timeline = (Timeline(emotions), timeline_path)
-        if annotated_path:
-            blur = options.blur_others
-            annotated = AnnotatedClip(video, annotated_path, **span, blur_others=blur, resume=resume)
-        return ClipJob(
-            analysis, table=self._table, timeline=timeline, annotated=annotated, window=self._window
-        )
+        return log_of(self._options, self._names[clip])
 
     def _save_progress(self) -> None:
         if self._progress_file and (self._table or self._study):
@@ -315,17 +191,10 @@ class _Batch:
             failures=[ReadFailure(**error) for error in self._progress.errors],
         )
 
-    def _paths(self, clip: str) -> tuple[Path | None, Path | None]:
-        """Where the clip's timeline and its annotated video go."""
-        options, name = self._options, self._names[clip]
-        folder = options.timeline or options.save
-        timeline = folder and folder / f"{name}-timeline.png"
-        return timeline, options.save and options.save / f"{name}.mp4"
-
     def _decisive(self) -> dict[str, Any]:
         """The options that decide what is written, to compare with those of an interrupted run."""
         options, classifier = asdict(self._options), self._analyzer.classifier
-        for name in ("overwrite", "resume", "show", "stream"):
+        for name in ("jobs", "overwrite", "resume", "show", "stream"):
             del options[name]
         options |= {"model": classifier.card.sha256, "labels": list(classifier.labels)}
         options |= {"align": self._analyzer.align, "sources": self._clips}
@@ -336,7 +205,7 @@ class _Batch:
         """Nothing that was there before is replaced unless `overwrite` is set."""
         options, resumed = self._options, self._progress.size is not None
         for folder in filter(None, (options.save, options.timeline, self._study)):
-            _make_folder(folder)
+            make_folder(folder)
         if options.overwrite or resumed:
             return
         there = options.out and (self._study / SIDECAR if self._study else options.out)
@@ -346,13 +215,22 @@ class _Batch:
             )
         interrupted = self._progress_file is not None and self._progress_file.exists()
         hint = ", or --resume to continue where it was interrupted" if interrupted else ""
-        for path in [there, *(path for clip in self._clips for path in self._paths(clip))]:
+        for path in [
+            there,
+            *(path for clip in self._clips for path in figures_of(options, self._names[clip])),
+        ]:
             if path and path.exists():
                 raise UsageError(f"{path} exists. Give another name, or --overwrite to replace it{hint}.")
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be used as a folder to save to: {error}.") from error
+def _check_jobs(options: ClipOptions) -> None:
+    if options.jobs < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {options.jobs}.")
+    if options.jobs == 1:
+        return
+    if not options.study:
+        raise UsageError("--jobs is for studies: give --out a folder, such as study/.")
+    if options.people == "all":
+        raise UsageError("--people all numbers people in the order of the clips: leave out --jobs.")
+    if options.show or options.stream:
+        raise UsageError("--jobs is for clips in files: leave out --show and --stream.")

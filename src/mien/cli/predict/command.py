@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
-    "--detector-size, --stream and --resume"
+    "--detector-size, --stream, --jobs and --resume"
 )
 _STUDY_ONLY = "--bin, --baseline, --event-threshold, --event-hysteresis and --export"
 
@@ -59,6 +59,7 @@ def predict(
     event_threshold: own.EventThreshold = 0.5,
     event_hysteresis: own.EventHysteresis = 0.1,
     export: own.Export = None,
+    jobs: own.Jobs = 1,
     apply: own.Apply = None,
     timeline: own.Timeline = None,
     blur_others: own.BlurOthers = False,
@@ -80,6 +81,7 @@ def predict(
     options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, interval)
     options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
     options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
+    options = replace(options, jobs=jobs)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
     data_set = DataSetOptions(shard, verify_hash, engine.value, address)

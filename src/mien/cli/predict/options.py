@@ -238,6 +238,15 @@ Export: TypeAlias = Annotated[
         "Also write for other programs: elan, boris, observer, bids, long (for R and SPSS). Repeatable.",
     ),
 ]
+Jobs: TypeAlias = Annotated[
+    int,
+    option(
+        _STUDY,
+        "--jobs N",
+        "Number of clips that are read at once, each in a process of its own. One per core is fastest.",
+        min=1,
+    ),
+]
 Apply: TypeAlias = Annotated[
     Path | None,
     option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -35,31 +36,40 @@ _COLUMNS = {
 
 
 class ClipReporter(BatchObserver):
-    """Shows a bar while a clip is read; then prints its files and, with `people`, the people in it."""
+    """Shows a bar while clips are read; then prints their files and, with `people`, the people in each."""
 
     def __init__(self, notes: Console, *, people: bool) -> None:
         self._notes, self._people = notes, people
         self._stack = ExitStack()
         self._bar: StageBar | None = None
-        self._name, self._start_s, self._begun, self._frames = "", 0.0, 0.0, 0
+        self._clips: dict[str, _Clip] = {}
+        self._frames = 0
 
-    def started(self, name: str, start_s: float, length_s: float | None) -> None:
-        """Open the bar."""
-        self._name, self._start_s, self._begun, self._frames = name, start_s, time.monotonic(), 0
-        self._bar = self._stack.enter_context(progress_bar(console=self._notes))
-        self._bar.stage(name, length_s)
+    def started(self, source: str, name: str, start_s: float, length_s: float | None) -> None:
+        """Open the bar, or share it with the clips that are read already."""
+        self._clips[source] = _Clip(name, start_s, length_s, time.monotonic())
+        if self._bar is None:
+            self._bar = self._stack.enter_context(progress_bar(console=self._notes))
+        lengths = [clip.length_s for clip in self._clips.values()]
+        self._bar.stage(self._names(), None if None in lengths else sum(filter(None, lengths)))
 
     def analyzed(self, result: FrameResult) -> None:
         """Move the bar."""
+        clip = self._clips[result.source]
+        clip.frames, clip.read_s = clip.frames + 1, result.time_s - clip.start_s
         self._frames += 1
         if self._bar and self._frames % _FRAMES_PER_UPDATE == 0:
-            rate = self._frames / max(time.monotonic() - self._begun, 1e-3)
-            self._bar.describe(f"{self._name}  {rate:.0f} frames/s")
-            self._bar.move_to(result.time_s - self._start_s)
+            now = time.monotonic()
+            rate = sum(clip.frames / max(now - clip.begun, 1e-3) for clip in self._clips.values())
+            self._bar.describe(f"{self._names()}  {rate:.0f} frames/s")
+            self._bar.move_to(sum(clip.read_s for clip in self._clips.values()))
+
+    def _names(self) -> str:
+        return ", ".join(clip.name for clip in self._clips.values())
 
     def finished(self, source: str, result: ClipResult) -> None:
         """Print the people in the clip, the files that were written, and the error if there was one."""
-        self._close()
+        self._close(source)
         if self._people:
             # A name or a bar that the terminal cannot show must not end the run.
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -71,20 +81,36 @@ class ClipReporter(BatchObserver):
 
     def failed(self, source: str, error: str) -> None:
         """Print the error."""
-        self._close()
+        self._close(source)
         self._notes.print(shown_text(f"error: {source}: {error}"), markup=False, style="red")
 
     def stopped(self, *, resumable: bool) -> None:
         """Print what is kept, and how to continue."""
+        self._clips.clear()
         self._close()
         kept = "what was read is kept" + (
             "; the same command with --resume continues it" if resumable else ""
         )
         self._notes.print(f"stopped: {kept}", markup=False)
 
-    def _close(self) -> None:
-        self._stack.close()
-        self._bar = None
+    def _close(self, source: str = "") -> None:
+        """Take a clip from the bar; the bar is shown no more when none is left."""
+        self._clips.pop(source, None)
+        if not self._clips:
+            self._stack.close()
+            self._bar = None
+
+
+@dataclass
+class _Clip:
+    """A clip that is being read: since when, and how much of it."""
+
+    name: str
+    start_s: float
+    length_s: float | None
+    begun: float
+    frames: int = 0
+    read_s: float = 0.0
 
 
 def print_people(console: Console, clip: str, people: list[Person]) -> None:
