@@ -17,9 +17,10 @@ from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
-from mien.video.batch import BatchObserver, ClipOptions, predict_clips
+from mien.video.batch import predict_clips
 from mien.video.job import ClipJob, ClipResult
 from mien.video.results import FrameResult
+from mien.video.runner import BatchObserver, ClipOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 # What a run does that dies at frame 30 of the clip b: no handler, no `finally`, as at a power cut.
@@ -28,7 +29,8 @@ import os, sys
 from pathlib import Path
 import mien.video.output.writer as writer
 from mien.inference.analyzer import Analyzer
-from mien.video.batch import BatchObserver, ClipOptions, predict_clips
+from mien.video.batch import predict_clips
+from mien.video.runner import BatchObserver, ClipOptions
 
 writer.SEGMENT_FRAMES = 12
 model, clips, out, save = sys.argv[1:]

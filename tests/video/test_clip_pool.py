@@ -15,8 +15,9 @@ from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
-from mien.video.batch import BatchObserver, ClipOptions, predict_clips
+from mien.video.batch import predict_clips
 from mien.video.results import FrameResult
+from mien.video.runner import BatchObserver, ClipOptions
 from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"

@@ -20,8 +20,9 @@ from mien.errors import CorrectionError, UsageError
 from mien.inference.analyzer import Analyzer
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
-from mien.video.batch import BatchObserver, ClipOptions, predict_clips
+from mien.video.batch import predict_clips
 from mien.video.log import replay
+from mien.video.runner import BatchObserver, ClipOptions
 from mien.video.study.corrections import FILE, FORMAT, corrections_in, corrections_of
 from mien.video.study.dictionary import TABLES
 from mien.video.study.study import StudyOptions, rewrite

@@ -18,7 +18,8 @@ from mien.models.registry import DEFAULT
 if TYPE_CHECKING:
     from mien.batch.worker import ReadOptions
     from mien.inference.analyzer import Analyzer
-    from mien.video.batch import ClipOptions, WriteImages
+    from mien.video.batch import WriteImages
+    from mien.video.runner import ClipOptions
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
@@ -92,7 +93,7 @@ def predict(
 
 
 def _clip_options(*values: Any) -> ClipOptions:
-    from mien.video.batch import ClipOptions
+    from mien.video.runner import ClipOptions
 
     return ClipOptions(*values)
 
@@ -192,7 +193,7 @@ def _predict_clips(
 
 def _check(options: ClipOptions, clips: bool, crops: bool, detects: bool) -> None:
     """Raise a UsageError for options that do not fit the sources or each other."""
-    from mien.video.batch import ClipOptions
+    from mien.video.runner import ClipOptions
 
     if crops and clips:
         raise UsageError("--crops is for photos of cropped faces; in clips, faces have to be detected.")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from mien.inference.analyzer import Analyzer
     from mien.inference.image_writer import AnnotatedFolder
     from mien.inference.sinks import ReadFailure, Sink
-    from mien.video.batch import ClipOptions, WriteImages
+    from mien.video.batch import WriteImages
+    from mien.video.runner import ClipOptions
 
 # Fewer photos are read before a bar could be seen.
 _BAR_FROM = 4

@@ -16,9 +16,9 @@ from mien.cli.predict.table import share_bar
 from mien.cli.progress import StageBar, progress_bar
 from mien.cli.tables import widen
 from mien.names import shown, shown_text
-from mien.video.batch import BatchObserver
 from mien.video.job import ClipResult
 from mien.video.results import FrameResult
+from mien.video.runner import BatchObserver
 from mien.video.summary import Person
 
 _BAR = 12  # characters
