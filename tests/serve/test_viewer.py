@@ -18,13 +18,24 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import mien
+from mien.emotions import FER2013
 from mien.errors import UsageError
+from mien.models.card import Head
 from mien.serve.viewer.app import Viewer, create_viewer, viewer_files
-from mien.serve.viewer.faces import load_faces
+from mien.serve.viewer.faces import (
+    ClipFaces,
+    events_of,
+    frames_of,
+    load_faces,
+    people_of,
+    timeline_of,
+    uncertain_stretches,
+)
 from mien.serve.viewer.session import Session
 from mien.video.opening import open_video
 from mien.video.study.correct import clip_corrections
 from mien.video.study.corrections import FILE, corrections_of
+from mien.video.study.study import StudyOptions
 
 Entry = dict[str, Any]
 Open = Callable[..., TestClient]
@@ -202,6 +213,29 @@ def test_the_page_shows_what_the_tables_will_have(folder: Path) -> None:
     assert shown.people[kept].tolist() == frames["face_id"].tolist()
     assert shown.corrected[kept].tolist() == frames["corrected"].tolist()
     assert shown.emotions[kept] == pytest.approx(frames[shown.labels].to_numpy(), abs=0.02)
+
+
+@pytest.mark.parametrize("times", [[], [0.0]])
+def test_a_clip_without_faces_has_nothing_to_show(times: list[float]) -> None:
+    count = len(times)
+    none, no = np.zeros(0, np.int64), np.zeros(0, np.bool_)
+    boxes, shares = np.zeros((0, 4), np.float32), np.zeros((0, 7), np.float32)
+    first = np.zeros(count + 1, np.int64)
+    clip = ClipFaces(
+        "a.mp4",
+        Head("fer2013", FER2013),
+        np.arange(count),
+        np.array(times),
+        first,
+        none,
+        boxes,
+        shares,
+        no,
+        no,
+    )
+    assert people_of(clip, {}) == events_of(clip, StudyOptions()) == uncertain_stretches(clip) == []
+    assert timeline_of(clip, 0, 1, 10)["lanes"] == []
+    assert frames_of(clip, 0, 1) == {"frames": [[0, 0.0, []]] * count, "to_s": None}
 
 
 def test_corrections_that_another_program_added_are_shown(client: TestClient, folder: Path) -> None:
