@@ -20,8 +20,9 @@ from mien.data.table import FaceTable
 from mien.errors import DataError, RecipeError, ResumeError, UsageError
 from mien.runs.recipe import Recipe, from_dict, load_recipe, to_toml
 from mien.runs.recipe_sections import DataRecipe
-from mien.training import api, cross_validation
+from mien.training import api
 from mien.training.data.splits import fold_numbers, fold_of, rows_of, with_splits_of
+from mien.training.repeated import cross_validation
 
 # As CK+'s folders are called in the release of cropped faces.
 FOLDERS = ("anger", "disgust", "fear", "happy", "sadness", "surprise", "neutral")

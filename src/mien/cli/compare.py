@@ -62,6 +62,7 @@ def compare(
     binary: Binary = None,
     label_map: options.LabelMapOption = None,
     out: Out = None,
+    format: options.Format = None,
     bootstrap: options.Bootstrap = 2000,
 ) -> None:
     """Compare models on the same faces, and test whether their differences are real.
@@ -89,10 +90,15 @@ def compare(
             bootstrap=bootstrap,
             progress=bar.show,
         )
-    console = Console(highlight=False)
-    for line in _lines(comparison, faces.split, runs):
-        text = isinstance(line, str)
-        console.print(line, markup=not text, soft_wrap=text)
+    if format is None:
+        console = Console(highlight=False)
+        for line in _lines(comparison, faces.split, runs):
+            text = isinstance(line, str)
+            console.print(line, markup=not text, soft_wrap=text)
+    else:
+        from mien.reports.tabular import of_comparison, render_all
+
+        typer.echo(render_all(of_comparison(comparison), format.value), nl=False)
     if out is not None:
         typer.echo(str(_write(comparison, runs, out, faces)))
 

@@ -39,6 +39,14 @@ class Truth(StrEnum):
     ferplus = "ferplus"
 
 
+class TableFormat(StrEnum):
+    """How a table for a paper is written."""
+
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
 _DATA_HELP = (
     "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; a CSV or Parquet file "
     "with the columns path,label[,split,subject]; or 'synthetic'."
@@ -93,6 +101,10 @@ TorchThreads: TypeAlias = Annotated[
 
 OutFolder: TypeAlias = Annotated[Path, option(OUTPUT, "--out DIR", "Folder to write to; created if missing.")]
 Json: TypeAlias = Annotated[bool, option(OUTPUT, "--json", "Print JSON instead of tables.")]
+Format: TypeAlias = Annotated[
+    TableFormat | None,
+    option(OUTPUT, "--format NAME", "Print tables for a paper instead: markdown, latex (booktabs) or csv."),
+]
 Bootstrap: TypeAlias = Annotated[
     int, option(SCORES, "--bootstrap N", "Bootstrap resamples for the confidence intervals.", min=1)
 ]

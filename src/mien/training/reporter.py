@@ -116,6 +116,14 @@ class WithCallbacks:
         self._reporter.done(summary)
 
 
+class SummaryAsNote(WithCallbacks):
+    """For one run of several: its summary is a note, because the summary of all of them comes last."""
+
+    def done(self, summary: str) -> None:
+        """Pass the summary on as a note."""
+        self.note(summary)
+
+
 class OnlyNotes(Silent):
     """For all processes but the first: passes on notes, with the number of the process."""
 

@@ -128,6 +128,7 @@ def evaluate(
     out: Out = None,
     json: JsonFile = None,
     predictions: CsvFile = None,
+    format: options.Format = None,
     bootstrap: options.Bootstrap = 2000,
     batch_size: BatchSize = 256,
 ) -> None:
@@ -136,9 +137,7 @@ def evaluate(
     With --out, every figure and number is written to one page.
     """
     import mien
-    from mien.cli.evaluate.tables import print_evaluation
     from mien.cli.progress import progress_bar
-    from mien.evaluation.result import write_json, write_predictions
 
     _check_outputs(json, predictions, out)
     with progress_bar(f"reading {data}") as bar:
@@ -162,13 +161,30 @@ def evaluate(
             batch_size=batch_size,
             progress=bar.show,
         )
+    _write_files(evaluation, json, predictions)
+    _print(evaluation, format, split_chosen=split is None)
+    if out is not None:
+        _write_page(evaluation, out, bootstrap)
+
+
+def _write_files(evaluation: Evaluation, json: Path | None, predictions: Path | None) -> None:
+    from mien.evaluation.result import write_json, write_predictions
+
     if json is not None:
         write_json(evaluation, json)
     if predictions is not None:
         write_predictions(evaluation.predictions, predictions)
-    print_evaluation(evaluation, split_chosen=split is None)
-    if out is not None:
-        _write_page(evaluation, out, bootstrap)
+
+
+def _print(evaluation: Evaluation, format: options.TableFormat | None, *, split_chosen: bool) -> None:
+    if format is None:
+        from mien.cli.evaluate.tables import print_evaluation
+
+        print_evaluation(evaluation, split_chosen=split_chosen)
+        return
+    from mien.reports.tabular import of_evaluation, render_all
+
+    typer.echo(render_all(of_evaluation(evaluation), format.value), nl=False)
 
 
 def _write_page(evaluation: Evaluation, out: Path, bootstrap: int) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData, option
+from mien.cli.options import DATA, MACHINE, OUTPUT, LabelMapOption, OptionalData, TableFormat, option
 from mien.errors import MissingExtra, UsageError
 from mien.files import kind_of_path
 
 if TYPE_CHECKING:
     from mien.runs.preview import Preview
+    from mien.runs.seeds import SeedRuns
 
 _RECIPE, _FOLDS = "Recipe", "Validation"
 
@@ -57,6 +58,18 @@ Folds: TypeAlias = Annotated[
 Fold: TypeAlias = Annotated[
     int | None, option(_FOLDS, "--fold N", "Train only this fold, counted from 1. Needs --folds.", min=1)
 ]
+Seeds: TypeAlias = Annotated[
+    str | None,
+    option(
+        _FOLDS,
+        "--seeds N",
+        "Train one run per seed, N from 0 on or a list such as 0,7,42: mean, spread and interval.",
+    ),
+]
+Format: TypeAlias = Annotated[
+    TableFormat | None,
+    option(_FOLDS, "--format NAME", "The table of the seeds as markdown, latex or csv. Default: markdown."),
+]
 Out: TypeAlias = Annotated[
     Path | None, option(OUTPUT, "--out DIR", "The folder of the run. Default: runs/RECIPE-TIME.")
 ]
@@ -83,6 +96,8 @@ def train(
     holdout: Holdout = None,
     folds: Folds = None,
     fold: Fold = None,
+    seeds: Seeds = None,
+    format: Format = None,
     out: Out = None,
     resume: Resume = None,
     preview: PreviewFolder = None,
@@ -95,7 +110,7 @@ def train(
     epoch and per step, TensorBoard logs, figures, and the best and last checkpoints. Ctrl-C saves and stops;
     --resume goes on, with bit-identical results on the same machine and versions.
 
-    With --folds, there is one such folder per fold, and a summary of all of them.
+    With --folds or --seeds, there is one such folder per fold or seed, and a summary of all of them.
     """
     if list_:
         _list_recipes()
@@ -105,8 +120,9 @@ def train(
     changed: dict[str, object] = {"recipe": recipe, "set": set_, "init": init, "out": out}
     if resume is not None:
         changed |= {"label-map": label_map, "holdout": holdout, "folds": folds, "fold": fold}
+        changed |= {"seeds": seeds}
         _refuse_with_resume(**changed, preview=preview)
-        _resume(resume, data=data, votes=votes, device=device, threads=threads)
+        _resume(resume, format, data=data, votes=votes, device=device, threads=threads)
         return
     texts = [*(set_ or ()), *([f"network.init={init}"] if init else ())]
     divided = {"holdout": holdout, "folds": folds, "fold": fold}
@@ -115,7 +131,11 @@ def train(
     if preview is not None:
         _preview(preview, recipe or "quick", texts, faces)
         return
-    _train(recipe or "quick", texts, {**faces, "out": out, "device": device or "auto", "threads": threads})
+    options = {**faces, "out": out, "device": device or "auto", "threads": threads}
+    if seeds is not None:
+        _train_seeds(recipe or "quick", texts, _parsed_seeds(seeds), format, options)
+        return
+    _train(recipe or "quick", texts, options)
 
 
 def _list_recipes() -> None:
@@ -131,7 +151,7 @@ def _train(recipe: str, texts: list[str], options: dict[str, Any]) -> None:
         from mien.cli.train.progress import TerminalReporter
         from mien.runs.recipe import load_recipe, parse_changes
         from mien.training import api
-        from mien.training.cross_validation import cross_validate
+        from mien.training.repeated.cross_validation import cross_validate
     changes = parse_changes(texts)
     plan = load_recipe(recipe, changes)
     several = plan.data.folds and "data.fold" not in changes
@@ -139,13 +159,44 @@ def _train(recipe: str, texts: list[str], options: dict[str, Any]) -> None:
         (cross_validate if several else api.train)(plan, **options, reporter=reporter)
 
 
-def _resume(folder: Path, **options: Any) -> None:
+def _train_seeds(
+    recipe: str, texts: list[str], seeds: int | list[int], format: TableFormat | None, options: dict[str, Any]
+) -> None:
     with _needs_extra():
         from mien.cli.train.progress import TerminalReporter
-        from mien.training import api, cross_validation
+        from mien.runs.recipe import load_recipe, parse_changes
+        from mien.training.repeated.seeds import train_seeds
+    plan = load_recipe(recipe, parse_changes(texts))
+    with TerminalReporter() as reporter:
+        result = train_seeds(plan, seeds, **options, reporter=reporter)
+    _print_seeds(result, format)
+
+
+def _parsed_seeds(text: str) -> int | list[int]:
+    """``"3"`` is a number of seeds, ``"0,7,42"`` a list."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds {text!r} is neither a number, as 3, nor a list, as 0,7,42.") from None
+    return numbers if "," in text else numbers[0]
+
+
+def _print_seeds(result: SeedRuns, format: TableFormat | None) -> None:
+    from mien.reports.tabular import of_seeds, render_all
+
+    typer.echo(render_all(of_seeds(result), format.value if format else "markdown"), nl=False)
+
+
+def _resume(folder: Path, format: TableFormat | None, **options: Any) -> None:
+    with _needs_extra():
+        from mien.cli.train.progress import TerminalReporter
+        from mien.training import api
+        from mien.training.repeated import cross_validation, seeds
     with TerminalReporter() as reporter:
         if kind_of_path(folder / cross_validation.PLAN, UsageError) == "file":
             cross_validation.resume_cross_validation(folder, reporter=reporter)
+        elif kind_of_path(folder / seeds.PLAN, UsageError) == "file":
+            _print_seeds(seeds.resume_seeds(folder, reporter=reporter), format)
         else:
             api.resume(folder, **options, reporter=reporter)
 

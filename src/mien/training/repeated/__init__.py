@@ -1,0 +1,1 @@
+"""Several runs of one recipe: one per fold, or one per seed."""

@@ -1,0 +1,84 @@
+"""One run per seed: folders, resuming, and what the seeds say together."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mien.data.parquet import write_parquet
+from mien.data.table import FaceTable
+from mien.errors import ResumeError, UsageError
+from mien.reports.tabular import of_seeds
+from mien.runs.recipe import Recipe
+from mien.runs.seeds import MEASURES, spread
+from mien.training import api
+from mien.training.repeated import seeds as repeated
+from mien.training.repeated.seeds import resume_seeds, train_seeds
+
+
+def test_the_interval_is_students() -> None:
+    values = [0.61, 0.64, 0.63, 0.66]
+    found = spread(values)
+    expected = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert found.sd == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize("wrong", [1, [3], [0, 0], [-1, 2]])
+def test_seeds_that_cannot_be_are_refused(wrong: Any, few_faces: FaceTable) -> None:
+    with pytest.raises(UsageError, match="two or more different whole numbers"):
+        train_seeds("quick", wrong, data=few_faces)
+
+
+def test_seeds_are_runs_with_a_table_and_are_resumed(
+    tiny: Callable[..., Recipe],
+    few_faces: FaceTable,
+    tmp_path: Path,
+    recorder: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = tiny(
+        schedule={"epochs": 1, "warmup_epochs": 0}, data={"face_size": 16}, loop={"batch_size": 100},
+        network={"size": 16},
+    )  # fmt: skip
+    out = tmp_path / "s"
+    data = tmp_path / "few.parquet"
+    write_parquet(few_faces, data)
+    began: list[str] = []
+    go = repeated.go
+
+    def counted(recipe: Recipe, options: Any, folder: Path, *args: Any, **more: Any) -> Any:
+        began.append(folder.name)
+        if len(began) == 2:
+            raise KeyboardInterrupt
+        return go(recipe, options, folder, *args, **more)
+
+    monkeypatch.setattr(repeated, "go", counted)
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(plan, [3, 5], data=data, out=out, reporter=recorder, threads=1)
+    assert began == ["seed-3", "seed-5"]
+    result = resume_seeds(out, reporter=recorder)
+    assert began == ["seed-3", "seed-5", "seed-5"]  # seed 3 was done
+    assert [each.seed for each in result.seeds] == [3, 5]
+    assert recorder.summaries == []  # a run's summary is a note among several
+    assert result.summary in recorder.notes
+    kept = json.loads((out / "seeds.json").read_text())
+    accuracies = [each.best_accuracy for each in result.seeds]
+    assert kept["spreads"]["best_accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    rows = list(csv.DictReader((out / "seeds.csv").read_text().splitlines()))
+    assert [float(row["best_accuracy"]) for row in rows] == accuracies
+    (table,) = of_seeds(result)
+    assert table.headings[-2:] == ("seed 3", "seed 5")
+    assert [row[0].split(", %")[0] for row in table.rows] == list(MEASURES.values())
+    with pytest.raises(UsageError, match="already has seeds"):
+        train_seeds(plan, 2, data=data, out=out)
+    with pytest.raises(ResumeError, match="has no seeds"):
+        resume_seeds(tmp_path)
