@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from mien.cli.app import app
 from mien.emotions import FER2013, VOTES
+from mien.errors import MissingExtra
 from mien.models import registry as weights
 from mien.models.card import Head, read_card
 from mien.runs.scaling import BACKBONES, Backbone
@@ -61,7 +62,9 @@ def _models(*arguments: str) -> Result:
 
 
 def test_json_lists_every_backbone_with_what_it_costs(shipped: Path) -> None:
-    listed = {entry["name"]: entry for entry in json.loads(_models("--json").stdout)["backbones"]}
+    listed = {
+        entry["name"]: entry for entry in json.loads(_models("--backbones", "--json").stdout)["backbones"]
+    }
     assert list(listed) == [backbone.name for backbone in BACKBONES]
     lite0 = listed["tf_efficientnet_lite0"]
     assert (lite0["phi"], lite0["depth"], lite0["width"], lite0["resolution"]) == (0, 1, 1, 224)
@@ -77,11 +80,11 @@ def test_json_holds_the_cards_of_the_shipped_models(shipped: Path) -> None:
     first = document["models"][0]
     assert first["figures"]["PublicTest"]["fer2013"]["accuracy"] == 0.6543
     assert first["bytes"] == (shipped / f"{weights.DEFAULT}.onnx").stat().st_size
-    assert document["missing"] is None
+    assert "backbones" not in document
 
 
 def test_the_tables_fit_a_terminal_of_80_columns(shipped: Path) -> None:
-    lines = _models().stdout.splitlines()
+    lines = _models("--backbones").stdout.splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert not any("…" in line for line in lines)
     for backbone in BACKBONES:
@@ -97,18 +100,18 @@ def test_figures_of_shipped_models_come_from_their_cards(shipped: Path) -> None:
 
 
 def test_compound_scaling_is_explained_with_its_numbers(shipped: Path) -> None:
-    text = " ".join(_models().stdout.split())
+    text = " ".join(_models("--backbones").stdout.split())
     assert "1.2 × 1.1² × 1.15² = 1.92" in text
 
 
-def test_without_torch_the_shipped_models_are_listed_and_the_rest_explained(
+def test_the_shipped_models_are_listed_without_torch_and_the_backbones_need_it(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cost, "measure", REAL_MEASURE.__wrapped__)
     monkeypatch.setitem(sys.modules, "torch", None)
     text = " ".join(_models().stdout.split())
     assert weights.DEFAULT in text
-    assert "pip install 'mien[train]'" in text
-    document = json.loads(_models("--json").stdout)
-    assert (len(document["models"]), document["backbones"]) == (2, [])
-    assert "mien[train]" in document["missing"]
+    assert "mien models --backbones" in text
+    result = CliRunner().invoke(app, ["models", "--backbones"])
+    assert isinstance(result.exception, MissingExtra)
+    assert "pip install 'mien[train]'" in str(result.exception)

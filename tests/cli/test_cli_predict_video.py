@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,8 +110,14 @@ def test_parquet_is_written_by_its_suffix(predict: Predict, clip: Path, tmp_path
     assert len(pd.read_parquet(tmp_path / "t.parquet")) == 10
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_goes_on_to_the_same_files(
-    predict: Predict, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    predict: Predict,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     monkeypatch.setattr(writer, "SEGMENT_FRAMES", 12)
     wanted = ("--save", tmp_path / "whole", "--out", tmp_path / "whole.csv")
@@ -118,12 +126,12 @@ def test_an_interrupted_run_goes_on_to_the_same_files(
 
     def stop_at_30(_: object, result: FrameResult) -> None:
         if result.frame == 30:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
         patch.setattr("mien.cli.predict.video_table.ClipReporter.analyzed", stop_at_30)
         stopped = predict(clip, *wanted)
-    assert stopped.code == 130
+    assert stopped.code == code
     assert "--resume" in stopped.err
     kept = pd.read_csv(tmp_path / "broken.csv")
     assert kept["frame"].tolist() == list(range(31))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any
 
 import typer
@@ -57,6 +59,10 @@ for _panel, _commands in _COMMANDS.items():
         app.command(cls=HelpfulCommand, rich_help_panel=_panel)(_command)
 
 
+# The exit code after Ctrl-C; that after another signal is 128 and its number.
+_INTERRUPTED = 128 + signal.SIGINT
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"mien {__version__}")
@@ -74,7 +80,10 @@ def _options(
 
 def main() -> None:
     """Run the command line; an error becomes one message on stderr and an exit code."""
-    code = _run()
+    with _terminable() as signals:
+        code = _run()
+    if signals and code == _INTERRUPTED:
+        code = 128 + signals[0]
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -82,6 +91,26 @@ def main() -> None:
         code = code or _report(f"the output cannot be written: {_reason(error)}", MienError.exit_code)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python tries again as it ends
     sys.exit(code)
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Let SIGTERM do what Ctrl-C does: what was read is kept. It is in the list if it came.
+
+    Commands that handle the signal themselves, as training and the service do, take precedence.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,32 +34,38 @@ one gray channel, two heads, no ImageNet classifier. "at 48" is FER2013's own si
 resolution beside it. Each name can be a recipe's network.backbone."""
 
 
-def models(as_json: options.Json = False) -> None:
-    """List the shipped models with their figures, and the backbones that can be trained.
+_Backbones = Annotated[
+    bool,
+    options.option(
+        options.OUTPUT,
+        "--backbones",
+        "Also list the backbones that can be trained, with what they cost. Needs the extra train, and some "
+        "seconds: each network is built and counted.",
+    ),
+]
 
-    The backbones are listed only where the extra `train` is installed.
-    """
+
+def models(as_json: options.Json = False, backbones: _Backbones = False) -> None:
+    """List the shipped models with their figures, and on request the backbones that can be trained."""
     from mien.models.registry import find_model, shipped
 
     files = [find_model(name) for name in shipped()]
     measured: list[tuple[Backbone, Cost]] = []
-    missing = None
-    try:
-        measured = _measure_all()
-    except ModuleNotFoundError as error:
-        missing = str(MissingExtra(f"The table of backbones (package {error.name!r})", "train"))
+    if backbones:
+        try:
+            measured = _measure_all()
+        except ModuleNotFoundError as error:
+            raise MissingExtra(f"The table of backbones (package {error.name!r})", "train") from error
     if as_json:
-        document = {
-            "models": [_model_fields(model) for model in files],
-            "backbones": [_backbone_fields(backbone, cost) for backbone, cost in measured],
-            "missing": missing,
-        }
+        document: dict[str, Any] = {"models": [_model_fields(model) for model in files]}
+        if backbones:
+            document["backbones"] = [_backbone_fields(backbone, cost) for backbone, cost in measured]
         typer.echo(json.dumps(document, indent=2))
         return
-    _print_tables(files, measured, missing)
+    _print_tables(files, measured)
 
 
-def _print_tables(files: list[ModelFile], measured: list[tuple[Backbone, Cost]], missing: str | None) -> None:
+def _print_tables(files: list[ModelFile], measured: list[tuple[Backbone, Cost]]) -> None:
     from rich.console import Console
 
     console = Console()
@@ -67,8 +73,8 @@ def _print_tables(files: list[ModelFile], measured: list[tuple[Backbone, Cost]],
         console.print(_shipped_table(files))
     else:
         console.print("No model ships with this installation.\n")
-    if missing is not None:
-        console.print(missing, markup=False, highlight=False)
+    if not measured:
+        console.print("The backbones that can be trained: mien models --backbones.", highlight=False)
         return
     console.print(_backbone_table(measured))
     console.print(_explain(measured), highlight=False)
