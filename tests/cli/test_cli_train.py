@@ -73,6 +73,7 @@ def test_quick_trains_on_synthetic_faces_on_a_fresh_machine(mien_train: Run, tmp
     options = json.loads((out / "run.json").read_text())["options"]
     assert options == {
         "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
+        "extensions": {},
     }  # fmt: skip
 
 
@@ -119,10 +120,12 @@ def test_resume_takes_data_votes_device_and_threads_from_the_run(
     mien_train("--resume", tmp_path)
     assert options == {
         "data": "synthetic", "votes": None, "device": "auto", "threads": 1, "label_map": None,
+        "extensions": {},
     }  # fmt: skip
     mien_train("--resume", tmp_path, "--threads", "2", "--device", "cpu")
     assert options == {
         "data": "synthetic", "votes": None, "device": "cpu", "threads": 2, "label_map": None,
+        "extensions": {},
     }  # fmt: skip
 
 
