@@ -215,6 +215,14 @@ def test_the_page_shows_what_the_tables_will_have(folder: Path) -> None:
     assert shown.emotions[kept] == pytest.approx(frames[shown.labels].to_numpy(), abs=0.02)
 
 
+def test_an_undo_is_checked_in_the_clip_of_its_entry(client: TestClient) -> None:
+    for entry in (SPLIT, {"clip": "two", "kind": "rename", "person": 9, "name": "Ada"}):
+        assert client.post("/v1/corrections", json=entry).status_code == 200
+    response = client.post("/v1/corrections", json={"clip": "old", "kind": "undo", "entry": 1})
+    assert response.status_code == 422
+    assert "entry 2 (rename): the clip has no person 9" in response.json()["message"]
+
+
 @pytest.mark.parametrize("times", [[], [0.0]])
 def test_a_clip_without_faces_has_nothing_to_show(times: list[float]) -> None:
     count = len(times)

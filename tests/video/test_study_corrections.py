@@ -241,6 +241,16 @@ def test_a_merge_keeps_a_name_and_a_split_gives_none(corrected: Corrected) -> No
     assert names[[2, 9]].isna().all()
 
 
+def test_an_entry_about_all_clips_must_fit_one_of_them(corrected: Corrected, study: Path) -> None:
+    rename = {**RENAME, "person": 1, "clip": None}
+    folder = corrected({**MERGE, "clip": None}, rename)
+    people = pd.read_csv(folder / "people.csv")
+    assert people["face_id"].tolist() == [1, 1, 2]
+    assert people["name"].fillna("").tolist() == ["Bob $x$", "Bob $x$", ""]
+    with pytest.raises(CorrectionError, match="entry 3: it is about all clips, and fits none"):
+        corrected({**MERGE, "clip": None}, rename, {**MERGE, "people": [8], "clip": None})
+
+
 def test_the_sidecar_names_the_entries_in_effect(corrected: Corrected) -> None:
     folder = corrected(MERGE, RENAME, {"kind": "undo", "entry": 2}, MARK)
     facts = json.loads((folder / "two" / "clip.json").read_text())["corrections"]

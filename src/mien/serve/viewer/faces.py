@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,15 +122,16 @@ def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> 
     header = Log(clip / "log.jsonl").header
     head = head_of(header)
     labels = Measures(head).labels
-    frames, times, first = [], [], [0]
-    people, boxes, emotions, uncertain = [], [], [], []
+    # Arrays of bytes, since a clip may have millions of faces.
+    frames, times, first = array("q"), array("d"), array("q", [0])
+    people, boxes, emotions, uncertain = array("q"), array("f"), array("f"), bytearray()
     for result in clip_results(clip):
         frames.append(result.frame)
         times.append(result.time_s)
         for face in result.faces:
             people.append(face.id)
-            boxes.append(face.box)
-            emotions.append([face.face.emotions[label] for label in labels])
+            boxes.extend(face.box)
+            emotions.extend(face.face.emotions[label] for label in labels)
             uncertain.append(face.face.uncertain)
         first.append(len(people))
         progress(len(frames))
@@ -142,7 +144,7 @@ def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> 
         np.array(people, np.int64),
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(emotions, np.float32).reshape(-1, len(labels)),
-        np.array(uncertain, np.bool_),
+        np.frombuffer(bytes(uncertain), np.bool_),
         np.zeros(len(people), np.bool_),
     )
 

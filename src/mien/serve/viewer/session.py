@@ -152,10 +152,10 @@ class Session:
             known = corrections_in(self.folder).added([entry])
             last = known.entries[-1]
             of = known.entries[last.entry - 1] if isinstance(last, Undo) else last
-            if of.clip is None or last.clip is None or last.clip not in self._clips:
+            if of.clip is None or of.clip not in self._clips:
                 check_corrections(self.folder, read_study(self.folder), known)
             else:
-                clip = self._clips[last.clip]
+                clip = self._clips[of.clip]
                 applied = clip_corrections(known, clip.name)
                 faces = self._load(clip).with_corrections(applied, check=clip.facts.get("complete", True))
                 clip.corrected = (applied.entries, faces)

@@ -21,10 +21,12 @@ class ClipCorrections:
     Attributes:
         entries: in their order.
         source: what messages call them.
+        general: numbers of those about all clips of a study, which need not fit every one.
     """
 
     entries: tuple[Correction, ...] = ()
     source: str = ""
+    general: frozenset[int] = frozenset()
 
     @property
     def names(self) -> dict[int, str]:
@@ -58,7 +60,7 @@ class ClipCorrections:
 
         Args:
             results: of the clip, in order.
-            check: raise for entries that are about nobody in these results.
+            check: raise for entries about this clip that are about nobody in these results.
 
         Raises:
             CorrectionError: an entry does not fit the results.
@@ -67,7 +69,20 @@ class ClipCorrections:
         for result in results:
             yield replace(result, faces=tuple(face for _, face in _apply(steps, result)))
         if check:
-            _check_used(steps)
+            self._check(steps)
+
+    def unused(self, results: Iterable[FrameResult], *, check: bool = True) -> set[int]:
+        """The numbers of entries about all clips that are about nobody in these results.
+
+        Raises:
+            CorrectionError: as `correct`.
+        """
+        steps = _steps(self)
+        for result in results:
+            _apply(steps, result)
+        if check:
+            self._check(steps)
+        return {step.number for step in steps if step.number in self.general and step.problem()}
 
     def correct_details(
         self, details: Iterable[AnalyzedFrame], *, check: bool = True
@@ -82,7 +97,12 @@ class ClipCorrections:
             thumbnails = {numbers[person]: jpeg for person, jpeg in images if person in numbers}
             yield replace(analyzed, result=result, thumbnails=thumbnails)
         if check:
-            _check_used(steps)
+            self._check(steps)
+
+    def _check(self, steps: list[_Step]) -> None:
+        for step in steps:
+            if step.number not in self.general and (problem := step.problem()):
+                raise problem
 
     def _check_name(self, entry: Rename, names: dict[int, str]) -> None:
         for person, name in names.items():
@@ -99,7 +119,9 @@ def clip_corrections(corrections: Corrections, clip: str | None = None) -> ClipC
     Raises:
         CorrectionError: two people have the same name, or `clip` is needed.
     """
-    found = ClipCorrections(corrections.of_clip(clip), corrections.source)
+    entries = corrections.of_clip(clip)
+    general = frozenset(entry.number for entry in entries if clip is not None and entry.clip is None)
+    found = ClipCorrections(entries, corrections.source, general)
     _ = found.names
     return found
 
@@ -108,10 +130,12 @@ class _Step:
     """One entry on its way through a clip.
 
     Attributes:
+        number: of the entry.
         seen: the people of the entry who were met.
     """
 
     def __init__(self, entry: Correction, source: str) -> None:
+        self.number = entry.number
         self._where = f"{source}, entry {entry.number} ({entry.kind})"
         self.seen: set[Any] = set()
 
@@ -126,11 +150,11 @@ class _Step:
     def fail(self, message: str) -> CorrectionError:
         return CorrectionError(f"{self._where}: {message}")
 
-    def check(self) -> None:
-        """Raise if the entry is about nobody."""
-        for what, message in self.wanted():
-            if what not in self.seen:
-                raise self.fail(message)
+    def problem(self) -> CorrectionError | None:
+        """That the entry is about nobody, or None."""
+        missed = (message for what, message in self.wanted() if what not in self.seen)
+        message = next(missed, None)
+        return None if message is None else self.fail(message)
 
 
 class _MergeStep(_Step):
@@ -265,11 +289,6 @@ def _apply(steps: list[_Step], result: FrameResult) -> list[Numbered]:
     for step in steps:
         faces = step.apply(result, faces)
     return faces
-
-
-def _check_used(steps: list[_Step]) -> None:
-    for step in steps:
-        step.check()
 
 
 def _nobody(person: int) -> str:

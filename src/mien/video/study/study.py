@@ -290,11 +290,17 @@ def check_corrections(root: Path, study: dict[str, Any], corrections: Correction
                 f"{corrections.source}, entry {entry.number}: the study has no clip {entry.clip!r}. It has "
                 f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
             )
+    general = {entry.number for entry in corrections.in_effect if entry.clip is None}
+    unused = set(general)
     for clip in study["clips"]:
         corrected = _CorrectedClip(root / clip["folder"], corrections, check=clip.get("complete", True))
-        if corrected.facts and not _has_tables_with(root / clip["folder"], corrected.facts):
-            for _ in corrected.results():
-                pass
+        if general or (corrected.facts and not _has_tables_with(root / clip["folder"], corrected.facts)):
+            unused &= corrected.unused()
+    if unused:
+        raise CorrectionError(
+            f"{corrections.source}, entry {min(unused)}: it is about all clips, and fits none of them. "
+            "Check its numbers and times."
+        )
 
 
 def read_study(root: Path) -> dict[str, Any]:
@@ -439,6 +445,11 @@ class _CorrectedClip:
             return replay_details(log, tracker=tracker)
         details = replay_details(log, tracker=tracker, part_of=self._corrections.part_of)
         return self._corrections.correct_details(details, check=self._check)
+
+    def unused(self) -> set[int]:
+        """The numbers of entries about all clips that are about nobody in this one; raises as `details`."""
+        results = clip_results(self._clip)
+        return self._corrections.unused(results, check=self._check) if self._corrections else set()
 
     def results(self) -> Iterator[FrameResult]:
         """The results alone."""
