@@ -7,12 +7,14 @@ const GAP_PX = 10;
 const AXIS_PX = 24;
 const LABEL_PX = 112;
 const UNCERTAIN_PX = 4;
+const HATCH_PX = 7;
 const STEPS_S = [0.04, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 
 export class Lanes {
   #canvas;
   #data = null; // of the server
   #view = { labels: [], people: [], events: [] };
+  #excluded = []; // entries
   #state = { timeS: 0, person: null, stretch: {} };
 
   /** Called with a time when the user points at one, and with the person of the lane, or null. */
@@ -39,6 +41,11 @@ export class Lanes {
 
   setClip({ labels, people, events }) {
     this.#view = { labels, people, events };
+  }
+
+  /** Sets the entries whose stretches are hatched. */
+  setExcluded(entries) {
+    this.#excluded = entries;
   }
 
   setData(data) {
@@ -117,11 +124,33 @@ export class Lanes {
         context.fillRect(x, top - 4, step + 0.6, 3);
       }
     }
+    for (const entry of this.#excluded) {
+      if (entry.person === null || entry.person === id) this.#hatch(context, entry, top, width, colour("quiet"));
+    }
     context.fillStyle = colour("ink");
     for (const event of this.#view.events) {
       const x = this.#x(event.from_s);
       if (event.person === id && x >= LABEL_PX && x <= width) triangle(context, x, top);
     }
+  }
+
+  #hatch(context, entry, top, width, colour) {
+    const left = Math.max(LABEL_PX, this.#x(entry.from_s));
+    const right = Math.min(width, this.#x(entry.to_s));
+    if (right <= left) return;
+    context.save();
+    context.beginPath();
+    context.rect(left, top, right - left, LANE_PX);
+    context.clip();
+    context.strokeStyle = colour;
+    context.lineWidth = 1;
+    context.beginPath();
+    for (let x = left - LANE_PX; x < right; x += HATCH_PX) {
+      context.moveTo(x, top + LANE_PX);
+      context.lineTo(x + LANE_PX, top);
+    }
+    context.stroke();
+    context.restore();
   }
 
   #axis(context, width, colour) {

@@ -399,6 +399,7 @@ export class Viewer {
     const mine = this.#corrections.entries.filter(({ clip }) => clip === this.#clip.name || clip === null);
     showPeople($("people"), this.#data.people, this.#person, (id) => this.select(id));
     showEntries($("entries"), mine, (number) => this.run(() => this.undo(number)));
+    this.#lanes.setExcluded(mine.filter((entry) => entry.kind === "exclude" && entry.in_effect));
     $("no-entries").hidden = mine.some(({ kind }) => kind !== "undo");
     $("undo").disabled = !this.#corrections.undo[this.#clip.name];
     $("redo").disabled = !this.#corrections.redo[this.#clip.name];
