@@ -214,3 +214,41 @@ def test_a_file_without_one_row_is_refused(content: bytes, reason: str, tmp_path
 def test_a_path_to_nothing_says_what_could_be_there(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound, match=r"fer.csv does not exist. Give FER2013's CSV"):
         load(tmp_path / "fer.csv")
+
+
+DAMAGE = {
+    "a digit became a space": (lambda line: line.replace(" 1", "  ", 1), "a space too many behind pixel"),
+    "a digit became a zero": (lambda line: line.replace(" 1", " 0", 1), "has a zero before it"),
+    "a label": (lambda line: " 0" + line, "label ' 0"),
+    "a split": (lambda line: line + " ", "Usage 'Training ' has spaces around it"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_row_that_is_spelled_unlike_the_others_is_refused(
+    rows: Rows, write_csv: WriteCsv, kind: str
+) -> None:
+    damage, reason = DAMAGE[kind]
+    lines = rows(6)
+    good = plain_pixels(lines)
+    lines[3] = damage(lines[3])
+    table = load(write_csv(lines))
+    assert table.rows.tolist() == [0, 1, 2, 4, 5]
+    assert flat(table) == [*good[:3], *good[4:]]
+    (problem,) = table.problems
+    assert (problem.where, problem.refused) == ("line 5", True)
+    assert reason in problem.reason
+    assert "a digit may be lost here" in problem.reason
+
+
+def test_a_file_that_is_written_with_spaces_throughout_is_read_with_a_note(
+    rows: Rows, write_csv: WriteCsv
+) -> None:
+    lines = rows(6)
+    good = plain_pixels(lines)
+    spaced = [line.replace(",", ", ") for line in lines[:4]] + lines[4:]
+    table = load(write_csv(spaced))
+    assert flat(table) == good
+    (problem,) = table.problems
+    assert (problem.where, problem.refused) == ("line 2", False)
+    assert "4 rows are spelled so" in problem.reason

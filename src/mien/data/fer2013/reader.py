@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mien.data.fer2013.header import Layout, read_header
 from mien.data.fer2013.row import SIDE, USAGES
-from mien.data.fer2013.vectorized import Block, parse_block
+from mien.data.fer2013.vectorized import Block, parse_block, without
 from mien.data.table import BadRow, FaceTable, nothing_usable
 from mien.errors import FormatError
 
@@ -42,8 +42,9 @@ def read_csv(stream: ByteStream, source: str) -> FaceTable:
     """The faces of a CSV: good rows as they are, and all others listed in `problems`.
 
     Rows are numbered as in the file, refused ones included, so that votes join in any case. The stream is
-    read to its end. A file that was cut is reported where that can be seen: within a line always; between
-    two lines if a split has fewer rows than in FER2013.
+    read to its end. Rows with spaces or zeros that most others lack are refused. A file that was cut is
+    reported where that can be seen: within a line always; between two lines if a split has fewer rows than in
+    FER2013.
 
     Raises:
         FormatError: no header of FER2013, or not one good row.
@@ -53,9 +54,9 @@ def read_csv(stream: ByteStream, source: str) -> FaceTable:
     if not header:
         raise FormatError(f"{source} is empty.")
     layout, odd = read_header(header, source)
-    blocks = list(_bounded(_parsed(lines, layout), source))
+    blocks, habit = _strict(list(_bounded(_parsed(lines, layout), source)))
     rows = _FileRows(blocks, header.endswith(b"\r\n"), lines.unended)
-    problems = (*odd, *rows.problems(layout))
+    problems = (*odd, *habit, *rows.problems(layout))
     if not len(rows.lines):
         raise nothing_usable(source, "row", problems)
     names = np.array([*USAGES, layout.default_split])
@@ -141,6 +142,31 @@ def cores() -> int:
     except AttributeError:  # macOS and Windows have no such call
         available = os.cpu_count() or 1
     return min(available, 8)
+
+
+def _strict(blocks: list[Block]) -> tuple[list[Block], list[BadRow]]:
+    """The blocks without the rows that have spaces or zeros too many, and the note where they stay.
+
+    Where most rows are spelled so, the file was written so, and they stay, with a note. Where few are, digits
+    may have been lost: "129" became " 29". They are refused.
+    """
+    spelled = sum(len(block.odd) for block in blocks)
+    if not spelled:
+        return blocks, []
+    if spelled * 2 <= sum(len(block.lines) for block in blocks):
+        why = "; most rows have none, so a digit may be lost here"
+        return [
+            without(block, {line: spelling + why for line, spelling in block.odd}) if block.odd else block
+            for block in blocks
+        ], []
+    start = 2
+    for block in blocks:
+        if block.odd:
+            break
+        start += block.count
+    line, spelling = block.odd[0]
+    note = f"{spelling}; {spelled:,} rows are spelled so, and are read all the same"
+    return blocks, [BadRow(f"line {line + start}", note, refused=False, count=spelled)]
 
 
 class _FileRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,17 @@ NO_USAGE = len(USAGES)
 _MAX_LINE_BYTES = 131_072
 
 _NUMBER = re.compile(r"[0-9]+")
+_LEADING_ZERO = re.compile(r"\b0[0-9]")
 
 
 class RowError(ValueError):
     """Why a row is refused."""
 
 
-def parse_row(line: bytes, layout: Layout) -> tuple[int, int, NDArray[np.uint8]]:
+def parse_row(line: bytes, layout: Layout) -> tuple[int, int, NDArray[np.uint8], str]:
     """Label (-1 without one), index of the usage and pixels uint8 (2304,) of a line without its end.
+
+    The text at last says what is spelled otherwise than in FER2013, see `spelling`; it is empty for most.
 
     Raises:
         RowError: the line is not valid; the message names the value and its position.
@@ -46,7 +50,32 @@ def parse_row(line: bytes, layout: Layout) -> tuple[int, int, NDArray[np.uint8]]
         raise RowError(f"{len(fields)} columns where the header has {layout.columns}")
     label = UNLABELLED if layout.label is None else _label(fields[layout.label].strip())
     usage = NO_USAGE if layout.usage is None else _usage(fields[layout.usage].strip())
-    return label, usage, _pixels(fields[layout.pixels])
+    return label, usage, _pixels(fields[layout.pixels]), spelling(fields, layout)
+
+
+def spelling(fields: Sequence[str], layout: Layout) -> str:
+    """Spaces and zeros that FER2013 does not have: a writer's habit, or a digit that was lost.
+
+    They change no value by themselves, but "129" becomes " 29" where its first digit is overwritten.
+    """
+    for name, column in (("label", layout.label), ("Usage", layout.usage)):
+        if column is not None and (text := fields[column]) != text.strip():
+            return f"{name} {_shown(text)} has spaces around it"
+    if layout.label is not None and len(text := fields[layout.label]) > 1:
+        return f"label {_shown(text)} has a zero before it"
+    text = fields[layout.pixels]
+    if text != text.strip() or "  " in text:
+        return f"a space too many {_where(text)}"
+    if zero := _LEADING_ZERO.search(text):
+        return f"pixel {text.count(' ', 0, zero.start()) + 1:,} has a zero before it"
+    return ""
+
+
+def _where(text: str) -> str:
+    """Behind which pixel the first needless space is."""
+    before = 0 if text.startswith(" ") else text.find("  ")
+    number = PIXELS if before < 0 else len(text[:before].split())
+    return "before pixel 1" if number == 0 else f"behind pixel {number:,}"
 
 
 def _label(text: str) -> int:

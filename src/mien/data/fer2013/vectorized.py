@@ -8,14 +8,16 @@ path accepts a part of what the exact one accepts, and never anything else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.header import Layout
-from mien.data.fer2013.row import NO_USAGE, PIXELS, USAGES, RowError, parse_row
+from mien.data.fer2013.row import NO_USAGE, PIXELS, USAGES, RowError, parse_row, spelling
 from mien.data.table import UNLABELLED
 from mien.emotions import FER2013
 
@@ -38,6 +40,8 @@ class Block:
         usages: uint8 (n,), index into `row.USAGES`, or `NO_USAGE`.
         lines: int64 (n,), ascending.
         bad: line and reason of each refused row.
+        odd: line and spelling of each good row with spaces or zeros that FER2013 does not have, see
+            `row.spelling`.
         empty: lines with nothing on them.
         count: lines in all.
         returns: lines that end in CR LF.
@@ -48,6 +52,7 @@ class Block:
     usages: Bytes
     lines: Index
     bad: tuple[tuple[int, str], ...]
+    odd: tuple[tuple[int, str], ...]
     empty: tuple[int, ...]
     count: int
     returns: Index
@@ -60,6 +65,7 @@ class _BlockLines:
     starts: Index
     ends: Index
     quick: Mask
+    trimmed: Mask  # a space was taken from a field
     labels: Index
     usages: Bytes
     left: Index  # of the pixels
@@ -85,8 +91,8 @@ def parse_block(block: bytes | bytearray | memoryview, layout: Layout) -> Block:
 def _numbers(padded: Bytes) -> tuple[Mask, Bytes, Index]:
     """Where numbers end, the value of a number that ends there, and the indices of unusual bytes.
 
-    Unusual are any byte but a digit or a space, a second space, a fourth digit, and the end of a number
-    above 255.
+    Unusual are any byte but a digit or a space, a second space, a fourth digit, a zero before another
+    digit, and the end of a number above 255.
     """
     size = len(padded) - _BEFORE - _AFTER
 
@@ -107,6 +113,8 @@ def _numbers(padded: Bytes) -> tuple[Mask, Bytes, Index]:
     odd |= is_space[at(0)] & is_space[at(-1)]
     odd |= ~(is_digit[at(0)] | is_space[at(0)])
     odd |= second & fourth
+    first = pairs[_BEFORE:][:size] > second  # of several digits
+    odd |= first & (digits[at(0)] == 0)
     hundreds *= np.uint8(100)
     rest += hundreds
     return is_digit[at(0)] > is_digit[at(1)], rest, np.flatnonzero(odd)
@@ -120,12 +128,15 @@ def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _BlockLin
     quotes = _between(np.flatnonzero(data == _QUOTE), starts, ends)
     labels = np.full(len(starts), UNLABELLED, np.int64)
     usages = np.full(len(starts), NO_USAGE, np.uint8)
+    trimmed = np.zeros(len(starts), bool)
     pixels = (starts, starts)
     for column in range(layout.columns):
         left = starts if column == 0 else _entries(commas, first + column - 1, starts, quick) + 1
         right = ends if column == layout.columns - 1 else _entries(commas, first + column, starts, quick)
-        left, right, quoted = _trim(data, np.minimum(left, ends), right)
+        left, right, quoted, spaces = _trim(data, np.minimum(left, ends), right)
         quotes -= 2 * quoted
+        if column in (layout.label, layout.usage, layout.pixels):
+            trimmed |= spaces
         if column == layout.label:
             labels = data[left].astype(np.int64) - _ZERO
             quick &= (right - left == 1) & (labels >= 0) & (labels < len(FER2013))
@@ -136,7 +147,7 @@ def _split(data: Bytes, starts: Index, ends: Index, layout: Layout) -> _BlockLin
             quick &= (right > left) & _digit(data[left]) & _digit(data[right - 1])
             pixels = (left, right)
     quick &= quotes == 0
-    return _BlockLines(starts, ends, quick, labels, usages, *pixels)
+    return _BlockLines(starts, ends, quick, trimmed, labels, usages, *pixels)
 
 
 def _entries(commas: Index, index: Index, otherwise: Index, valid: Mask) -> Index:
@@ -146,13 +157,14 @@ def _entries(commas: Index, index: Index, otherwise: Index, valid: Mask) -> Inde
     return entries
 
 
-def _trim(data: Bytes, left: Index, right: Index) -> tuple[Index, Index, Mask]:
-    """Fields without the quotes round them, then without one space on either side; and which had quotes."""
+def _trim(data: Bytes, left: Index, right: Index) -> tuple[Index, Index, Mask, Mask]:
+    """Fields without quotes, then without one space on either side; which had quotes, and which spaces."""
     quoted = (right - left >= 2) & (data[left] == _QUOTE) & (data[right - 1] == _QUOTE)
     left, right = left + quoted, right - quoted
-    left = left + ((right - left >= 1) & (data[left] == _SPACE))
-    right = right - ((right - left >= 1) & (data[right - 1] == _SPACE))
-    return left, right, quoted
+    before = (right - left >= 1) & (data[left] == _SPACE)
+    left = left + before
+    behind = (right - left >= 1) & (data[right - 1] == _SPACE)
+    return left, right - behind, quoted, before | behind
 
 
 def _usages(data: Bytes, left: Index, right: Index) -> Bytes:
@@ -192,26 +204,54 @@ def _with_exact(
 ) -> Block:
     """The quick rows and those that only the exact path can read."""
     bad: list[tuple[int, str]] = []
+    odd: list[tuple[int, str]] = []
     empty: list[int] = []
     more: list[Bytes] = []
     labels, usages = lines.labels.copy(), lines.usages.copy()
     quick = np.flatnonzero(good)
+    for line in np.flatnonzero(good & lines.trimmed).tolist():
+        plain = data[lines.starts[line] : lines.ends[line]].tobytes().decode("latin-1")
+        odd.append((line, spelling(next(csv.reader([plain])), layout)))
     for line in np.flatnonzero(~good).tolist():
         text = data[lines.starts[line] : lines.ends[line]].tobytes()
         if not text.strip():
             empty.append(line)
             continue
         try:
-            labels[line], usages[line], row = parse_row(text, layout)
+            labels[line], usages[line], row, spelled = parse_row(text, layout)
         except RowError as reason:
             bad.append((line, str(reason)))
         else:
             good[line] = True
             more.append(row)
+            if spelled:
+                odd.append((line, spelled))
     if more:
         exact = np.setdiff1d(np.flatnonzero(good), quick)
         pixels = np.concatenate((pixels, more))[np.argsort(np.concatenate((quick, exact)))]
     kept = np.flatnonzero(good)
     return Block(
-        pixels, labels[kept], usages[kept], kept, tuple(bad), tuple(empty), len(lines.starts), returns
+        pixels,
+        labels[kept],
+        usages[kept],
+        kept,
+        tuple(bad),
+        tuple(sorted(odd)),
+        tuple(empty),
+        len(lines.starts),
+        returns,
+    )
+
+
+def without(block: Block, refused: Mapping[int, str]) -> Block:
+    """The block with some of its good rows refused: line to reason."""
+    keep = ~np.isin(block.lines, list(refused))
+    return replace(
+        block,
+        pixels=block.pixels[keep],
+        labels=block.labels[keep],
+        usages=block.usages[keep],
+        lines=block.lines[keep],
+        bad=tuple(sorted((*block.bad, *refused.items()))),
+        odd=(),
     )
