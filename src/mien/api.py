@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mien.evaluation.run import EvaluationOptions, evaluate_model, own_task, predict_labels
-from mien.loading import SourceOfFaces, faces_of_run, faces_to_compare, is_csv, load_model
+from mien.loading import SourceOfFaces, faces_of_run, faces_to_compare, is_csv, labels_head_of, load_model
 from mien.models.card import Labels
 from mien.models.classifier import Model
 from mien.models.registry import DEFAULT
@@ -70,7 +70,8 @@ def evaluate(
         split: the split to score; for None PublicTest, or the only split of the data.
         votes: FER+ votes (fer2013new.csv). A model with a head of votes is then scored against them too.
         labels: the truth: ``"fer2013"``, the labels of the data, or ``"ferplus"``, the majority of its votes.
-        label_map: what folders mean: ``"raf-db"``, ``"affectnet"``, ``"ck+"``, or a CSV of folder,emotion.
+        label_map: what folders mean: ``"raf-db"``, ``"affectnet"``, ``"ck+"``, a CSV of folder,emotion or
+            folder,class, or ``"own"``: each folder is a class.
         head: the head that predicts; for None the one of the labels, or of the run's binary task.
         known_only: leave out faces of classes that the model does not know.
         tta: average the probabilities over ten crops of each face.
@@ -331,7 +332,7 @@ def explain(
         raise MissingExtra(f"Explaining a model (package {error.name!r})", "train") from error
 
     source = _source_of(model)
-    head = head or binary_task_of(source) or "fer2013"
+    head = head or binary_task_of(source) or labels_head_of(source)
     explainer = Explainer(source, head=head, layer=layer, threads=threads)
     name = Path(source).resolve().name if Path(source).is_dir() else Path(source).stem
     size, framing = _input_of(source)

@@ -95,6 +95,25 @@ def canonical(name: str) -> str:
         ) from None
 
 
+def class_name(name: str) -> str:
+    """The name of a class: mien's, if it is an emotion under any name, else itself without outer spaces.
+
+    >>> class_name("Happiness"), class_name(" pain ")
+    ('happy', 'pain')
+    """
+    try:
+        return canonical(name)
+    except UnknownEmotion:
+        return name.strip()
+
+
+def own_classes(names: Iterable[str]) -> tuple[str, ...]:
+    """Different classes in order: emotions as in FER+, then the others by name."""
+    known = {class_name(name) for name in names}
+    emotions = [name for name in FERPLUS if name in known]
+    return (*emotions, *sorted(known - set(emotions)))
+
+
 def column_name(label: str) -> str:
     """The label as the name of a table's column, without spaces: ``"not a face"`` gives ``"not_a_face"``."""
     return label.replace(" ", "_")

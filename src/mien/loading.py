@@ -136,6 +136,21 @@ def binary_task_of(model: str | Path) -> str | None:
     return binary_task(name).name if name else None
 
 
+def labels_head_of(model: str | Path) -> str:
+    """The name of a model's head for the labels of its data: ``"own"`` for other classes than FER2013's.
+
+    Raises:
+        UsageError, RecipeError, UnknownModel, CardError: as `load_model`.
+    """
+    from mien.models.card import OWN_HEAD
+    from mien.models.registry import find_model
+
+    if is_run(model):
+        return OWN_HEAD if recipe_of(Path(model)).data.classes else "fer2013"
+    names = [head.name for head in find_model(model).card.heads]
+    return OWN_HEAD if OWN_HEAD in names else "fer2013"
+
+
 @dataclass(frozen=True)
 class SourceOfFaces:
     """Where faces to score or compare models on come from.

@@ -96,7 +96,7 @@ def test_a_map_that_cannot_be_used_says_where(tmp_path: Path, content: str, said
 def test_an_unknown_map_is_told_those_that_ship() -> None:
     with pytest.raises(UsageError, match=r"affectnet, ck\+, raf-db"):
         label_map("rafdb")
-    assert label_maps() == ["affectnet", "ck+", "raf-db"]
+    assert label_maps() == ["affectnet", "ck+", "raf-db", "own"]
 
 
 def test_a_map_for_what_has_no_folders_is_refused(tmp_path: Path) -> None:

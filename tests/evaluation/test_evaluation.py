@@ -239,3 +239,14 @@ def test_the_intervals_are_over_people_where_the_data_names_them(table):
     assert by_people.accuracy == by_faces.accuracy
     widths = [np.diff(each.accuracy_ci95)[0] for each in (by_people, by_faces)]
     assert widths[0] > 2 * widths[1]
+
+
+def test_a_synonym_of_the_split_is_scored_under_its_name(table):
+    judged = predict_split(
+        FakeClassifier.from_table(np.full((440, 7), 1 / 7, np.float32), labels=FER2013),
+        table,
+        "train",
+        head="fer2013",
+    )
+    assert judged.split == "Training"
+    assert judged.not_in_training is None  # Training is not compared with itself

@@ -35,7 +35,7 @@ def values_of(key: Key) -> st.SearchStrategy[Any]:
         return st.sampled_from(["", "negative", *FER2013])
     if key.kind is str:
         return TEXT
-    if key.name in ("without_duplicates_of", "teachers"):
+    if key.name in ("without_duplicates_of", "teachers", "classes"):
         return st.lists(TEXT, max_size=3).map(tuple)
     if key.name == "scale":
         return st.tuples(

@@ -63,8 +63,8 @@ LabelMapOption: TypeAlias = Annotated[
     option(
         DATA,
         "--label-map MAP",
-        "What folders mean that are not named after emotions: raf-db, affectnet, ck+, or a CSV with the "
-        "columns folder,emotion.",
+        "What folders mean that are not named after emotions: raf-db, affectnet, ck+; own: each folder is a "
+        "class; or a CSV with the columns folder,emotion, or folder,class for classes of any name.",
     ),
 ]
 Split: TypeAlias = Annotated[str, option(DATA, "--split NAME", "The split to use.")]

@@ -14,7 +14,7 @@ from mien.data.archives import Member, find_csv, kind_of, readable
 from mien.data.cache import file_sha256, tree_sha256
 from mien.data.fer2013.header import read_header
 from mien.data.fer2013.reader import read_csv
-from mien.data.folders.labels import NO_MAP, Contempt, LabelMap
+from mien.data.folders.labels import NO_MAP, Contempt, LabelMap, OwnClasses
 from mien.data.folders.manifest import csv_columns, manifest_paths, parquet_columns, read_manifest
 from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
 from mien.data.parquet import parquet_files, read_parquet
@@ -77,7 +77,13 @@ def load(
             "class, a CSV or Parquet file with the columns path,label, or 'synthetic'."
         )
     with readable(path):
-        table = _reading(path, contempt, size, mapping).table(cache)
+        reading = _reading(path, contempt, size, mapping)
+        if isinstance(mapping, OwnClasses) and reading.options[0] in ("csv", "parquet"):
+            raise UsageError(
+                f"{reading.source} has no folders, and its classes cannot be named by a label map. Leave it "
+                "out, or give a CSV with the columns path,label."
+            )
+        table = reading.table(cache)
     if mapping and table.names is None:
         raise UsageError(
             f"a label map gives what folders mean, but {table.source} has no folders. Leave it out."
@@ -148,7 +154,7 @@ def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _R
     paths = [os.path.join(path, *image.parts) for image in images]  # noqa: PTH118  # they are many
     return _Reading(
         str(path),
-        ("tree", size, contempt, sorted(mapping.items())),
+        ("tree", size, contempt, type(mapping).__name__, sorted(mapping.items())),
         lambda: tree_sha256(paths),
         lambda: read_tree(images, str(path), size, contempt, mapping),
     )
@@ -168,7 +174,7 @@ def _manifest(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _
 
     return _Reading(
         str(path),
-        ("manifest", size, contempt, sorted(mapping.items())),
+        ("manifest", size, contempt, type(mapping).__name__, sorted(mapping.items())),
         sha256,
         lambda: read_manifest(path, columns, size, contempt, mapping),
     )
@@ -203,7 +209,7 @@ def _zip_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _
         with zipfile.ZipFile(path) as archive:
             return read_tree(files_in_zip(archive), str(path), size, contempt, mapping)
 
-    options = ("zip tree", size, contempt, sorted(mapping.items()))
+    options = ("zip tree", size, contempt, type(mapping).__name__, sorted(mapping.items()))
     return _Reading(str(path), options, _hash_of(path), read)
 
 

@@ -22,7 +22,7 @@ from mien.evaluation.predictions import truth_of
 from mien.geometry import Detector
 from mien.images.crop import crop_box, crop_face, sample_square
 from mien.images.decode import DecodedImage
-from mien.models.card import Framing
+from mien.models.card import LABELS_OF_HEAD, Framing
 
 Maps = NDArray[np.float32]
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -186,7 +186,7 @@ def take_first(explained: Attributions, most: int) -> Attributions:
 
 def _columns(predicted: tuple[str, ...], head: str, classes: tuple[str, ...]) -> list[int]:
     """The column of the head that each class of the data belongs to; -1 where there is none."""
-    if head in ("fer2013", "votes"):
+    if head in LABELS_OF_HEAD:
         return [predicted.index(name) if name in predicted else NEITHER for name in classes]
     return list(binary_task(head).sides(classes))
 

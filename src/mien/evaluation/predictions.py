@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mien.data.folders.subjects import known_subjects
 from mien.data.table import UNLABELLED, FaceTable, not_in
 from mien.data.votes import NO_MAJORITY, majority
-from mien.emotions import FERPLUS, NEITHER, BinaryTask, canonical
+from mien.emotions import FERPLUS, NEITHER, BinaryTask, class_name
 from mien.errors import UsageError
 from mien.evaluation.metrics.classification import Floats
 from mien.models.card import Labels
@@ -132,7 +132,8 @@ def predict_split(
     """The classifier's predictions for the labelled faces of a split.
 
     It predicts among the classes of the truth: columns are matched by name (any alias that
-    `mien.emotions.canonical` knows), its other columns are dropped and the rest scaled to sum to 1.
+    `mien.emotions.canonical` knows, or the same text), its other columns are dropped and the rest
+    scaled to sum to 1.
     `head` names the classifier's head in the report. `progress` is called with the number of faces in each
     batch.
 
@@ -207,8 +208,8 @@ def targets_of(
             left out and counted.
     """
     indices, truth, classes, left_out = _labelled(faces := table.split(split), labels)
-    names = {canonical(name) for name in columns}
-    known = np.array([canonical(name) in names for name in classes])
+    names = {class_name(name) for name in columns}
+    known = np.array([class_name(name) in names for name in classes])
     counts = np.bincount(truth, minlength=len(classes))
     unknown = {name: int(counts[i]) for i, name in enumerate(classes) if not known[i] and counts[i]}
     if unknown and not known_only:
@@ -276,16 +277,13 @@ def align(probabilities: Floats, labels: tuple[str, ...], classes: tuple[str, ..
 
     Columns that are no class are dropped and the rest scaled up; a class that is no column gets 0; a row
     with nothing left becomes even.
-
-    Raises:
-        UnknownEmotion: a name that is no alias of an emotion.
     """
     if labels == classes:
         return probabilities.astype(np.float32, copy=False)
-    columns = {canonical(name): column for column, name in enumerate(classes)}
+    columns = {class_name(name): column for column, name in enumerate(classes)}
     kept = np.zeros((len(probabilities), len(classes)), np.float64)
     for source, name in enumerate(labels):
-        if (column := columns.get(canonical(name))) is not None:
+        if (column := columns.get(class_name(name))) is not None:
             kept[:, column] += probabilities[:, source]
     totals = kept.sum(axis=1, keepdims=True)
     even = np.full_like(kept, 1 / len(classes))
@@ -341,6 +339,7 @@ def _targets(
     labels: Labels,
     left_out: Mapping[str, int],
 ) -> Targets:
+    split = table.find_split(split) or split  # "train" is Training
     faces = table.split(split).take(indices)
     training = table.splits == TRAINING
     comparable = split != TRAINING and bool(training.any())

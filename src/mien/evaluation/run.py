@@ -25,7 +25,7 @@ from mien.evaluation.predictions import (
 )
 from mien.evaluation.result import DataSource, Evaluation, score_predictions
 from mien.evaluation.robustness import Robustness, measure_robustness
-from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, Labels
+from mien.models.card import HEAD_OF_LABELS, LABELS_OF_HEAD, OWN_HEAD, Labels
 from mien.models.classifier import HeadClassifier, Model, classify_heads
 from mien.models.tta import TtaCrops, TtaModel
 from mien.progress import Progress, counter
@@ -127,6 +127,8 @@ def own_task(model: Model) -> BinaryTask | None:
 
 def _head(model: Model, options: EvaluationOptions) -> str:
     task = own_task(model)
+    if task is None and OWN_HEAD in model.heads and options.labels == "fer2013":
+        return options.head or OWN_HEAD
     return options.head or (task.name if task else HEAD_OF_LABELS[options.labels])
 
 

@@ -40,7 +40,8 @@ def card_of_run(
         ModelError: the run's run.json is missing or not JSON.
     """
     network, recipe, _ = loaded
-    heads = tuple(Head(head, head_labels(head), HEAD_ABSTAIN.get(head, ())) for head in network.heads)
+    own = recipe.data.classes
+    heads = tuple(Head(head, head_labels(head, own), HEAD_ABSTAIN.get(head, ())) for head in network.heads)
     facts = _read_facts(run)
     return Card(
         name=name,

@@ -25,9 +25,13 @@ _MOST_SIDE = 4096
 # The head that is computed from the other two.
 COMBINED = "combined"
 
+# The head of classes that are not FER2013's.
+OWN_HEAD = "own"
+
 # The head that is trained on each kind of labels, and the labels that each head is calibrated and scored on.
 HEAD_OF_LABELS: dict[Labels, str] = {"fer2013": "fer2013", "ferplus": "votes"}
 LABELS_OF_HEAD: dict[str, Labels] = {"fer2013": "fer2013", "votes": "ferplus", COMBINED: "ferplus"}
+LABELS_OF_HEAD |= {OWN_HEAD: "fer2013"}
 
 # The least and the most of each number of a face's quality (`mien.images.quality`); None where there is none.
 Limits: TypeAlias = Mapping[str, tuple[float | None, float | None]]
@@ -47,8 +51,8 @@ class Head:
     """One output of a model.
 
     Attributes:
-        name: ``"fer2013"``, ``"votes"`` or ``"combined"``; also the name of the ONNX output, float32 logits
-            (N, len(labels)), unless the head is computed from others.
+        name: ``"fer2013"``, ``"votes"``, ``"combined"`` or ``"own"`` (other classes); also the name
+            of the ONNX output, float32 logits (N, len(labels)), unless the head is computed from others.
         labels: names of the columns, in order.
         abstain: those of `labels` that are no emotion but grounds to abstain.
         temperature: divide the logits by it before the softmax (Guo et al. 2017).

@@ -47,6 +47,9 @@ class DataRecipe:
         0,
         0.9,
     )
+    classes: tuple[str, ...] = key(
+        (), "The classes, where they are not FER2013's seven. A run takes them from its data."
+    )
     folds: int = key(
         0,
         "Number of subject-independent folds, used instead of `validation`; 0: no folds. See `mien train "

@@ -48,7 +48,9 @@ def load_run(run: Path) -> LoadedRun:
         recipe = load_recipe(run / "recipe.toml")
         checkpoint = read_checkpoint(run / BEST)
         spec = dataclasses.replace(recipe.network, size=checkpoint.facts["size"])
-        network = build_network(spec, tuple(checkpoint.facts["heads"]), seed=0, pretrained=False)
+        network = build_network(
+            spec, tuple(checkpoint.facts["heads"]), seed=0, pretrained=False, own=recipe.data.classes
+        )
         network.load_state_dict(checkpoint.tensors)
     except (MienError, KeyError, RuntimeError) as error:
         raise ModelError(
@@ -80,7 +82,8 @@ def load_network(model: str | Path) -> ExpressionNet:
             f"the card of {found.onnx} does not hold the recipe of this version of mien ({error}), which the "
             "network is built by. Export the model again, or give the run's folder."
         ) from error
-    network = build_network(spec, tuple(head.name for head in found.card.network_heads), seed=0).eval()
+    heads = tuple(head.name for head in found.card.network_heads)
+    network = build_network(spec, heads, seed=0, own=recipe.data.classes).eval()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -97,9 +100,8 @@ def logits_of(
     if crops.dtype != np.uint8 or crops.ndim != 3 or crops.shape[1] != crops.shape[2]:
         raise UsageError(f"crops must be uint8 (N, S, S), not {crops.dtype} {crops.shape}.")
     device = next(network.parameters()).device
-    parts: dict[str, list[NDArray[np.float32]]] = {
-        name: [np.empty((0, len(head_labels(name))), np.float32)] for name in network.heads
-    }
+    widths = {name: len(network.get_parameter(f"heads.{name}.bias")) for name in network.heads}
+    parts = {name: [np.empty((0, width), np.float32)] for name, width in widths.items()}
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
             batch = np.array(crops[start : start + batch_size])  # a copy: tables are read-only
@@ -126,9 +128,10 @@ class TorchModel:
             raise UsageError(f"batch_size must be 1 or more, not {batch_size}.")
         self.run = self.path = Path(run)
         self._batch_size = batch_size
-        self._network = load_run(self.run).network.to(device)
+        network, recipe, _ = load_run(self.run)
+        self._network = network.to(device)
         # For votes all ten columns, grounds to abstain included.
-        self.heads = {name: head_labels(name) for name in self._network.heads}
+        self.heads = {name: head_labels(name, recipe.data.classes) for name in network.heads}
         self.temperatures = dict.fromkeys(self.heads, 1.0)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mien.evaluation.attribution import Explanation
 from mien.models.registry import find_model
 from mien.probabilities import softmax
-from mien.training.classifier import load_network, logits_of
+from mien.training.classifier import load_network, load_run, logits_of
 from mien.training.gradcam import GradCam
 from mien.training.network.model import head_labels
 
@@ -43,6 +43,7 @@ class Explainer:
             torch.set_num_threads(threads)
         self._network = load_network(model)
         self._head = head
+        self._classes = _classes_of(model, head)
         # A run has none yet: it is fitted when the model is exported.
         self._temperature = 1.0 if Path(model).is_dir() else find_model(model).card.head(head).temperature
         self._cam = GradCam(self._network, head=head, layer=layer)
@@ -50,7 +51,7 @@ class Explainer:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the columns of `predict`."""
-        return head_labels(self._head)
+        return self._classes
 
     @property
     def layer(self) -> str:
@@ -80,3 +81,10 @@ class Explainer:
         ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
         maps = [self._cam.maps(crops, column, progress=progress) for column in ranked.T]
         return Explanation(self.classes, probabilities, ranked, np.stack(maps, axis=1))
+
+
+def _classes_of(model: str | Path, head: str) -> tuple[str, ...]:
+    """The labels of a head, from the recipe of a run or the card of a model."""
+    if Path(model).is_dir():
+        return head_labels(head, load_run(Path(model)).recipe.data.classes)
+    return find_model(model).card.head(head).labels

@@ -65,7 +65,13 @@ class Learner:
         label_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         self.recipe, self.device, self.world, self.note = recipe, device, world, note
-        self.network = build_network(recipe.network, heads, seed=recipe.loop.seed, pretrained=pretrained)
+        self.network = build_network(
+            recipe.network,
+            heads,
+            seed=recipe.loop.seed,
+            pretrained=pretrained,
+            own=recipe.data.classes,
+        )
         self.network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if sample and pretrained and onnx_init(recipe.network):
             settle(self.network, sample(_SETTLE_ON))

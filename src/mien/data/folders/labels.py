@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from mien.emotions import FER2013, FERPLUS, canonical
+from mien.emotions import FER2013, FERPLUS, canonical, class_name
 from mien.errors import FormatError, UnknownEmotion, UsageError
 from mien.files import kind_of_path, read_csv
 
@@ -24,6 +24,17 @@ _SHIPPED: dict[str, tuple[str, ...]] = {
 
 Contempt: TypeAlias = Literal["drop", "keep"]
 LabelMap: TypeAlias = Mapping[str, str]
+
+
+class OwnClasses(dict[str, str]):
+    """A label map to classes of any name; if it is empty, each folder or label is a class of its own name."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+# The name of the map without entries.
+OWN = "own"
 
 NO_MAP: LabelMap = MappingProxyType({})
 DROPPED = -2
@@ -45,11 +56,14 @@ def label_of(name: str, contempt: Contempt) -> int:
 
 def label_maps() -> list[str]:
     """The names of the shipped maps."""
-    return sorted(_SHIPPED)
+    return [*sorted(_SHIPPED), OWN]
 
 
 def label_map(name: str | Path) -> LabelMap:
-    """A shipped map (``"raf-db"``, ``"affectnet"``, ``"ck+"``), or that of a CSV with folder,emotion.
+    """A shipped map (``"raf-db"``, ``"affectnet"``, ``"ck+"``, ``"own"``), or that of a CSV.
+
+    A CSV has the columns folder,emotion; or folder,class, for classes of any names. ``"own"`` takes the names
+    of the folders, or of the labels of a table of files, for the classes.
 
     Keys are folder names as `folder_key` writes them; values are mien's names of emotions.
 
@@ -59,11 +73,13 @@ def label_map(name: str | Path) -> LabelMap:
     """
     if (numbered := _SHIPPED.get(str(name).lower())) is not None:
         return {str(number): emotion for number, emotion in enumerate(numbered) if emotion}
+    if str(name).lower() == OWN:
+        return OwnClasses()
     path = Path(name)
     if kind_of_path(path, UsageError) != "file":
         raise UsageError(
             f"there is no label map {str(name)!r}. Shipped maps: {', '.join(label_maps())}. Or give a CSV "
-            "with the columns folder,emotion."
+            "with the columns folder,emotion, or folder,class for classes that are no emotions."
         )
     return _read(path)
 
@@ -79,20 +95,25 @@ def _read(path: Path) -> LabelMap:
         rows = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path} cannot be read as CSV: {error}.") from error
-    emotions: dict[str, str] = {}
+    own = bool(rows) and "class" in rows[0]
+    emotions: dict[str, str] = OwnClasses() if own else {}
     for line, row in enumerate(rows, 2):
-        folder, emotion = row.get("folder"), row.get("emotion")
+        folder, emotion = row.get("folder"), row.get("class" if own else "emotion")
         if not folder or not emotion:
             raise FormatError(
-                f"{path}, line {line}: a label map needs the columns folder,emotion in each line."
+                f"{path}, line {line}: a label map needs the columns folder,emotion or folder,class "
+                "in each line."
             )
         if (key := folder_key(folder)) in emotions:
             raise FormatError(f"{path}, line {line}: folder {folder!r} is listed twice.")
+        if own:
+            emotions[key] = class_name(emotion)
+            continue
         try:
             emotions[key] = canonical(emotion)
         except UnknownEmotion as error:
             raise FormatError(f"{path}, line {line}: {error}") from error
-    if not emotions:
+    if not len(emotions):
         raise FormatError(
             f"{path} is empty: a label map needs the columns folder,emotion and at least one line."
         )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.data.folders.labels import UNKNOWN, Contempt, LabelMap
-from mien.data.folders.reader import ImageFile, LabelledFile, check_classes, label_in, table_of
+from mien.data.folders.labels import UNKNOWN, Contempt, LabelMap, OwnClasses, folder_key
+from mien.data.folders.reader import ImageFile, LabelledFile, check_classes, label_in, table_of, table_of_own
 from mien.data.splits import WHOLE, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable
 from mien.errors import FormatError, MissingExtra
@@ -82,7 +82,9 @@ def read_manifest(
     Raises:
         FormatError: no label is an emotion, or no file can be read as an image.
     """
+    own = isinstance(mapping, OwnClasses)
     files: list[LabelledFile] = []
+    classes: list[str] = []
     problems: list[BadRow] = []
     unknown: Counter[str] = Counter()
     for line, row in _rows(path, columns):
@@ -90,20 +92,25 @@ def read_manifest(
         if not name:
             problems.append(BadRow(f"line {line}", f"the column {columns.path} is empty"))
             continue
-        label = label_in(text, contempt, mapping) if text not in ("", "-1") else UNLABELLED
-        if label == UNKNOWN:
+        has_label = text not in ("", "-1")
+        label = label_in(text, contempt, mapping) if has_label and not own else UNLABELLED
+        if label == UNKNOWN or (own and has_label and len(mapping) and folder_key(text) not in mapping):
             unknown[text] += 1
             continue
         split, subject = (
             _text(row.get(column)) if column else "" for column in (columns.split, columns.subject)
         )
         file = ImageFile((name,), (path.parent / Path(name)).read_bytes)
+        classes.append(mapping.get(folder_key(text), text) if has_label else "")
         files.append(LabelledFile(file, label, split_name(split) if split else WHOLE, subject))
-    check_classes(str(path), files, unknown)
+    if not own:
+        check_classes(str(path), files, unknown)
     problems += [
         BadRow(f"label {text}", f"not an emotion that mien knows; {count:,} images left out", count=count)
         for text, count in unknown.items()
     ]
+    if own:
+        return table_of_own(list(zip(files, classes, strict=True)), str(path), size, problems)
     return table_of(files, str(path), size, problems)
 
 

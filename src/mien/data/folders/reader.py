@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,19 @@ from numpy.typing import NDArray
 
 from mien.data.archives import check_member
 from mien.data.fer2013.reader import cores
-from mien.data.folders.labels import DROPPED, NO_MAP, UNKNOWN, Contempt, LabelMap, folder_key, label_of
+from mien.data.folders.labels import (
+    DROPPED,
+    NO_MAP,
+    UNKNOWN,
+    Contempt,
+    LabelMap,
+    OwnClasses,
+    folder_key,
+    label_of,
+)
 from mien.data.splits import WHOLE, is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
-from mien.emotions import FER2013, FERPLUS
+from mien.emotions import FER2013, FERPLUS, class_name, own_classes
 from mien.errors import FormatError, ImageError, ImageTooLarge
 from mien.images.gray import gray_face
 
@@ -114,8 +123,30 @@ def read_tree(
         FormatError: no folder is named after an emotion, or no file can be read as an image.
     """
     files = _without_wrapper(files, mapping)
+    if isinstance(mapping, OwnClasses):
+        named, problems = _own_names(files, mapping)
+        return table_of_own(named, source, size, problems)
     labelled, problems = _assign_labels(files, source, contempt, mapping)
     return table_of(labelled, source, size, problems)
+
+
+def table_of_own(
+    named: Sequence[tuple[LabelledFile, str]], source: str, size: int, problems: Sequence[BadRow]
+) -> FaceTable:
+    """The table of files and the names of their classes, which may be any; "" for none.
+
+    Raises:
+        FormatError: fewer than two classes, or no file can be read as an image.
+    """
+    classes = own_classes(name for _, name in named if name)
+    if len(classes) < 2:
+        raise FormatError(
+            f"{source} has too few classes ({', '.join(classes) or 'none'}): two are needed. Give a folder "
+            "with one folder per class, or a CSV with the columns folder,class by --label-map."
+        )
+    index = {name: label for label, name in enumerate(classes)}
+    files = [replace(file, label=index[class_name(name)] if name else UNLABELLED) for file, name in named]
+    return replace(table_of(files, source, size, problems), classes=classes)
 
 
 def table_of(
@@ -155,7 +186,7 @@ def _without_wrapper(files: Sequence[ImageFile], mapping: LabelMap) -> Sequence[
     """Files without outer folders that contain all of them and mean nothing, as an archive's own name."""
     while files and len(files[0].parts) > 2:
         top = files[0].parts[0]
-        has_meaning = is_split(top) or label_in(top, "keep", mapping) != UNKNOWN
+        has_meaning = is_split(top) or folder_key(top) in mapping or label_in(top, "keep", mapping) != UNKNOWN
         if has_meaning or any(file.parts[0] != top for file in files):
             break
         files = [ImageFile(file.parts[1:], file.read) for file in files]
@@ -194,6 +225,33 @@ def _assign_labels(
         for folder, count in unknown.items()
     ]
     return labelled, problems
+
+
+def _own_names(
+    files: Sequence[ImageFile], mapping: OwnClasses
+) -> tuple[list[tuple[LabelledFile, str]], list[BadRow]]:
+    """The class of each image: its first folder in the map; without a map, the first that is no split."""
+    named: list[tuple[LabelledFile, str]] = []
+    problems: list[BadRow] = []
+    unknown: Counter[str] = Counter()
+    for file in files:
+        *folders, name = file.parts
+        if not name.lower().endswith(_SUFFIXES):
+            problems.append(BadRow(file.name, "its suffix is not that of an image"))
+            continue
+        has_class = [folder_key(each) in mapping if len(mapping) else not is_split(each) for each in folders]
+        if True not in has_class:
+            unknown["/".join(folders) or "."] += 1
+            continue
+        depth = has_class.index(True)
+        split = split_name(folders[depth - 1]) if depth else WHOLE
+        class_ = mapping.get(folder_key(folders[depth]), folders[depth])
+        named.append((LabelledFile(file, UNLABELLED, split), class_))
+    problems += [
+        BadRow(folder, f"in no folder of a class; {count:,} images left out", count=count)
+        for folder, count in unknown.items()
+    ]
+    return named, problems
 
 
 def check_classes(source: str, labelled: Sequence[LabelledFile], unknown: Counter[str]) -> None:

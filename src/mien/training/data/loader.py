@@ -114,7 +114,7 @@ class BatchLoader:
         self.batch = batch_of(recipe.loop.batch_size, len(train), world.size)
         self.steps = len(train) // (self.batch * world.size)
         self._pixels = torch.from_numpy(train.pixels.copy()).to(device)  # (N, S, S)
-        self._targets = targets_of(train, self.heads, device)
+        self._targets = targets_of(train, self.heads, device, recipe.data.classes)
         self.label_counts = self._targets[self.heads[0]].sum(0)
         distil = recipe.distil
         taught = distil.teachers or distil.predictions
@@ -128,7 +128,8 @@ class BatchLoader:
             self._predicted = self._teachers.predict_faces(self._pixels)
         own = validation.take(np.arange(len(validation))[world.rank :: world.size])
         self.validation = ValidationFaces(
-            torch.from_numpy(own.pixels.copy()).to(device), targets_of(own, self.heads, device)
+            torch.from_numpy(own.pixels.copy()).to(device),
+            targets_of(own, self.heads, device, recipe.data.classes),
         )
 
     def order(self, epoch: int) -> Tensor:

@@ -28,7 +28,8 @@ def preview_of(loader: BatchLoader, *, epochs: int = 2, columns: int = _COLUMNS)
         before.append(loader.faces_at(order[:count]).cpu().numpy())
         after.append(_as_grays(batch.pixels[:count]))
         captions += [
-            _named(row, head_labels(loader.heads[0])) for row in batch.targets[loader.heads[0]][:count]
+            _named(row, head_labels(loader.heads[0], loader.recipe.data.classes))
+            for row in batch.targets[loader.heads[0]][:count]
         ]
     return Preview(np.concatenate(before), np.concatenate(after), tuple(captions), len(before[0]))
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mien.data.folders.subjects import known_subjects, subjects_of
 from mien.data.table import FaceTable, not_in
-from mien.emotions import NEITHER, binary_task
+from mien.emotions import FER2013, NEITHER, binary_task
 from mien.errors import DataError, TrainError
 from mien.runs.recipe import Recipe
 from mien.runs.recipe_sections import DataRecipe
@@ -68,6 +68,7 @@ def with_splits_of(faces: FaceTable, plan: Recipe) -> Recipe:
     Raises:
         DataError: the table has no such split; the message lists those it has, and what to do.
     """
+    plan = _with_classes(faces, plan)
     spec = plan.data
     divided = bool(spec.folds or spec.holdout)
     train = faces.find_split(spec.train)
@@ -85,6 +86,13 @@ def with_splits_of(faces: FaceTable, plan: Recipe) -> Recipe:
     if validation is None:
         raise DataError(_no_split(faces, "validation", spec.validation))
     return plan.changed({"data.train": train, "data.validation": validation})
+
+
+def _with_classes(faces: FaceTable, plan: Recipe) -> Recipe:
+    """The recipe with the table's classes, where they are not among FER2013's and the recipe has none."""
+    if plan.data.classes or plan.data.binary or set(faces.classes) <= set(FER2013):
+        return plan
+    return plan.changed({"data.classes": list(faces.classes)})
 
 
 def _no_split(faces: FaceTable, role: str, name: str) -> str:

@@ -12,34 +12,45 @@ from torch.nn import functional
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, binary_task
 from mien.errors import DataError
+from mien.models.card import OWN_HEAD
 from mien.runs.recipe_sections import DataRecipe
 
 
 def heads_of(faces: FaceTable, spec: DataRecipe) -> tuple[str, ...]:
     """The heads that can be trained on a table, the labels' head first; the head of votes needs votes.
 
-    A binary task has one head, named after it.
+    A binary task has one head, named after it; classes that are not FER2013's have one named ``"own"``.
     """
     if spec.binary:
         return (binary_task(spec.binary).name,)
+    if spec.classes:
+        return (OWN_HEAD,)
     return ("fer2013", "votes") if spec.votes and faces.votes is not None else ("fer2013",)
 
 
-def targets_of(faces: FaceTable, heads: tuple[str, ...], device: torch.device) -> dict[str, Tensor]:
+def targets_of(
+    faces: FaceTable, heads: tuple[str, ...], device: torch.device, own: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
     """By head, float32 (N, C): each row a distribution, or zeros where the face has no label or votes.
 
-    In the head of a binary task, a face of neither class has zeros too.
+    In the head of a binary task, a face of neither class has zeros too. `own` are the recipe's classes, where
+    they are not FER2013's.
 
     Raises:
-        DataError: the table's classes are not FER2013's.
+        DataError: the table has other classes.
     """
-    if not set(faces.classes) <= set(FER2013):
-        extra = ", ".join(sorted(set(faces.classes) - set(FER2013)))
-        raise DataError(f"{faces.source}: training needs FER2013's seven classes; drop {extra} when loading.")
-    column = np.array([FER2013.index(name) for name in faces.classes])
+    classes = own or FER2013
+    if extra := [name for name in faces.classes if name not in classes]:
+        raise DataError(
+            f"{faces.source} has the classes {', '.join(extra)}, which the recipe does not have. Its classes "
+            f"are {', '.join(classes)}. Leave these faces out, or set data.classes."
+        )
+    column = np.array([classes.index(name) for name in faces.classes])
     known = faces.labels >= 0
-    labels = np.zeros((len(faces), len(FER2013)), np.float32)
+    labels = np.zeros((len(faces), len(classes)), np.float32)
     labels[np.flatnonzero(known), column[faces.labels[known]]] = 1
+    if heads[0] == OWN_HEAD:
+        return {OWN_HEAD: torch.from_numpy(labels).to(device)}
     if "fer2013" not in heads:
         sides = np.array(binary_task(heads[0]).sides(FER2013))
         two = np.stack([labels[:, sides == side].sum(axis=1) for side in (0, 1)], axis=1)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mien.emotions import ABSTAIN, FER2013, VOTES, binary_task
 from mien.errors import RecipeError
+from mien.models.card import OWN_HEAD
 from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.network.pretrained import load_initial
 
@@ -29,12 +30,16 @@ HEAD_LABELS: Mapping[str, tuple[str, ...]] = {"fer2013": FER2013, "votes": VOTES
 HEAD_ABSTAIN: Mapping[str, tuple[str, ...]] = {"fer2013": (), "votes": ABSTAIN}
 
 
-def head_labels(head: str) -> tuple[str, ...]:
+def head_labels(head: str, own: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Names of a head's columns. A head that is neither labels nor votes has the name of a binary task.
+
+    `own` are the classes of the head ``"own"``, from the recipe's `data.classes`.
 
     Raises:
         UsageError: there is no head of that name.
     """
+    if head == OWN_HEAD:
+        return own
     return HEAD_LABELS[head] if head in HEAD_LABELS else binary_task(head).classes
 
 
@@ -166,11 +171,17 @@ def as_input(pixels: Tensor) -> Tensor:
 
 
 def build_network(
-    spec: NetworkRecipe, heads: tuple[str, ...], *, seed: int, pretrained: bool = True
+    spec: NetworkRecipe,
+    heads: tuple[str, ...],
+    *,
+    seed: int,
+    pretrained: bool = True,
+    own: tuple[str, ...] = (),
 ) -> ExpressionNet:
     """A network as a recipe describes it, its new layers initialised from the seed.
 
-    With `pretrained` false no weights are fetched: for a checkpoint that will fill them in.
+    With `pretrained` false no weights are fetched: for a checkpoint that will fill them in. `own` are the
+    classes of the head ``"own"``.
 
     Raises:
         RecipeError: timm has no such backbone.
@@ -186,7 +197,7 @@ def build_network(
         backbone = _build_backbone(spec)
         network = ExpressionNet(
             backbone,
-            {name: len(head_labels(name)) for name in heads},
+            {name: len(head_labels(name, own)) for name in heads},
             size=spec.size,
             drop_rate=spec.drop_rate,
             mean=spec.mean,
