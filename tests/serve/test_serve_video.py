@@ -20,7 +20,7 @@ from mien.inference.analyzer import Analyzer
 from mien.serve.uploads import is_container
 from mien.serve.video import queue
 from mien.testing.camera import pan
-from mien.testing.clips import write_clip
+from mien.testing.clips import Actor, play, write_clip
 from mien.video.analysis import analyze_video
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
@@ -110,6 +110,20 @@ def test_the_table_has_the_requested_format(client: TestClient, clip: Path, form
     client.delete(f"/v1/video/{job['id']}")
 
 
+def test_a_person_who_returns_gets_their_number_back_unless_told_otherwise(
+    client: TestClient, tmp_path: Path
+) -> None:
+    anna = np.asarray(Image.open(PHOTO).convert("RGB").crop((130, 0, 330, 260)))
+    seen = [Actor(anna, lambda t: (300, 180, 220) if t < 0.8 or t > 2.8 else None)]
+    path = write_clip(tmp_path / "gone.mp4", play(seen, 3.6, rate=10), rate=10)
+    numbers = {}
+    for people in ("clip", "off"):
+        job = client.post(f"/v1/video?people={people}", content=path.read_bytes(), headers=MP4).json()
+        numbers[people] = [person["face_id"] for person in finished(client, job)["people"]]
+        client.delete(f"/v1/video/{job['id']}")
+    assert numbers == {"clip": [1], "off": [1, 2]}
+
+
 def test_a_truncated_clip_gives_the_frames_before_the_cut(client: TestClient, tmp_path: Path) -> None:
     with Image.open(PHOTO) as image:
         frames = list(pan(np.asarray(image.convert("RGB")), (320, 240), frames=40))
@@ -169,7 +183,8 @@ def test_the_error_of_a_broken_clip_has_its_name_and_no_path(client: TestClient)
 
 
 @pytest.mark.parametrize(
-    "query", ["format=exe", "interval=0", "interval=nan", "interval=x", "faces=mine", "labels=x"]
+    "query",
+    ["format=exe", "interval=0", "interval=nan", "interval=x", "faces=mine", "people=all", "labels=x"],
 )
 def test_invalid_arguments_are_named(client: TestClient, clip: Path, query: str) -> None:
     response = client.post(f"/v1/video?{query}", content=clip.read_bytes(), headers=MP4)

@@ -6,7 +6,7 @@ import logging
 import re
 
 # Values of these parameters are shown: they are words of the API.
-_SHOWN = ("labels", "format", "interval", "faces")
+_SHOWN = ("labels", "format", "interval", "faces", "people")
 _PARAMETER = re.compile(r"(?P<name>[^=&?\s\"]+)=(?P<value>[^&\s\"]*)")
 _JOB = re.compile(r"(/v1/video/)[^/?\s\"]+")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -36,6 +36,10 @@ _Interval = Annotated[
         description="Analyze one frame per interval, in seconds. Default: every frame.",
     ),
 ]
+_People = Annotated[
+    Literal["clip", "off"],
+    Query(description="Whether a person who returns in the clip gets their number back: clip, or off."),
+]
 _Faces = Annotated[FaceSelection, Query(description="All faces, or one person at a time.")]
 
 
@@ -57,6 +61,7 @@ def video_routes(service: Service) -> APIRouter:
         table_format: _Format = "csv",
         interval: _Interval = None,
         faces: _Faces = "all",
+        people: _People = "clip",
     ) -> Response:
         """Send the bytes of a clip, not a path or URL. Then read the job's status until it is done.
 
@@ -64,7 +69,7 @@ def video_routes(service: Service) -> APIRouter:
         or until you delete it.
         """
         _check_packages(table_format)
-        options = JobOptions(service.resolve_labels(labels), table_format, interval, faces)
+        options = JobOptions(service.resolve_labels(labels), table_format, interval, faces, people)
         with service.client_slot(client_address(request)):
             job = await _receive(service, request, options)
         return JSONResponse(job.status.model_dump(), 202, headers={"Location": f"/v1/video/{job.id}"})

@@ -20,6 +20,7 @@ from mien.video.job import ClipJob
 from mien.video.opening import open_video
 from mien.video.output.table import open_table
 from mien.video.stages.select import FaceSelection
+from mien.video.tracking.people import People
 
 _MAX_OVERFLOW = 64 * MB
 TableFormat = Literal["csv", "jsonl", "json", "parquet"]
@@ -34,12 +35,14 @@ class JobOptions:
         format: of the table.
         interval_s: analyze one frame per interval; None for every frame.
         faces: all, or the biggest only.
+        people: ``"clip"`` if a person who returns gets their number back, ``"off"`` if not.
     """
 
     labels: str
     format: TableFormat = "csv"
     interval_s: float | None = None
     faces: FaceSelection = "all"
+    people: Literal["clip", "off"] = "clip"
 
 
 @dataclass
@@ -109,7 +112,10 @@ def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limit
         job.overflow = file.overflow
         return file.as_text()
 
-    with VideoAnalysis(video, analyzer, interval_s=options.interval_s, faces=options.faces) as analysis:
+    people = People(recognize=options.people == "clip")
+    with VideoAnalysis(
+        video, analyzer, interval_s=options.interval_s, faces=options.faces, people=people
+    ) as analysis:
         _check_size(job, video.size, video.duration_s, limits)
         job.update(state="running", duration_s=video.duration_s)
         with open_table(
@@ -119,8 +125,8 @@ def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limit
     if job.overflow and options.format == "parquet":
         raise OSError(errno.ENOSPC, "a Parquet table cannot be completed")
     if result.complete:
-        people = [PersonSummary.model_validate(person) for person in result.people]
-        job.update(state="done", warning=result.error, people=people)
+        seen = [PersonSummary.model_validate(person) for person in result.people]
+        job.update(state="done", warning=result.error, people=seen)
 
 
 def _check_size(job: VideoJob, size: tuple[int, int], seconds: float | None, limits: Limits) -> None:
