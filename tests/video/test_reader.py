@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.cli.predict.sources import split_sources
 from mien.errors import ImageError, MissingExtra, UsageError
 from mien.testing.clips import write_clip
 from mien.video.camera import open_camera
@@ -259,3 +260,13 @@ def test_a_cut_between_two_frames_that_are_left_out_is_noticed(
     ]
     read_frames, _ = read(write_clip(tmp_path / "cut.mp4", frames), interval_s=interval_s)
     assert [frame.scene for frame in read_frames] == [int(frame.index >= 33) for frame in read_frames]
+
+
+def test_programs_in_typescript_are_no_clips(tmp_path: Path) -> None:
+    (tmp_path / "app.ts").write_text('import { createApp } from "vue";\n')
+    with pytest.raises(ImageError, match="contains no clips"):
+        find_clips([str(tmp_path)])
+    assert split_sources([str(tmp_path)])[0] == []
+    (tmp_path / "stream.ts").write_bytes(b"G" + bytes(187))
+    assert find_clips([str(tmp_path), str(tmp_path / "*.ts")]) == [tmp_path / "stream.ts"]
+    assert split_sources([str(tmp_path)])[0] == [str(tmp_path)]

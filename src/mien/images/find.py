@@ -44,7 +44,7 @@ def walk_files(
     paths = _in_folder(path, closed) if in_folder else sorted(_matches(path, closed))
     count = 0
     for each in paths:
-        if each.suffix.lower() in suffixes and each.name[0] != "." and (in_folder or each.is_file()):
+        if _is_of(each, suffixes) and (in_folder or each.is_file()):
             count += 1
             yield each
     if not count and not closed:
@@ -77,11 +77,29 @@ def find_files(
             paths = _in_folder(path, closed)
         else:
             paths = (match for match in _matches(path, closed) if match.is_file())
-        of_kind = [each for each in paths if each.suffix.lower() in suffixes and each.name[0] != "."]
+        of_kind = [each for each in paths if _is_of(each, suffixes)]
         if not of_kind and not closed:
             raise _none(source, suffixes, kind)
         found.update(dict.fromkeys(sorted([*of_kind, *closed])))
     return list(found)
+
+
+def _is_of(path: Path, suffixes: Collection[str]) -> bool:
+    """Whether a file in a folder is of the kind that has these suffixes; hidden ones are not."""
+    if path.name[0] == "." or path.suffix.lower() not in suffixes:
+        return False
+    return path.suffix.lower() != ".ts" or not _is_typescript(path)
+
+
+def _is_typescript(path: Path) -> bool:
+    """Whether a file is not a transport stream of MPEG, whose packets begin with 0x47, but a program."""
+    if not path.is_file():  # a pipe would wait for its writer
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(1) not in (b"G", b"")
+    except OSError:
+        return False  # the reader reports it
 
 
 def _none(source: object, suffixes: Collection[str], kind: str) -> ImageError:
