@@ -43,6 +43,7 @@ def main() -> None:
         _, written_s = timed(lambda: rewrite(study))
         session = Session(study)
         clip, open_s = timed(lambda: session.clip("two"))
+        _, again_s = timed(lambda: Session(study).clip("two"))
         end_s = clip["to_s"]
         split = {"clip": "two", "kind": "split", "person": 1, "at_s": end_s / 2, "new": 9}
         _, correct_s = timed(lambda: session.add(split))
@@ -55,6 +56,7 @@ def main() -> None:
     print(f"{minutes:g} minutes, {frames:,} frames, {faces_count:,} faces; CPU seconds")
     rows = {
         "open the clip (log, people, events)": open_s,
+        "open it again": again_s,
         "check and write a correction": correct_s,
         "people and events after it": shown_s,
         "a timeline of the whole clip": timeline_s,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -33,9 +34,10 @@ from mien.serve.viewer.faces import (
 )
 from mien.serve.viewer.session import Session
 from mien.video.opening import open_video
+from mien.video.results import FrameResult
 from mien.video.study.correct import clip_corrections
 from mien.video.study.corrections import FILE, corrections_of
-from mien.video.study.study import StudyOptions
+from mien.video.study.study import StudyOptions, clip_results
 
 Entry = dict[str, Any]
 Open = Callable[..., TestClient]
@@ -79,7 +81,9 @@ def table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    """But what the viewer keeps for itself."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".npz"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_the_study_lists_its_clips(client: TestClient, folder: Path) -> None:
@@ -213,6 +217,34 @@ def test_the_page_shows_what_the_tables_will_have(folder: Path) -> None:
     assert shown.people[kept].tolist() == frames["face_id"].tolist()
     assert shown.corrected[kept].tolist() == frames["corrected"].tolist()
     assert shown.emotions[kept] == pytest.approx(frames[shown.labels].to_numpy(), abs=0.02)
+
+
+def test_the_faces_of_a_log_are_kept_until_it_changes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    replays = []
+
+    def counted(clip: Path) -> Iterator[FrameResult]:
+        replays.append(clip)
+        return clip_results(clip)
+
+    monkeypatch.setattr("mien.serve.viewer.faces.clip_results", counted)
+    clip = folder / "two"
+    first, again = load_faces(clip), load_faces(clip)
+    assert len(replays) == 1
+    for name in ("frames", "times_s", "first", "people", "boxes", "emotions", "uncertain", "corrected"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+        assert getattr(first, name).dtype == getattr(again, name).dtype
+    (kept,) = clip.glob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])
+    load_faces(clip)
+    os.utime(clip / "log.jsonl")
+    load_faces(clip)
+    assert len(replays) == 3
+    kept.unlink()
+    kept.mkdir()  # so that nothing can be written there
+    load_faces(clip)
+    assert "cannot be written" in caplog.text
 
 
 def test_an_undo_is_checked_in_the_clip_of_its_entry(client: TestClient) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+import mien
+from mien.files import staged
 from mien.inference.face import Face
 from mien.models.card import Head
 from mien.video.log import Log, head_of
@@ -26,6 +30,10 @@ _UNCERTAIN_S = 0.2
 # People with a lane on the page; of more, those seen for longest.
 _LANES = 40
 _ROUNDING = 1e6
+_KEPT = ".viewer.npz"
+
+Arrays: TypeAlias = dict[str, NDArray[Any]]
+logger = logging.getLogger("mien.serve")
 
 
 @dataclass(frozen=True)
@@ -116,15 +124,26 @@ class ClipFaces:
 def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> ClipFaces:
     """The faces of a clip without corrections, by its log; `progress` gets the number of frames so far.
 
+    They are kept in a file beside the log, since a replay takes about a millisecond per frame.
+
     Raises:
         UsageError: the log cannot be read.
     """
-    header = Log(clip / "log.jsonl").header
-    head = head_of(header)
-    labels = Measures(head).labels
+    log = clip / "log.jsonl"
+    header, key = Log(log).header, _key_of(log)
+    arrays = _read_kept(clip / _KEPT, key)
+    if arrays is None:
+        arrays = _read_log(clip, progress)
+        _keep(clip / _KEPT, key, arrays)
+    corrected = np.zeros(len(arrays["people"]), np.bool_)
+    return ClipFaces(header["source"], head_of(header), **arrays, corrected=corrected)
+
+
+def _read_log(clip: Path, progress: Callable[[int], None]) -> Arrays:
     # Arrays of bytes, since a clip may have millions of faces.
     frames, times, first = array("q"), array("d"), array("q", [0])
     people, boxes, emotions, uncertain = array("q"), array("f"), array("f"), bytearray()
+    labels = Measures(head_of(Log(clip / "log.jsonl").header)).labels
     for result in clip_results(clip):
         frames.append(result.frame)
         times.append(result.time_s)
@@ -135,18 +154,40 @@ def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> 
             uncertain.append(face.face.uncertain)
         first.append(len(people))
         progress(len(frames))
-    return ClipFaces(
-        header["source"],
-        head,
-        np.array(frames, np.int64),
-        np.array(times, np.float64),
-        np.array(first, np.int64),
-        np.array(people, np.int64),
-        np.array(boxes, np.float32).reshape(-1, 4),
-        np.array(emotions, np.float32).reshape(-1, len(labels)),
-        np.frombuffer(bytes(uncertain), np.bool_),
-        np.zeros(len(people), np.bool_),
-    )
+    return {
+        "frames": np.array(frames, np.int64),
+        "times_s": np.array(times, np.float64),
+        "first": np.array(first, np.int64),
+        "people": np.array(people, np.int64),
+        "boxes": np.array(boxes, np.float32).reshape(-1, 4),
+        "emotions": np.array(emotions, np.float32).reshape(-1, len(labels)),
+        "uncertain": np.frombuffer(bytes(uncertain), np.bool_),
+    }
+
+
+def _key_of(log: Path) -> str:
+    """What kept arrays must agree with: the log, and the version that replayed it."""
+    status = log.stat()
+    return f"{mien.__version__} {status.st_size} {status.st_mtime_ns}"
+
+
+def _read_kept(path: Path, key: str) -> Arrays | None:
+    """The arrays in a file, or None if it is not there, of another log, or damaged: the log has them all."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            kept = dict(file)
+        return kept if str(kept.pop("key")) == key else None
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+
+
+def _keep(path: Path, key: str, arrays: Arrays) -> None:
+    """Write arrays to a file; in a folder that cannot be written, the log is read again next time."""
+    try:
+        with staged(path) as made, made.open("wb") as file:
+            np.savez(file, key=np.array(key), **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        logger.warning("%s cannot be written (%s): the log is read again next time.", path, error)
 
 
 def people_of(clip: ClipFaces, names: dict[int, str]) -> list[dict[str, Any]]:
