@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mien.runs.recipe import Recipe
 
 
+# Drawn faces on which an export without data is proved.
+_PROOF_FACES = 64
+
+
 def is_run(model: str | Path) -> bool:
     """Whether it is a training run's folder.
 
@@ -58,6 +62,33 @@ def load_model(model: str | Path) -> Model:
     from mien.training.classifier import TorchModel
 
     return TorchModel(model)
+
+
+def exported(run: str | Path) -> Path:
+    """The ONNX file of a training run: the one in its folder, or else a new one, which is not calibrated.
+
+    A new one is proved to agree with PyTorch on drawn faces; `mien.export` proves and calibrates it on
+    real ones.
+
+    Raises:
+        MissingExtra: it has to be exported, and PyTorch or ONNX is not installed.
+        ModelError, ExportError, UsageError: as `mien.export` does.
+    """
+    from mien.models.registry import exported_of
+
+    folder = Path(run)
+    if (found := exported_of(folder)) is not None:
+        return found
+    try:
+        from mien.exporting.onnx import export_run
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"Exporting (package {error.name!r})", "train") from error
+    from mien.data.synthetic.faces import faces
+    from mien.images.crop import FER2013_FRAMING
+
+    table = faces(_PROOF_FACES, size=recipe_of(folder).data.face_size)
+    split = next(iter(table.split_counts))
+    return export_run(folder, faces=table, split=split, framing=FER2013_FRAMING).onnx
 
 
 def recipe_of(run: Path) -> Recipe:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mien import loading
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, VOTES
-from mien.errors import DataError, ExportError, ModelError, UsageError
+from mien.errors import DataError, ExportError, ModelError, UnknownModel, UsageError
 from mien.exporting import onnx as export_room
 from mien.exporting.onnx import Exported, export_run
 from mien.files import sha256_file
 from mien.models.card import Framing, read_card
 from mien.models.onnx import OnnxClassifier
+from mien.models.registry import find_model
 from mien.training.classifier import TorchClassifier, load_run
 from mien.training.network.cost import count_parameters
 
@@ -173,3 +177,33 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_gets_no_card(
     with pytest.raises(ModelError, match=r"run\.json"):
         export_run(copy, tmp_path / "a.onnx", faces=table)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_the_folder_of_a_run_is_the_model_that_was_exported_from_its_weights(
+    exported: Exported, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mien predict --model runs/a` used to say that this is no model, and no more."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("recipe.toml", "best.safetensors"):
+        shutil.copyfile(run / name, folder / name)
+    with pytest.raises(UnknownModel, match=r"mien export .*run"):
+        find_model(folder)
+    for suffix in (".onnx", ".json"):
+        shutil.copyfile(exported.onnx.with_suffix(suffix), folder / f"small{suffix}")
+        shutil.copyfile(exported.onnx.with_suffix(suffix), folder / f"small-int8{suffix}")
+    assert find_model(folder).onnx == loading.exported(folder) == folder / "small.onnx"
+
+    # Trained on: the file is of older weights, and another is written.
+    later = (folder / "small.onnx").stat().st_mtime + 10
+    os.utime(folder / "best.safetensors", (later, later))
+    written: list[tuple[Path, int]] = []
+
+    def export(source: Path, *, faces: FaceTable, **options: Any) -> Exported:
+        written.append((source, len(faces.split(options["split"]))))
+        return exported
+
+    monkeypatch.setattr(export_room, "export_run", export)
+    assert loading.exported(folder) == exported.onnx
+    assert written[0][0] == folder
+    assert written[0][1] > 0

@@ -69,8 +69,33 @@ LabelMapOption: TypeAlias = Annotated[
 ]
 Split: TypeAlias = Annotated[str, option(DATA, "--split NAME", "The split to use.")]
 
+
+def _model_file(context: typer.Context, model: str) -> str:
+    """The model; for a training run, its ONNX file, which is exported first if it is not there."""
+    from mien.loading import exported, is_run
+
+    if context.resilient_parsing or not is_run(model):
+        return model
+    path = exported(model)
+    if not _is_calibrated(path):
+        typer.echo(f"{path} is not calibrated. mien export {model} calibrates and measures it.", err=True)
+    return str(path)
+
+
+def _is_calibrated(path: Path) -> bool:
+    from mien.models.card import read_card
+
+    return bool(read_card(path.with_suffix(".json")).figures)
+
+
 OnnxModel: TypeAlias = Annotated[
-    str, option(MODEL, "--model MODEL", "A shipped model (see: mien models), or an ONNX file.")
+    str,
+    option(
+        MODEL,
+        "--model MODEL",
+        "A shipped model (see: mien models), an ONNX file, or the folder of a training run.",
+        callback=_model_file,
+    ),
 ]
 AnyModel: TypeAlias = Annotated[
     str,

@@ -47,6 +47,7 @@ def shipped() -> list[str]:
 def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFile:
     """The model of a shipped name or of a path to an ONNX file with its card beside it.
 
+    The folder of a training run is the float model that was exported into it from its present weights.
     With `verify`, the file's SHA-256 is compared with the card's.
 
     Raises:
@@ -56,9 +57,11 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
     path = FOLDER / f"{model}.onnx" if isinstance(model, str) and "/" not in model else Path(model)
     if kind_of_path(path, UnknownModel) != "file":
         path = Path(model).expanduser()
+    if kind_of_path(path, UnknownModel) == "folder" and (found_in := exported_of(path)):
+        path = found_in
     if (kind := kind_of_path(path, UnknownModel)) != "file":
         names = ", ".join(shipped()) or "none"
-        hint = " Export a training run first: mien export RUN." if kind == "folder" else ""
+        hint = f" Export a training run first: mien export {shown(model)}." if kind == "folder" else ""
         raise UnknownModel(f"{shown(model)!r} is neither a shipped model ({names}) nor an ONNX file.{hint}")
     card = read_card(path.with_suffix(".json"))
     if verify and (found := sha256_file(path)) != card.sha256:
@@ -67,3 +70,16 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
             "Download or export it again."
         )
     return ModelFile(path, card)
+
+
+def exported_of(run: Path) -> Path | None:
+    """The newest float model in a training run's folder not older than its weights, if there is one."""
+    weights = run / "best.safetensors"
+    since = weights.stat().st_mtime_ns if weights.is_file() else 0
+    files = [
+        path
+        for path in run.glob("*.onnx")
+        if path.with_suffix(".json").is_file() and not path.stem.endswith("-int8")
+    ]
+    fresh = [path for path in files if path.stat().st_mtime_ns >= since]
+    return max(fresh, key=lambda path: path.stat().st_mtime_ns, default=None)
