@@ -66,6 +66,11 @@ def test_the_whole_table_and_the_manifest_stand_beside_the_parts(photos: Path, t
     assert list(manifest["tables"]["images"]) == list(whole.columns)
     assert manifest["mien"] == mien.__version__
     assert len(manifest["model"]["sha256"]) == 64
+    # What decides about warnings is pinned too: other limits do not go on in the same folder.
+    manifest["model"]["limits"]["size"] = [99.0, None]
+    (out / "images.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match=r"model\.limits\.size is \[99"):
+        read_images([photos], out, workers=1)
 
 
 def test_a_second_run_reads_what_is_missing_or_changed_alone(photos: Path, tmp_path: Path) -> None:

@@ -150,7 +150,9 @@ def read_images(
 def _manifest(options: ReadOptions) -> dict[str, Any]:
     """What must be the same for all rows of a data set. A device changes nothing but rounding."""
     classifier = options.analyzer().classifier
-    model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
+    card = classifier.card
+    model = {"name": classifier.name, "sha256": card.sha256, "head": asdict(classifier.head)}
+    model["limits"] = card.limits  # by which a face has warnings
     decisive = asdict(replace(options, model="", device=""))
     names = ("align", "detector_threshold", "crops", "movements")
     return manifest_of(
