@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from scipy import stats
 
 from mien.data.parquet import write_parquet
+from mien.data.synthetic.faces import faces as draw_faces
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
+from mien.images.gray import png
 from mien.reports.tabular import of_seeds
 from mien.runs.recipe import Recipe
 from mien.runs.seeds import MEASURES, spread
@@ -82,3 +85,28 @@ def test_seeds_are_runs_with_a_table_and_are_resumed(
         train_seeds(plan, 2, data=data, out=out)
     with pytest.raises(ResumeError, match="has no seeds"):
         resume_seeds(tmp_path)
+
+
+def test_the_lines_of_the_docs_train_a_folder_and_print_latex(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in docs/training.md, with a smaller network of the same family, its weights drawn, for one epoch."""
+    page = (Path(__file__).parents[2] / "docs/training.md").read_text(encoding="utf-8")
+    (code,) = [
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "train_seeds" in block
+    ]
+    assert len(code.splitlines()) <= 10
+    code = code.replace('"resnet18"', '"test_resnet"').replace('"hub"', '"random"')
+    code = code.replace('**{"network', '**{"schedule.epochs": 1, "loop.batch_size": 8, "network')
+    drawn = draw_faces(24, seed=2)
+    for row, pixels in enumerate(drawn.pixels):
+        folder = tmp_path / "faces" / ("calm", "tired", "angry")[row % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row}.png").write_bytes(png(pixels))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
+    exec(compile(code, "docs/training.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert r"\begin{tabular}{lrrrrrrr}" in printed
+    assert r"seed 2 \\" in printed
+    assert "accuracy, best epoch, " in printed
