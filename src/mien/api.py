@@ -189,7 +189,8 @@ def export(
         name: the model's name; for None that of `out`, or mien-RECIPE.
         data: the faces to prove and measure with; for None those of the run.
         votes: FER+ votes for the head of votes; for None those of the run.
-        split: the split; for None PublicTest, or the only split of the data.
+        split: the split; for None PublicTest, or the only split of the data; of a run with `data.holdout` the
+            faces that it held out.
         int8: also write NAME-int8.onnx, quantized to eight bits.
         calibrate: fit temperatures and conformal thresholds on half of the split; put figures in the card.
         tta: also put figures with test-time augmentation in the card.
@@ -208,16 +209,19 @@ def export(
         from mien.exporting.export import export_model
         from mien.exporting.onnx import check_output
         from mien.training.classifier import load_run
+        from mien.training.data.holdout import HELD_OUT, with_held_out_split
     except ModuleNotFoundError as error:
         raise MissingExtra(f"Exporting (package {error.name!r})", "train") from error
     folder, file = Path(run), None if out is None else Path(out)
     if file is not None:
         check_output(file)
-    size = load_run(folder).recipe.data.face_size
+    spec = load_run(folder).recipe.data
     faces = faces_of_run(folder, votes) if data is None else SourceOfFaces(data, votes, split)
     if progress is not None:
         progress(f"reading {faces.data}")
-    table = _table(faces.data or "", faces.votes, faces.label_map, size=size)
+    table = _table(faces.data or "", faces.votes, faces.label_map, size=spec.face_size)
+    if data is None and split is None and spec.holdout:
+        table, split = with_held_out_split(table, spec), HELD_OUT
     return export_model(
         folder,
         file,

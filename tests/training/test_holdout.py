@@ -11,11 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import mien
+from mien.data.parquet import write_parquet
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
 from mien.errors import DataError, RecipeError
-from mien.runs.recipe import Recipe, from_dict
+from mien.exporting import export as exporting
+from mien.runs.recipe import Recipe, from_dict, load_recipe
 from mien.runs.recipe_sections import DataRecipe
+from mien.training import api
 from mien.training.data.holdout import held_out
 from mien.training.data.splits import rows_of, with_splits_of
 
@@ -129,15 +133,30 @@ def test_one_class_is_refused_and_missing_classes_are_named() -> None:
     assert notes == ["No face to learn from is angry, disgust: the model will not predict what it never saw."]
 
 
-def test_a_run_with_a_holdout_is_recorded_with_the_names_of_the_data(
-    tiny: Callable[..., Recipe], tmp_path: Path
+def test_a_run_with_a_holdout_is_recorded_and_measured_on_the_faces_it_held_out(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mien.runs.recipe import load_recipe
-    from mien.training import api
-
+    """An export used to be measured on the only split there is: on the faces that it was trained on."""
+    monkeypatch.setattr(api, "draw_run", lambda folder: [])
     rows = replace(faces(40, seed=3), splits=np.array(["all"] * 40), votes=None)
+    write_parquet(rows, tmp_path / "faces.parquet")
     plan = tiny(schedule={"epochs": 1, "warmup_epochs": 0})
-    run = api.train(plan, data=rows, out=tmp_path / "run", **{"data.holdout": 0.25})
+    run = api.train(
+        plan, data=tmp_path / "faces.parquet", out=tmp_path / "run", threads=1, **{"data.holdout": 0.25}
+    )
     assert 7 <= run.validation_faces <= 10  # a quarter of each class, rounded
     assert "on 25% held out of all" in run.summary
     assert load_recipe(tmp_path / "run/recipe.toml").data.train == "all"
+
+    given: list[tuple[FaceTable, str]] = []
+
+    def export(run: Path, out: Path | None, table: FaceTable, *, split: str, **options: object) -> None:
+        given.append((table, split))
+
+    monkeypatch.setattr(exporting, "export_model", export)
+    mien.export(tmp_path / "run")
+    ((table, split),) = given
+    validation = rows_of(rows, run.recipe.data, lambda text: None)[1]
+    assert split == "held out"
+    assert table.split(split).pixel_keys.tolist() == validation.pixel_keys.tolist()
+    assert len(table.split("Training")) == 40 - len(validation)

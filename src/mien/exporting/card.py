@@ -163,7 +163,7 @@ def _notes(loaded: LoadedRun) -> tuple[str, ...]:
     notes = [
         "Predicts how a face looks to people who label images, not what the person feels.",
         f"Of the {loaded.recipe.schedule.epochs} epochs planned, number {kept} was kept, for its "
-        f"{loaded.recipe.loop.select} on {spec.validation}: figures on that split are a little too good.",
+        f"{loaded.recipe.loop.select} on {spec.validation_name}: figures there are a little too good.",
     ]
     if spec.without_duplicates_of:
         notes.append(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.folders.subjects import known_subjects
 from mien.data.table import FaceTable
 from mien.errors import DataError
+from mien.runs.recipe_sections import DataRecipe
+
+# The split of the faces that chose the epoch of a run, for measures after the training.
+HELD_OUT = "held out"
 
 
 def held_out(faces: FaceTable, share: float, pattern: str = "") -> NDArray[np.bool_]:
@@ -36,6 +42,22 @@ def held_out(faces: FaceTable, share: float, pattern: str = "") -> NDArray[np.bo
             "out. Give faces of other people."
         )
     return mask
+
+
+def with_held_out_split(faces: FaceTable, spec: DataRecipe) -> FaceTable:
+    """The table of a run's data in which its held-out faces are the split `HELD_OUT`, the others Training.
+
+    Faces without a label stay in Training; other splits stay as they are.
+
+    Raises:
+        DataError: as `held_out`; or the table has no split that the run was trained on.
+    """
+    train = faces.split(spec.train).splits[0]
+    mine = np.flatnonzero((faces.splits == train) & (faces.labels >= 0))
+    chosen = mine[held_out(faces.take(mine), spec.holdout, spec.subject)]
+    splits = np.where(faces.splits == train, "Training", faces.splits).astype(object)
+    splits[chosen] = HELD_OUT
+    return replace(faces, splits=splits.astype(str))
 
 
 def _groups(faces: FaceTable, subjects: NDArray[np.str_] | None) -> NDArray[np.intp]:
