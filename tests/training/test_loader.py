@@ -12,10 +12,10 @@ import torch
 from mien.data.synthetic.faces import faces
 from mien.data.table import UNLABELLED, FaceTable
 from mien.errors import DataError, TrainError
-from mien.runs.recipe import Recipe
+from mien.runs.recipe import Recipe, from_dict
 from mien.runs.recipe_sections import DataRecipe
 from mien.training.data.loader import BatchLoader, on_one_thread, seed_of
-from mien.training.data.splits import batch_of, rows_of
+from mien.training.data.splits import batch_of, rows_of, with_splits_of
 from mien.training.distributed import World
 
 CPU = torch.device("cpu")
@@ -149,8 +149,9 @@ def test_duplicates_of_another_split_are_left_out_and_counted(few_faces: FaceTab
 
 
 def test_a_missing_split_names_those_there_are_and_the_key(few_faces: FaceTable) -> None:
-    with pytest.raises(DataError, match=r"no split 'test'; it has: Training \(32\).*--set data\.train=NAME"):
-        rows_of(few_faces, DataRecipe(validation="test"), pytest.fail)
+    plan = from_dict({"data": {"train": "test"}})
+    with pytest.raises(DataError, match=r"no split 'test' .*has: Training \(32\).*--set data\.train=NAME"):
+        with_splits_of(few_faces, plan)
 
 
 def test_a_split_without_any_label_is_refused(few_faces: FaceTable) -> None:
