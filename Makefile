@@ -34,7 +34,7 @@ imports: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed chromium web
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The random tests of reliability with many more files.
 soak: $(VENV)/.installed

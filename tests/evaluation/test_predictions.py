@@ -7,7 +7,7 @@ import pytest
 
 from mien.data.table import FaceTable
 from mien.emotions import FER2013, FERPLUS, VOTES
-from mien.errors import DataError, ModelError, UnknownEmotion, UsageError
+from mien.errors import DataError, ModelError, UsageError
 from mien.evaluation.predictions import align, predict_split
 from mien.models.classifier import classify
 from mien.testing.fakes import FakeClassifier, number_of, numbered_faces
@@ -145,9 +145,11 @@ def test_equal_columns_are_passed_through_untouched():
     assert align(answer, ("happy", "sad"), ("happy", "sad")) is answer
 
 
-def test_a_label_that_is_no_emotion_is_named():
-    with pytest.raises(UnknownEmotion, match="'cat'"):
-        align(np.array([[0.5, 0.5]], np.float32), ("cat", "happy"), ("happy", "sad"))
+def test_classes_of_ones_own_are_matched_by_their_text():
+    mixed = np.array([[0.2, 0.3, 0.5]], np.float32)
+    assert align(mixed, ("cat", "happy", "sad"), ("happiness", "cat")) == pytest.approx(
+        np.array([[0.6, 0.4]]), abs=1e-6
+    )
 
 
 def test_faces_of_a_class_the_model_does_not_know_are_an_error_that_says_what_to_do():

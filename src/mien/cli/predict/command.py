@@ -79,23 +79,28 @@ def predict(
     """
     apply_alone(context, sources, apply, out)
     clips, photos = split_sources(sources or [])
-    options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, interval)
+    options = _clip_options(jobs, None, out, save, timeline, None, overwrite, resume, stream, interval)
     options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
     options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
-    options = replace(options, jobs=jobs)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
-    data_set = DataSetOptions(shard, verify_hash, engine.value, address)
-    check_data_set(photos, form, data_set != DataSetOptions(), clips=bool(clips))
+    data_set = _data_set(photos, form, bool(clips), shard, verify_hash, engine.value, address)
     options = _for_study(options, form, bin_s, baseline, event_threshold, event_hysteresis, export or [])
     read = _read_options(model, labels, detector_threshold, align, crops, device, movements)
     _exit(_predict(clips, photos, read, options, data_set, threads))
 
 
-def _clip_options(*values: Any) -> ClipOptions:
+def _data_set(photos: list[str], form: str | None, clips: bool, *values: Any) -> DataSetOptions:
+    """The options of a data set, if they fit the sources."""
+    options = DataSetOptions(*values)
+    check_data_set(photos, form, options != DataSetOptions(), clips=clips)
+    return options
+
+
+def _clip_options(jobs: int, *values: Any) -> ClipOptions:
     from mien.video.runner import ClipOptions
 
-    return ClipOptions(*values)
+    return replace(ClipOptions(*values), jobs=jobs)
 
 
 def _exit(failures: int) -> None:
