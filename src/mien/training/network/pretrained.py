@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
@@ -15,6 +20,11 @@ from mien.models import registry as weights
 from mien.runs.recipe_sections import NetworkRecipe
 from mien.training.checkpoint import BEST
 from mien.training.network.onnx_weights import read_folded, unfold
+
+# The first tensor of a file of EfficientNet-PyTorch.
+_THEIR_STEM = "_conv_stem.weight"
+_COUNTER = "num_batches_tracked"
+_CONNECT_S = 5.0
 
 
 def load_initial(network: nn.Module, spec: NetworkRecipe) -> None:
@@ -91,8 +101,9 @@ def initial_state(spec: NetworkRecipe) -> dict[str, Tensor]:
     Raises:
         ModelError: they cannot be fetched, found or read.
     """
-    if spec.init == "hub":
-        return _under_backbone(_hub_state(spec.backbone))
+    hub, _, tag = spec.init.partition(":")
+    if hub == "hub":
+        return _under_backbone(_hub_state(spec.backbone, tag))
     if spec.init == "package":
         return _under_backbone(_package_state(spec.backbone))
     path = Path(spec.init)
@@ -104,6 +115,8 @@ def initial_state(spec: NetworkRecipe) -> dict[str, Tensor]:
             f"({', '.join(weights.shipped())}), nor a file of weights, nor a run's folder with {BEST}."
         )
     state = _read(path)
+    if _THEIR_STEM in state:
+        return _under_backbone(_renamed(state, spec.backbone, path))
     return state if any(key.startswith("backbone.") for key in state) else _under_backbone(state)
 
 
@@ -128,16 +141,49 @@ def _read(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _hub_state(backbone: str) -> dict[str, Tensor]:
+def _hub_state(backbone: str, tag: str) -> dict[str, Tensor]:
+    """ImageNet weights from timm's hub or its cache; by their tag, or timm's own choice without one."""
+    name = f"{backbone}.{tag}" if tag else backbone
+    there = timm.list_pretrained(f"{backbone}.*")
+    if tag and name not in there:
+        tags = ", ".join(known.partition(".")[2] for known in there) or "none"
+        raise ModelError(
+            f"network.init='hub:{tag}': timm has no such weights of {backbone}; its tags: {tags}."
+        )
     try:
-        return dict(timm.create_model(backbone, pretrained=True).state_dict())
+        with _quick_offline():
+            return dict(timm.create_model(name, pretrained=True).state_dict())
     except Exception as error:
         # timm and the hub's client raise whatever their layers raise; all of it means the same here.
+        reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"ImageNet weights of {backbone} could not be fetched ({type(error).__name__}: {error}). "
+            f"ImageNet weights of {name} could not be fetched ({type(error).__name__}: {reason}). "
             "Check the connection, or set network.init to a local file, to 'package' for Lite0-2, "
             "or to 'random'."
         ) from error
+
+
+@contextmanager
+def _quick_offline() -> Iterator[None]:
+    """Ask the hub for its cache alone where it cannot be reached: its client would retry for a minute."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    if not getproxies() and not _answers(urlsplit(constants.ENDPOINT)):
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(address: SplitResult) -> bool:
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=_CONNECT_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _package_state(backbone: str) -> dict[str, Tensor]:
@@ -156,7 +202,20 @@ def _package_state(backbone: str) -> dict[str, Tensor]:
         ) from None
     path = getattr(package, f"EfficientnetLite{level}ModelFile").get_model_file_path()
     theirs: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return _renamed(theirs, backbone, Path(path))
+
+
+def _renamed(theirs: dict[str, Tensor], backbone: str, path: Path) -> dict[str, Tensor]:
+    """The weights of EfficientNet-PyTorch's files, and of packages that follow it, under timm's names.
+
+    The names differ from timm's, but stand in the same order with the same shapes. Old files lack the
+    counters of batches, which begin at 0 then.
+    """
     ours = timm.create_model(backbone).state_dict()
-    if [value.shape for value in theirs.values()] != [value.shape for value in ours.values()]:
+    counted = any(key.endswith(_COUNTER) for key in theirs)
+    names = [name for name in ours if counted or not name.endswith(_COUNTER)]
+    given = list(theirs.values())
+    # The last two are the classifier's, of any classes.
+    if [value.shape for value in given[:-2]] != [ours[name].shape for name in names[:-2]]:
         raise ModelError(f"{path} does not hold the weights of {backbone}: its shapes differ.")
-    return dict(zip(ours, theirs.values(), strict=True))
+    return ours | dict(zip(names, given, strict=True))
