@@ -3,7 +3,7 @@
 # make soak   the tests with damaged files, with many more of them
 # make docs   write the pages that are made from the code
 # make web    build the TypeScript package, in web/dist/ (needs Node 20 and npm)
-# make page   write the page that works without a server, in page/ (after make web)
+# make page   write the page that works without a server, in page/ (needs Node 20 and npm)
 # make packages   build the wheel and the sdist, compare two builds, write their SBOMs
 # make site   build the documentation as a site, in site/
 PYTHON ?= python3
@@ -54,8 +54,8 @@ web:
 	  else echo "No Node here: the tests of web/ are skipped. Install Node 20 or newer with npm."; fi
 
 # The page without a server: any host of static files can serve the folder.
-page: web
-	node web/scripts/page.mjs page
+page: web $(VENV)/.installed
+	$(BIN)/python -m mien.cli.app page --out page --overwrite
 
 # Write the pages that are made from the code.
 docs: $(VENV)/.installed
@@ -69,11 +69,11 @@ site: $(VENV)/.installed
 	@echo "Open site/index.html."
 
 # The wheel and the sdist, built twice and compared, and their SBOMs.
-packages: $(VENV)/.installed
+packages: $(VENV)/.installed web
 	$(BIN)/python scripts/build_packages.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-demo demo site page web/dist web/node_modules
+	rm -rf $(VENV) $(VENV)-demo demo site page web/dist web/node_modules src/mien/serve/static_page/mien-js
 
 $(VENV)-demo/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"mien needs Python 3.11 or newer, this is {v.major}.{v.minor}. Set PYTHON=python3.11 or newer.")'

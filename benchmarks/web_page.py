@@ -12,7 +12,6 @@ import argparse
 import functools
 import http.server
 import json
-import subprocess
 import tempfile
 import threading
 import time
@@ -23,6 +22,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from mien.serve.static_page.site import write_site
 from mien.testing.camera import chromium_flags, find_chromium, pan, write_y4m
 
 ROOT = Path(__file__).parents[1]
@@ -66,8 +66,7 @@ def main() -> None:
     parser.add_argument("--screenshots", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        script = str(ROOT / "web" / "scripts" / "page.mjs")
-        subprocess.run(["node", script, f"{name}/mien"], check=True)
+        write_site(Path(name) / "mien")
         image = Image.open(PHOTO).convert("RGB").resize((960, 960))
         camera = write_y4m(Path(name) / "camera.y4m", pan(np.asarray(image), (640, 480), frames=60), rate=30)
         handler = functools.partial(_Quiet, directory=name)

@@ -20,6 +20,9 @@ EXTRAS = ("", "video", "serve", "study", "train")
 SBOM_TOOL = "cyclonedx-bom==7.5.0"
 
 
+PAGE = ROOT / "src" / "mien" / "serve" / "static_page" / "mien-js"
+
+
 def build(folder: Path) -> dict[str, str]:
     """The files of one build, and the SHA-256 of each."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
@@ -53,6 +56,10 @@ def write_sbom(wheel: Path, extra: str, out: Path) -> None:
 
 def main() -> None:
     """Build, compare, check, write."""
+    if not (PAGE / "ort.wasm").is_file():
+        sys.exit(
+            f"{PAGE} is missing, which `mien page` needs: run `make web` first (Node 20 or newer with npm)"
+        )
     dist, sbom = ROOT / "dist", ROOT / "sbom"
     for folder in (dist, sbom):
         shutil.rmtree(folder, ignore_errors=True)

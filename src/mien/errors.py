@@ -22,6 +22,7 @@
     │   └── ResumeError
     ├── ExportError                 8   the exported model differs from its source
     ├── MissingExtra                9   a feature whose packages are missing
+    ├── NotBuilt                    9   a feature that this installation was built without
     └── VerifyError                10   a model that does not reproduce its card
 
 The number is the command line's exit code. A message says what was wrong, the value received and
@@ -146,6 +147,12 @@ class MissingExtra(MienError):
         super().__init__(
             f"{feature} needs packages that are not installed. Install them with: pip install 'mien[{extra}]'"
         )
+
+
+class NotBuilt(MienError):
+    """A feature that this installation was built without."""
+
+    exit_code = 9
 
 
 class VerifyError(MienError):

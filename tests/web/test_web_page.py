@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from PIL import Image
 
 from mien import analyze
 from mien.serve.settings import NOTICE
+from mien.serve.static_page.site import write_site
 from mien.testing.camera import chromium_flags, find_chromium, pan, write_y4m
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site(web_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("host") / "mien"
-    subprocess.run(["node", str(web_package / "scripts" / "page.mjs"), str(folder)], check=True, timeout=60)
+    write_site(folder)
     return folder
 
 

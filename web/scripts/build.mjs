@@ -42,3 +42,9 @@ copyFileSync(join(weights, "blazeface-back.onnx"), join(dist, "blazeface-back.on
 copyFileSync(require.resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"), join(dist, "ort.wasm"));
 for (const file of ["LICENSE", "NOTICE"]) copyFileSync(join(web, "..", file), join(web, file));
 execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", web], { stdio: "inherit" });
+
+// For `mien page`, in the wheel: it adds the models, which the wheel has already.
+const page = join(web, "../src/mien/serve/static_page/mien-js");
+rmSync(page, { recursive: true, force: true });
+mkdirSync(page);
+for (const file of ["index.js", "worker.js", "ort.wasm"]) copyFileSync(join(dist, file), join(page, file));

@@ -15,7 +15,21 @@ from typing import Any
 import typer
 
 from mien import __version__
-from mien.cli import audit, batch, compare, explain, explore, export, live, models, serve, study, verify, view
+from mien.cli import (
+    audit,
+    batch,
+    compare,
+    explain,
+    explore,
+    export,
+    live,
+    models,
+    page,
+    serve,
+    study,
+    verify,
+    view,
+)
 from mien.cli.data import command as data
 from mien.cli.doctor import command as doctor
 from mien.cli.evaluate import command as evaluate
@@ -37,7 +51,7 @@ app = typer.Typer(
 
 # The commands, by the title under which `mien --help` lists them.
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Read faces": (predict.predict, view.view, live.live, serve.serve),
+    "Read faces": (predict.predict, view.view, live.live, page.page, serve.serve),
     "Inspect data": (explore.explore, audit.audit),
     "Train and measure": (
         train.train,

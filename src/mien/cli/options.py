@@ -70,7 +70,7 @@ LabelMapOption: TypeAlias = Annotated[
 Split: TypeAlias = Annotated[str, option(DATA, "--split NAME", "The split to use.")]
 
 
-def _model_file(context: typer.Context, model: str) -> str:
+def model_file(context: typer.Context, model: str) -> str:
     """The model; for a training run, its ONNX file, which is exported first if it is not there."""
     from mien.loading import exported, is_run
 
@@ -94,7 +94,7 @@ OnnxModel: TypeAlias = Annotated[
         MODEL,
         "--model MODEL",
         "A shipped model (see: mien models), an ONNX file, or the folder of a training run.",
-        callback=_model_file,
+        callback=model_file,
     ),
 ]
 AnyModel: TypeAlias = Annotated[

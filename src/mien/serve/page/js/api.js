@@ -23,6 +23,7 @@
  *
  * @typedef {object} About
  * @property {string} model
+ * @property {string[]} [models] those that `setModel` can choose from; none if omitted
  * @property {string} labels the label set in use
  * @property {Object<string, string[]>} labelSets label set to its emotions
  *
@@ -30,7 +31,8 @@
  * @property {() => Promise<About>} open
  * @property {(frame: HTMLCanvasElement, timeS: number) => Promise<Prediction>} predict for the next frame
  * @property {(file: File) => Promise<Prediction>} analyzePhoto
- * @property {(labels: string) => void} setLabels for the frames and photos that follow
+ * @property {(labels: string) => void|Promise<void>} setLabels for the frames and photos that follow
+ * @property {(model: string) => Promise<About>} [setModel] only where `About.models` has several
  * @property {() => void} restart the next frame starts a new scene
  * @property {() => void} close
  */

@@ -51,20 +51,26 @@ export class App {
     this.#frameLoop = new FrameLoop(this.#api);
     this.#frameLoop.onprediction = (prediction, frame, timeS) => this.#update(prediction, frame, timeS);
     this.#frameLoop.onerror = (error) => this.#onError(error);
+    this.#controls.setLoading("Loading the model…");
     try {
-      const about = await this.#api.open();
+      this.#showAbout(await this.#api.open());
       this.#controls.showKeyForm(false);
       this.#controls.hideAlert();
-      this.#controls.setModel(about.model);
-      this.#controls.setLabelSets(about.labelSets, about.labels);
-      this.#labelSets = about.labelSets;
-      this.#results.setNames(about.labelSets[about.labels]);
     } catch (error) {
+      this.#controls.setLoading("");
       const keyRequired = error.code === "api_key_required";
       this.#controls.showKeyForm(keyRequired);
       if (!keyRequired) this.#controls.alert(error.message, () => this.connect(key));
       else if (key) this.#controls.alert("This API key is wrong. Enter the key of the server.");
     }
+  }
+
+  #showAbout(about) {
+    this.#controls.setLoading("");
+    this.#controls.setModels(about.models ?? [], about.model);
+    this.#controls.setLabelSets(about.labelSets, about.labels);
+    this.#labelSets = about.labelSets;
+    this.#results.setNames(about.labelSets[about.labels]);
   }
 
   get #moving() {
@@ -82,6 +88,7 @@ export class App {
     on("mirror", "change", () => this.#draw());
     on("blur", "change", () => this.#updateBlur());
     on("labels", "change", () => this.#setLabels($("labels").value));
+    on("models", "change", () => this.#setModel($("models").value));
     on("cameras", "change", () => this.#startCamera($("cameras").value));
     on("key-form", "submit", (event) => {
       event.preventDefault();
@@ -237,8 +244,27 @@ export class App {
   }
 
   #setLabels(labels) {
-    this.#api.setLabels(labels);
-    this.#results.setNames(this.#labelSets[labels]);
+    return this.#change("Loading the labels…", async () => {
+      await this.#api.setLabels(labels);
+      this.#results.setNames(this.#labelSets[labels]);
+    });
+  }
+
+  #setModel(model) {
+    return this.#change(`Loading ${model}…`, async () => this.#showAbout(await this.#api.setModel(model)));
+  }
+
+  /** Changes what predicts; photos are analyzed again. Meanwhile frames are analyzed as before. */
+  async #change(text, action) {
+    this.#controls.setLoading(text);
+    try {
+      await action();
+    } catch (error) {
+      this.#controls.alert(error.message);
+      return;
+    } finally {
+      this.#controls.setLoading("");
+    }
     if (this.#state === "photos") this.#analyzePhotos(this.#photos.files());
   }
 

@@ -5,6 +5,10 @@ const LABEL_SETS = {
   ferplus: "8 emotions (FER+ votes)",
   fer2013: "7 emotions (FER2013 labels)",
 };
+const MODELS = {
+  "mien-tiny": "mien-tiny (faster)",
+  "mien-lite0": "mien-lite0 (more accurate)",
+};
 const LOCAL = ["127.0.0.1", "localhost", "[::1]"];
 const MOVING = ["live", "paused", "video", "ended"];
 
@@ -91,8 +95,18 @@ export class Controls {
     write("badge", text);
   }
 
-  setModel(name) {
-    write("model", `model ${name}`);
+  /** Shows the model in use; the others can be chosen if there are any. */
+  setModels(names, selected) {
+    write("model", `model ${selected}`);
+    $("models").replaceChildren(...names.map((name) => new Option(MODELS[name] ?? name, name)));
+    $("models").value = selected;
+    show("models-label", names.length > 1);
+  }
+
+  /** Shows what is being loaded; nothing for an empty text. */
+  setLoading(text) {
+    write("loading", text);
+    show("loading", Boolean(text));
   }
 
   setRowCount(count) {
