@@ -91,7 +91,7 @@ def day(folder: Path, hours: float) -> None:
                 later = {"frame": record["frame"] + turn * frames, "time_s": record["time_s"] + turn * length}
                 file.write(json.dumps(record | later | {"pts": record["pts"] + turn * ticks}) + "\n")
     print(f"log: {times * len(records):,} frames, {log.stat().st_size / 1e6:,.0f} MB", flush=True)
-    code = "import resource, sys; from mien.video.study.study import *; "
+    code = "import resource, sys; from mien.video.study.rewrite import *; "
     code += "rewrite(sys.argv[1], StudyOptions(exports=('elan', 'boris', 'long'))); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     begun = time.perf_counter()

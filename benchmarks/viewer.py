@@ -25,7 +25,8 @@ from mien.serve.viewer.faces import frames_of, timeline_of
 from mien.serve.viewer.session import Session
 from mien.testing.clips import Actor, play, write_clip
 from mien.video.batch import ClipOptions, predict_clips
-from mien.video.study.study import StudyOptions, rewrite
+from mien.video.study.rewrite import rewrite
+from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 RATE, SECONDS = 25, 2

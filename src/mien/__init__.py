@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from mien.training.api import train
     from mien.video.analysis import analyze_video, live
     from mien.video.output.table import to_frame
-    from mien.video.study.study import apply_corrections
+    from mien.video.study.rewrite import apply_corrections
     from mien.video.summary import summary
 
 __version__ = "0.1.0"
@@ -41,7 +41,7 @@ _HOMES = {
     "Recipe": "mien.runs.recipe",
     "analyze": "mien.inference.analyzer",
     "analyze_video": "mien.video.analysis",
-    "apply_corrections": "mien.video.study.study",
+    "apply_corrections": "mien.video.study.rewrite",
     "audit": "mien.api",
     "compare": "mien.api",
     "draw": "mien.inference.annotate",

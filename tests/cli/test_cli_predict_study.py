@@ -25,7 +25,8 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.results import FrameResult
 from mien.video.study.dictionary import TABLES
-from mien.video.study.study import StudyOptions, rewrite
+from mien.video.study.rewrite import rewrite
+from mien.video.study.study import StudyOptions
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"

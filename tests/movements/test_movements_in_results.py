@@ -35,6 +35,8 @@ from mien.testing.fakes import FakeDetector, write_band_model
 from mien.testing.mesh import draw_mesh
 from mien.video.log import replay
 from mien.video.results import FrameResult
+from mien.video.study.measures import Measures
+from mien.video.study.tables import PeopleTable
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 LIDS = {
@@ -202,13 +204,79 @@ def test_a_log_keeps_the_movements(
         mien.video.analysis.VideoAnalysis(video, Analyzer(model, threads=1), log=again, resume=True)
 
 
-def test_a_study_describes_every_column(predict: Command, blink: Path, tmp_path: Path) -> None:
-    predict(blink, "--movements", "--out", tmp_path / "study")
-    frames = pd.read_parquet(tmp_path / "study" / "frames.parquet")
-    described = json.loads((tmp_path / "study" / "study.json").read_text(encoding="utf-8"))["tables"]
-    assert set(described["frames"]) == set(frames.columns) >= set(NAMES)
-    assert described["frames"]["head_yaw"]["unit"] == "degree"
-    assert frames["blink_left"].between(0, 1).all()
+@pytest.fixture(scope="module")
+def study(blink: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a baseline of 0.2 s, in which the lids are open."""
+    out = tmp_path_factory.mktemp("out") / "study"
+    words = ["predict", str(blink), "--model", str(model), "--movements", "--out", str(out)]
+    done = CliRunner().invoke(app, [*words, "--bin", "0.1s", "--baseline", "0s-0.15s", "--export", "long"])
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.mark.parametrize("table", ["frames", "people", "intervals"])
+def test_a_study_describes_every_column(study: Path, table: str) -> None:
+    rows = pd.read_parquet(study / f"{table}.parquet")
+    described = json.loads((study / "study.json").read_text(encoding="utf-8"))["tables"][table]
+    assert list(described) == list(rows.columns)
+    prefix = "" if table == "frames" else "mean_"
+    assert {f"{prefix}{name}" for name in NAMES} | {f"{prefix}delta_{name}" for name in NAMES} <= {*described}
+    assert described[f"{prefix}head_yaw"]["unit"] == "degree"
+    for name in NAMES:
+        low, high = described[f"{prefix}{name}"]["range"]
+        values = rows[f"{prefix}{name}"].dropna()
+        assert len(values)
+        assert low is None or (values >= low).all()
+        assert high is None or (values <= high).all()
+
+
+def test_means_of_people_and_intervals_are_those_of_the_frames(study: Path) -> None:
+    """The oracle is pandas, on the frames: all last equally long. Degrees have one decimal there."""
+    frames, people = pd.read_csv(study / "frames.csv"), pd.read_csv(study / "people.csv")
+    intervals = pd.read_csv(study / "intervals.csv")
+    rest = frames[frames["time_s"] < 0.15]
+    for name in NAMES:
+        of = {"abs": 0.06 if name.startswith(("head", "gaze_y", "gaze_p")) else 2e-4}
+        assert people[f"mean_{name}"][0] == pytest.approx(frames[name].mean(), **of)
+        assert people[f"sd_{name}"][0] == pytest.approx(frames[name].std(ddof=0), **of)
+        change = frames[name].mean() - rest[name].mean()
+        assert people[f"mean_delta_{name}"][0] == pytest.approx(change, abs=2 * of["abs"])
+    closed = intervals["mean_blink_left"].idxmax()
+    within = frames["time_s"].between(intervals["start_s"][closed], intervals["end_s"][closed])
+    assert intervals["mean_blink_left"][closed] > 0.05 > intervals["mean_blink_left"].min()
+    assert frames["blink_left"][within].max() >= intervals["mean_blink_left"][closed]
+    long = pd.read_csv(study / "blink" / "long.csv")
+    assert {*NAMES, *(f"delta_{name}" for name in NAMES)} <= set(long["measure"])
+
+
+def test_a_frame_without_landmarks_does_not_count_in_the_means_of_movements(
+    results: tuple[list[FrameResult], Path],
+) -> None:
+    """Nor do they become missing: the oracle is numpy on the frames that have them."""
+    whole = results[0]
+    holes = [
+        replace(it, faces=tuple(replace(f, face=replace(f.face, movements=None)) for f in it.faces))
+        if number in (0, 5, 13)
+        else it
+        for number, it in enumerate(whole)
+    ]
+    measures = Measures(Head("fer2013", FER2013), movements=True)
+    people, nobody = PeopleTable("blink.mp4", measures), PeopleTable("blink.mp4", measures)
+    for result in holes:
+        people.write(result, 0.04)
+    nobody.write(holes[0], 0.04)
+    kept = [it.faces[0].face.movements for it in holes if it.faces[0].face.movements is not None]
+    assert len(kept) == 11
+    (row,) = people.rows()
+    for name in ("head_pitch", "blink_left", "gaze_x"):
+        values = np.array([getattr(each, name) for each in kept])
+        assert row[f"mean_{name}"] == pytest.approx(values.mean(), abs=1e-6)
+        assert row[f"sd_{name}"] == pytest.approx(values.std(), abs=1e-6)
+    happy = [it.faces[0].face.emotions["happy"] for it in whole]
+    assert row["mean_happy"] == pytest.approx(np.mean(happy), abs=1e-6)
+    (row,) = nobody.rows()
+    assert row["mean_head_pitch"] is row["sd_head_pitch"] is None
+    assert row["mean_happy"] is not None
 
 
 def test_a_data_set_is_not_continued_without_them(model: Path, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ from mien.video.opening import open_video
 from mien.video.results import FrameResult
 from mien.video.study.correct import clip_corrections
 from mien.video.study.corrections import FILE, corrections_of
-from mien.video.study.study import StudyOptions, clip_results
+from mien.video.study.rewrite import clip_results
+from mien.video.study.study import StudyOptions
 
 Entry = dict[str, Any]
 Open = Callable[..., TestClient]

@@ -25,7 +25,8 @@ from mien.video.log import replay
 from mien.video.runner import BatchObserver, ClipOptions
 from mien.video.study.corrections import FILE, FORMAT, corrections_in, corrections_of
 from mien.video.study.dictionary import TABLES
-from mien.video.study.study import StudyOptions, rewrite
+from mien.video.study.rewrite import rewrite
+from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 OPTIONS = StudyOptions(bin_s=0.5, threshold=0.16, hysteresis=0.005, exports=("elan", "boris", "long"))
@@ -387,6 +388,8 @@ def test_corrections_that_fit_no_more_are_reported_and_left_out(
     assert "without corrections" in errors[0]
     sidecar = json.loads((folder / "two" / "clip.json").read_text())
     assert sidecar["corrections_error"] == errors[0]
+    # It once counted the entry, which no table has.
+    assert "corrections" not in json.loads((folder / "study.json").read_text())
     assert set(table(folder, "frames")["face_id"]) == {1, 2}
     assert len(corrections_in(folder).entries) == 1
 

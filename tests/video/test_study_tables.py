@@ -231,10 +231,11 @@ def test_who_is_not_seen_at_rest_has_no_changes_and_no_events() -> None:
 
 @pytest.mark.parametrize("head", [HEAD, PLAIN, Head("two", ("not happy", "happy"))])
 @pytest.mark.parametrize("baseline", [False, True])
+@pytest.mark.parametrize("movements", [False, True])
 def test_every_column_is_in_the_dictionary_with_a_name_that_r_and_spss_take(
-    head: Head, baseline: bool
+    head: Head, baseline: bool, movements: bool
 ) -> None:
-    measures = Measures(head, {} if baseline else None)
+    measures = Measures(head, {} if baseline else None, movements=movements)
     tables = [frame_columns(head, measures), images_columns(head), people_columns(measures)]
     tables += [interval_columns(measures), event_columns(change=baseline)]
     for columns in tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -75,12 +76,12 @@ class Face:
     @property
     def top(self) -> tuple[str, float]:
         """The most probable emotion and its probability."""
-        return self._ranked()[0]
+        return self._ranked[0]
 
     @property
     def second(self) -> tuple[str, float]:
         """The second most probable emotion and its probability."""
-        return self._ranked()[1]
+        return self._ranked[1]
 
     @property
     def margin(self) -> float:
@@ -120,7 +121,7 @@ class Face:
         emotion and for each ground to abstain.
         """
         if not self.abstains:
-            return self._ranked()
+            return list(self._ranked)
         votes = {name: share * (1.0 - self.abstain) for name, share in self.emotions.items()}
         return sorted((votes | self.abstentions).items(), key=lambda item: -item[1])
 
@@ -145,14 +146,14 @@ class Face:
                 f"the model's card has no conformal threshold for coverage {coverage}; it has: {have}."
             )
         found, above = [], 0.0
-        for name, probability in self._ranked():
+        for name, probability in self._ranked:
             if above > threshold:
                 break
             found.append(name)
             above += probability
         return tuple(found)
 
-    @property
+    @cached_property
     def uncertain(self) -> bool:
         """Whether the prediction should not be read as one emotion.
 
@@ -203,6 +204,8 @@ class Face:
             **moved,
         }
 
+    # Computed once: a frame of a clip needs the order, and what follows from it, up to ten times.
+    @cached_property
     def _ranked(self) -> list[tuple[str, float]]:
         return sorted(self.emotions.items(), key=lambda item: -item[1])
 
@@ -223,6 +226,15 @@ def label_columns(head: Head) -> list[str]:
     return [column_name(label) for label in (*emotions, *head.abstain)]
 
 
+@dataclass(frozen=True)
+class Shares:
+    """What a row of probabilities says: `emotions`, `abstentions` and `votes` as of a `Face`."""
+
+    emotions: dict[str, float]
+    abstentions: dict[str, float]
+    votes: dict[str, float] | None = None
+
+
 def read_face(
     probabilities: NDArray[np.float32],
     head: Head,
@@ -241,29 +253,62 @@ def read_face(
     of the quality are the card's. `movements` holds those of the face, or None where it has no landmarks; it
     is None itself where nothing was measured.
     """
-    votes = None
-    if head.combination is not None:
-        first, second = np.split(probabilities[None], [len(head.labels)], axis=1)
-        votes = _without(dict(zip(head.labels, map(float, first[0]), strict=True)), head.abstain)
-        combined = head.combination.apply(first, second, head.labels)
-        probabilities = tempered(combined, head.temperature)[0]
-    shares = {name: float(value) for name, value in zip(head.labels, probabilities, strict=True)}
-    abstentions = {name: shares[name] for name in head.abstain}
-    shares = _without(shares, head.abstain)
-    x, y, width, height = (float(value) for value in box)
+    (shares,) = read_shares(probabilities[None], head)
+    return face_of(
+        shares,
+        head,
+        box=box,
+        confidence=confidence,
+        keypoints=keypoints,
+        quality=quality,
+        limits=limits,
+        movements=movements,
+    )
+
+
+def face_of(
+    shares: Shares,
+    head: Head,
+    *,
+    box: Sequence[float],
+    confidence: float | None = None,
+    keypoints: NDArray[np.floating[Any]] | None = None,
+    quality: Quality | None = None,
+    limits: Limits = MappingProxyType({}),
+    movements: tuple[Movements | None] | None = None,
+) -> Face:
+    """The face with these shares; the other arguments are as of `read_face`."""
+    x, y, width, height = map(float, box)
+    points = None if keypoints is None else np.asarray(keypoints, np.float64).tolist()
     return Face(
         box=(x, y, width, height),
         confidence=None if confidence is None else float(confidence),
-        emotions=shares,
-        abstentions=abstentions,
-        keypoints=None if keypoints is None else tuple((float(px), float(py)) for px, py in keypoints),
+        emotions=shares.emotions,
+        abstentions=shares.abstentions,
+        keypoints=points and tuple(map(tuple, points)),
         thresholds=dict(head.conformal),
         certain_margin=head.certain_margin,
-        votes=votes,
+        votes=shares.votes,
         quality=quality,
         warnings=_warnings(quality, limits, movements),
         movements=None if movements is None else movements[0],
     )
+
+
+def read_shares(rows: NDArray[np.float32], head: Head) -> list[Shares]:
+    """The emotions, grounds to abstain and votes of each row, (N, C) or (N, C + K), see `read_face`."""
+    votes: list[dict[str, float] | None] = [None] * len(rows)
+    if head.combination is not None:
+        first, second = np.split(rows, [len(head.labels)], axis=1)
+        votes = [_without(dict(zip(head.labels, row, strict=True)), head.abstain) for row in first.tolist()]
+        combined = tempered(head.combination.apply(first, second, head.labels), head.temperature).tolist()
+    else:
+        combined = rows.tolist()
+    shares = [dict(zip(head.labels, row, strict=True)) for row in combined]
+    return [
+        Shares(_without(row, head.abstain), {name: row[name] for name in head.abstain}, of_voters)
+        for row, of_voters in zip(shares, votes, strict=True)
+    ]
 
 
 def _warnings(

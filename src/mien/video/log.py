@@ -131,6 +131,11 @@ class Log:
                 return
             yield _from_json(line)
 
+    def positions(self) -> Iterator[FramePosition]:
+        """Yields which frames the records are of."""
+        for _, line in islice(self._lines(), 1, None):
+            yield _position(line)
+
     @cached_property
     def _end(self) -> tuple[int, tuple[FramePosition | None, FrameRecord] | None]:
         """`size` and `last`, by the log as it is when one of them is first wanted."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
+_ROOM = 128  # rows of a face that has just appeared
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,47 @@ class Smoothing:
         return 3 * self.tau_s
 
 
-def centred(times_s: Sequence[float], rows: Rows, at: int, how: Smoothing) -> Rows:
+class History:
+    """The newest rows of one face with their times, as arrays; what is long past can be forgotten.
+
+    Args:
+        width: values per row.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._times, self._rows = np.empty(_ROOM), np.empty((_ROOM, width), np.float32)
+        self._first = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    @property
+    def times_s(self) -> NDArray[np.float64]:
+        """Rising, (N,); a view."""
+        return self._times[self._first : self._end]
+
+    @property
+    def rows(self) -> Rows:
+        """(N, C); a view."""
+        return self._rows[self._first : self._end]
+
+    def append(self, time_s: float, row: Rows) -> None:
+        """Take the next row."""
+        if self._end == len(self._times):
+            room = max(_ROOM, 2 * len(self))
+            times, rows = np.empty(room), np.empty((room, self._rows.shape[1]), np.float32)
+            times[: len(self)], rows[: len(self)] = self.times_s, self.rows
+            self._times, self._rows, self._first, self._end = times, rows, 0, len(self)
+        self._times[self._end], self._rows[self._end] = time_s, row
+        self._end += 1
+
+    def forget_before(self, time_s: float) -> None:
+        """Let go of the rows before a time."""
+        while self._first < self._end and self._times[self._first] < time_s:
+            self._first += 1
+
+
+def centred(times_s: Sequence[float] | NDArray[np.float64], rows: Rows, at: int, how: Smoothing) -> Rows:
     """Row `at` of `rows` (N, C), smoothed by those before and behind it, (C,).
 
     Each row weighs by its distance in time, exp(-|dt| / tau), and by the span of time that it stands for, so
@@ -41,16 +82,21 @@ def centred(times_s: Sequence[float], rows: Rows, at: int, how: Smoothing) -> Ro
     if how.tau_s == 0:
         return own
     times = np.asarray(times_s, dtype=np.float64)
-    reached = np.flatnonzero(np.abs(times - times[at]) <= how.reach_s)
-    gaps = np.flatnonzero(np.diff(times) > how.gap_s)  # behind these samples
-    first = max(reached[0], gaps[gaps < at].max(initial=-1) + 1)
-    last = min(reached[-1], gaps[gaps >= at].min(initial=len(times))) + 1
-    near = times[first:last]
-    if len(near) == 1:
+    distances, steps = np.abs(times - times[at]), times[1:] - times[:-1]
+    reached = np.flatnonzero(distances <= how.reach_s)
+    first, last = int(reached[0]), int(reached[-1]) + 1
+    if steps.max(initial=0.0) > how.gap_s:
+        gaps = np.flatnonzero(steps > how.gap_s)  # behind these samples
+        first = max(first, int(gaps[gaps < at].max(initial=-1)) + 1)
+        last = min(last, int(gaps[gaps >= at].min(initial=len(times))) + 1)
+    if last - first == 1:
         return own
-    steps = np.diff(near)
-    spans = (np.append(steps, steps[-1]) + np.insert(steps, 0, steps[0])) / 2
-    weights = spans * np.exp(-np.abs(near - times[at]) / how.tau_s)
+    # Half of the step to either neighbour; at both ends, that to the only one counts twice.
+    spans = np.empty(last - first)
+    spans[:-1], spans[-1] = steps[first : last - 1], steps[last - 2]
+    spans[1:] += steps[first : last - 1]
+    spans[0] += steps[first]
+    weights = spans / 2 * np.exp(-distances[first:last] / how.tau_s)
     return np.asarray(weights @ rows[first:last] / weights.sum(), dtype=np.float32)
 
 

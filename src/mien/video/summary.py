@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +141,7 @@ class ClipSummary:
             longest_s = person.longest_runs.get(emotion, 0.0)
             person.longest_runs[emotion] = max(longest_s, person.run.seconds)
             if person.run.seconds >= person.longest.seconds:
-                person.longest = Run(**asdict(person.run))
+                person.longest = replace(person.run)
 
 
 def summary(frame: pandas.DataFrame, *, shortest_s: float = 0.0) -> pandas.DataFrame:

@@ -32,7 +32,7 @@ def apply_alone(
     if sources or out is None or others:
         extra = f"; leave out {others[0]}" if others else ""
         raise UsageError(f"--apply needs a study as --out, and no SOURCE{extra}: it reads no clip.")
-    from mien.video.study.study import apply_corrections
+    from mien.video.study.rewrite import apply_corrections
 
     apply_corrections(out, corrections)
     typer.echo(f"applied {shown(corrections)} to {shown(out)}")

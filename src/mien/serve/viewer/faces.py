@@ -21,7 +21,8 @@ from mien.video.log import Log, head_of
 from mien.video.results import FrameResult, TrackedFace
 from mien.video.study.correct import ClipCorrections
 from mien.video.study.measures import Measures, rest_of, timed
-from mien.video.study.study import StudyOptions, clip_results
+from mien.video.study.rewrite import clip_results
+from mien.video.study.study import StudyOptions
 from mien.video.study.tables import EventTable
 from mien.video.summary import GAP_S
 

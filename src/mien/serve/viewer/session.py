@@ -21,14 +21,14 @@ from mien.video.study.corrections import (
     keep_corrections,
     to_dict,
 )
-from mien.video.study.study import (
-    StudyOptions,
+from mien.video.study.rewrite import (
     apply_corrections,
     check_corrections,
     read_study,
     rewrite,
     study_options,
 )
+from mien.video.study.study import StudyOptions
 
 _FRAMES_PER_NOTE = 200
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.inference.face import Face, read_face
+from mien.inference.face import Shares, face_of, read_shares
 from mien.models.card import Head, Limits
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
-from mien.video.smoothing import CausalSmoother, Smoothing, centred
+from mien.video.smoothing import CausalSmoother, History, Smoothing, centred
 from mien.video.stages.select import FaceSelector
 from mien.video.stages.track import TrackedFrame
 from mien.video.tracking.tracker import DOUBT_S
 
 # Results wait so long at least, for a face's first frames to be confirmed by those behind them.
 _LEAST_DELAY_S = DOUBT_S + 0.05
+_PARTS = 8192  # times of persons whose part is remembered
 
 Rows = NDArray[np.float32]
 # A person's number and a time to whom that part of the clip belongs; nothing is smoothed from one to another.
@@ -51,7 +54,8 @@ class SmoothStage:
         part_of: PartOf | None = None,
         limits: Limits = MappingProxyType({}),
     ) -> None:
-        self._part_of = part_of
+        # Each frame is within reach of some thirty others.
+        self._part_of = part_of and lru_cache(_PARTS)(part_of)
         self._source, self._head, self._live, self._limits = source, head, live, limits
         self._smoothing = smoothing or Smoothing()
         self._delay_s = 0.0 if live else max(self._smoothing.reach_s, _LEAST_DELAY_S)
@@ -59,7 +63,7 @@ class SmoothStage:
         self._waiting: deque[TrackedFrame] = deque()
         self._ids: dict[int, int] = {}
         # The probabilities of each track, as far back as smoothing reaches.
-        self._history: dict[int, list[tuple[float, Rows]]] = {}
+        self._history: dict[int, History] = {}
         self._causal: dict[tuple[int, int | None], CausalSmoother] = {}
 
     def feed(self, tracked: TrackedFrame) -> list[AnalyzedFrame]:
@@ -69,7 +73,9 @@ class SmoothStage:
         self._waiting.append(tracked)
         if not self._live:
             for number, row in zip(tracked.numbers, tracked.record.probabilities, strict=True):
-                self._history.setdefault(number, []).append((time_s, row))
+                if number not in self._history:
+                    self._history[number] = History(len(row))
+                self._history[number].append(time_s, row)
         done = []
         while self._waiting and self._waiting[0].record.position.time_s <= time_s - self._delay_s:
             done.append(self._result(self._waiting.popleft()))
@@ -87,13 +93,17 @@ class SmoothStage:
         """The result of a frame, now that what is around it is known."""
         record, position = tracked.record, tracked.record.position
         persons = [self._ids.get(number) for number in tracked.numbers]
+        known = [(i, person) for i, person in enumerate(persons) if person is not None]
         faces = []
-        for i, person in enumerate(persons):
-            raw = record.probabilities[i]
-            smooth = self._smoothed(tracked.numbers[i], person, position.time_s, raw)
-            if person is not None:
-                smooth_face, raw_face = self._face(tracked, i, smooth), self._face(tracked, i, raw)
-                faces.append(TrackedFace(person, smooth_face, raw_face, record.detected, tracked.changes[i]))
+        if self._live:  # a face is smoothed from its first frame on, also before it is known whose it is
+            smooth_rows = [self._from_past(tracked, i, person) for i, person in enumerate(persons)]
+            rows = [smooth_rows[i] for i, _ in known]
+        else:
+            rows = [self._from_both_sides(tracked, i, person) for i, person in known]
+        if known:
+            shares = read_shares(np.stack([*rows, *(record.probabilities[i] for i, _ in known)]), self._head)
+            pairs = zip(known, shares, shares[len(known) :], strict=False)
+            faces = [self._face(tracked, i, person, smooth, raw) for (i, person), smooth, raw in pairs]
         faces.sort(key=lambda face: -face.box[2] * face.box[3])
         chosen = self._selector.choose(position.time_s, faces)
         mine = {face.id for face in chosen}
@@ -107,11 +117,11 @@ class SmoothStage:
         result = FrameResult(self._source, position.index, position.time_s, tuple(chosen))
         return AnalyzedFrame(result, tracked.frame, (*others, *gone), thumbnails)
 
-    def _face(self, tracked: TrackedFrame, i: int, row: Rows) -> Face:
-        found = tracked.record.detections[i]
-        movements = tracked.record.movements
-        return read_face(
-            row,
+    def _face(self, tracked: TrackedFrame, i: int, person: int, smooth: Shares, raw: Shares) -> TrackedFace:
+        record = tracked.record
+        found, movements = record.detections[i], record.movements
+        face = face_of(
+            smooth,
             self._head,
             box=found.box,
             confidence=found.confidence,
@@ -119,18 +129,24 @@ class SmoothStage:
             limits=self._limits,
             movements=None if movements is None else (movements[i],),
         )
+        of_frame = replace(face, emotions=raw.emotions, abstentions=raw.abstentions, votes=raw.votes)
+        return TrackedFace(person, face, of_frame, record.detected, tracked.changes[i])
 
-    def _smoothed(self, number: int, person: int | None, time_s: float, row: Rows) -> Rows:
-        part_of = None if person is None else self._part_of
-        part = None if part_of is None or person is None else part_of(person, time_s)
-        if self._live:
-            smoother = self._causal.setdefault((number, part), CausalSmoother(self._smoothing))
-            return smoother.step(time_s, row)
-        near = self._history[number]
-        if part_of is not None and person is not None:
-            near = [(at_s, values) for at_s, values in near if part_of(person, at_s) == part]
-        times_s, rows = zip(*near, strict=True)
-        return centred(times_s, np.stack(rows), times_s.index(time_s), self._smoothing)
+    def _from_past(self, tracked: TrackedFrame, i: int, person: int | None) -> Rows:
+        number, time_s = tracked.numbers[i], tracked.record.position.time_s
+        part = None if self._part_of is None or person is None else self._part_of(person, time_s)
+        smoother = self._causal.setdefault((number, part), CausalSmoother(self._smoothing))
+        return smoother.step(time_s, tracked.record.probabilities[i])
+
+    def _from_both_sides(self, tracked: TrackedFrame, i: int, person: int) -> Rows:
+        time_s, history = tracked.record.position.time_s, self._history[tracked.numbers[i]]
+        times_s, rows = history.times_s, history.rows
+        if self._part_of:
+            part = self._part_of(person, time_s)
+            mine = [self._part_of(person, at_s) == part for at_s in times_s.tolist()]
+            if not all(mine):
+                times_s, rows = times_s[mine], rows[mine]
+        return centred(times_s, rows, int(np.searchsorted(times_s, time_s)), self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:
         """Let go of what no frame that waits can reach any more."""
@@ -138,9 +154,8 @@ class SmoothStage:
         oldest_s = self._waiting[0].record.position.time_s if self._waiting else newest_s
         from_s = oldest_s - self._smoothing.reach_s
         for number, past in list(self._history.items()):
-            while past and past[0][0] < from_s:
-                del past[0]
-            if not past:
+            past.forget_before(from_s)
+            if not len(past):
                 del self._history[number]
         self._causal = {
             key: smoother

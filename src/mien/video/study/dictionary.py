@@ -133,8 +133,9 @@ _FAILURE = (
 )
 
 
-def frame_columns(head: Head, measures: Measures, *, movements: bool = False) -> list[Column]:
+def frame_columns(head: Head, measures: Measures) -> list[Column]:
     """The columns of frames: those of `mien predict`, and changes from rest if there is one."""
+    movements = any(name in MEASURES for name in measures.names)
     names = label_columns(head)
     known = _FACE | _MOVEMENTS | {"face_id": Column("face_id", "integer", _PERSON, None, (1, None), _NOBODY)}
     for name in names:
@@ -145,7 +146,7 @@ def frame_columns(head: Head, measures: Measures, *, movements: bool = False) ->
     set_by_hand = "true: a person set the emotion, which has probability 1; false: it is predicted"
     return [
         *(_known(known, name) for name in columns(head, movements=movements)),
-        *(_measure("", name, f"{_NOBODY} and of people without a rest") for name in changes),
+        *(_measure("", name, _no_rest(name)) for name in changes),
         _NAME,
         Column("corrected", "boolean", set_by_hand, missing=_NOBODY),
     ]
@@ -206,7 +207,7 @@ def interval_columns(measures: Measures) -> list[Column]:
         Column("top", "string", "the emotion with the largest mean", missing=unseen, derived=True),
         _share("uncertain", "share of the seconds in which no single emotion should be reported", unseen),
         _corrected("the seconds", unseen),
-        *(_measure("mean_", name, unseen) for name in measures.names),
+        *(_measure("mean_", name, _unmeasured(name, unseen)) for name in measures.names),
     ]
 
 
@@ -246,20 +247,39 @@ def _known(known: dict[str, Column], name: str) -> Column:
 
 
 def _rest(name: str) -> str:
-    return "missing without a rest" if name.startswith("delta_") else _NEVER
+    return _unmeasured(name, "missing without a rest" if name.startswith("delta_") else _NEVER)
+
+
+def _no_rest(name: str) -> str:
+    return _unmeasured(name, f"{_NOBODY} and of people without a rest")
+
+
+def _unmeasured(name: str, missing: str) -> str:
+    """When a measure is missing: a movement also where there are no landmarks."""
+    if name.removeprefix("delta_") not in MEASURES:
+        return missing
+    none = "missing if no frame has landmarks, as in profile"
+    return none if missing == _NEVER else f"{missing}; {none}"
 
 
 def _measure(prefix: str, name: str, missing: str) -> Column:
-    """A column of an emotion, of valence, or of a change of one of them."""
+    """A column of an emotion, of valence, of a movement, or of a change of one of them."""
     kind = {"mean_": "mean over time of ", "sd_": "standard deviation over time of ", "": ""}[prefix]
     what = name.removeprefix("delta_")
-    text = _VALENCE if what == "valence" else f"the probability of {what}, smoothed over time"
+    text, unit, (low, high) = _measured(what)
     if what != name:
         text = f"the change from the person's own rest of: {text}"
-    # Valence is a difference of two shares; a change is a difference of two values.
-    low, high = (-1.0, 1.0) if what == "valence" else (0.0, 1.0)
+        low, high = (None, None) if low is None or high is None else (low - high, high - low)
     if prefix == "sd_":
-        low, high = 0.0, 1.0
-    elif what != name:
-        low, high = low - high, high - low
-    return Column(f"{prefix}{name}", "number", kind + text, "share", (low, high), missing, True)
+        # Valence is a difference of two shares, and no spread of it can exceed 1.
+        low, high = 0.0, high if what in MEASURES else 1.0
+    return Column(f"{prefix}{name}", "number", kind + text, unit, (low, high), missing, True)
+
+
+def _measured(what: str) -> tuple[str, str, tuple[float | None, float | None]]:
+    """What a measure is, its unit, and its least and largest value."""
+    if what in MEASURES:
+        return MEASURES[what]
+    if what == "valence":
+        return _VALENCE, "share", (-1.0, 1.0)
+    return f"the probability of {what}, smoothed over time", "share", (0.0, 1.0)

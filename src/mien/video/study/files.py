@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mien.errors import MissingExtra, UsageError
 from mien.files import staged
@@ -18,17 +19,32 @@ _BLOCK = 20_000  # rows of Parquet written at once
 
 
 class TableFiles:
-    """A table that is written as CSV and as Parquet, row after row."""
+    """A table that is written as CSV and as Parquet, row after row.
 
-    def __init__(self, text: csv.DictWriter[str], parquet: Any, schema: Any) -> None:
-        self._text, self._parquet, self._schema = text, parquet, schema
-        self._block: list[Row] = []
+    Args:
+        text: the CSV file, behind its header.
+        parquet, schema: a writer of Parquet, and the columns of both files.
+    """
+
+    def __init__(self, text: IO[str], parquet: Any, schema: Any) -> None:
+        self._file, self._parquet, self._schema = text, parquet, schema
+        self._text = csv.writer(text, lineterminator="\n")
+        self._names: list[str] = schema.names
+        self._known = frozenset(self._names)
+        self._block: list[list[Any]] = []
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Take the next rows."""
+        """Take the next rows; a column that a row lacks is empty.
+
+        Raises:
+            ValueError: a row has a column that the table has not.
+        """
         for row in rows:
-            self._text.writerow({name: csv_cell(value) for name, value in row.items()})
-            self._block.append({name: _unicode(value) for name, value in row.items()})
+            if not row.keys() <= self._known:
+                raise ValueError(f"the table has no column {(row.keys() - self._known).pop()!r}")
+            values = [row.get(name) for name in self._names]
+            self._text.writerow([csv_cell(it) if isinstance(it, str) else it for it in values])
+            self._block.append(values)
             if len(self._block) >= _BLOCK:
                 self.flush()
 
@@ -37,8 +53,26 @@ class TableFiles:
         import pyarrow as pa
 
         if self._block:
-            self._parquet.write_table(pa.Table.from_pylist(self._block, self._schema))
+            columns = zip(*self._block, strict=True)
+            arrays = [
+                pa.array([_unicode(it) for it in values] if pa.types.is_string(kind) else values, kind)
+                for values, kind in zip(columns, self._schema.types, strict=True)
+            ]
+            self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
             self._block = []
+
+    def copy(self, part: Path) -> None:
+        """Take the rows of a Parquet file with these columns, and those of the CSV file beside it as text."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.flush()
+        with part.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+            file.readline()
+            shutil.copyfileobj(file, self._file)
+        with pq.ParquetFile(part) as of_part:
+            for batch in of_part.iter_batches(_BLOCK):
+                self._parquet.write_table(pa.Table.from_batches([batch]).cast(self._schema))
 
 
 @contextmanager
@@ -60,11 +94,9 @@ def open_tables(folder: Path, name: str, columns: Sequence[Column], sidecar: Row
                 stack.enter_context(staged(folder / f"{name}.{suffix}")) for suffix in ("csv", "parquet")
             )
             file = stack.enter_context(text_path.open("w", encoding="utf-8", newline=""))
-            names = [column.name for column in columns]
-            text = csv.DictWriter(file, names, lineterminator="\n")
-            text.writeheader()
+            file.write(_header(columns))
             parquet = stack.enter_context(pq.ParquetWriter(parquet_path, schema))
-            table = TableFiles(text, parquet, schema)
+            table = TableFiles(file, parquet, schema)
             yield table
             table.flush()
     except OSError as error:
@@ -79,9 +111,28 @@ def join_tables(
 
     with open_tables(folder, name, columns, sidecar) as table:
         for part in parts:
+            if _is_pair(part, columns):
+                table.copy(part)
+                continue
             with pq.ParquetFile(part) as file:
                 for batch in file.iter_batches(_BLOCK):
                     table.write(batch.to_pylist())
+
+
+def _header(columns: Sequence[Column]) -> str:
+    """The first line of a CSV file; no name of a column needs quotes."""
+    return ",".join(column.name for column in columns) + "\n"
+
+
+def _is_pair(part: Path, columns: Sequence[Column]) -> bool:
+    """Whether a Parquet file has these columns and a CSV file of the same rows beside it."""
+    import pyarrow.parquet as pq
+
+    names, text = [column.name for column in columns], part.with_suffix(".csv")
+    if pq.read_schema(part).names != names or not text.exists():
+        return False
+    with text.open(encoding="utf-8", newline="") as file:
+        return file.readline() == _header(columns)
 
 
 def parquet_schema(columns: Sequence[Column], sidecar: Row | None) -> Any:

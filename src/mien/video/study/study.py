@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
-from mien.errors import CorrectionError, MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError
 from mien.files import sha256_file, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
@@ -53,7 +53,7 @@ if TYPE_CHECKING:  # they need pydantic, which photos do without
     from mien.video.study.corrections import Corrections
 
 SIDECAR = "study.json"
-_CLIP_SIDECAR, _LOG, _KNOWN = "clip.json", "log.jsonl", "known_people.json"
+CLIP_SIDECAR, _LOG, _KNOWN = "clip.json", "log.jsonl", "known_people.json"
 _TIME = "seconds since the beginning of the clip, as a player shows it; from the frames' own time stamps"
 
 
@@ -151,10 +151,12 @@ def write_clip(
     log = clip / _LOG
     header = Log(log).header
     head = head_of(header)
-    corrected = _CorrectedClip(clip, corrections, check=facts.get("complete", True))
-    rest = None if options.baseline_s is None else rest_of(corrected.results(), head, options.baseline_s)
-    measures = Measures(head, rest)
-    columns = _columns(head, measures, header)
+    corrected = CorrectedClip(clip, corrections, check=facts.get("complete", True))
+    moved = bool(header["options"].get("movements"))
+    span_s = options.baseline_s
+    rest = None if span_s is None else rest_of(corrected.results(), head, span_s, movements=moved)
+    measures = Measures(head, rest, movements=moved)
+    columns = _columns(head, measures)
     sidecar = _sidecar(header, options) | facts | _frame_facts(Log(log)) | corrected.facts
     if rest is not None:
         names = measures.names[: len(measures.names) // 2]
@@ -173,7 +175,7 @@ def write_clip(
     exported = ExportedClip(name, folder, sidecar, measures, events, corrected.results, corrected.names)
     for export in options.exports:
         EXPORTS[export](exported)
-    _write_json(clip / _CLIP_SIDECAR, sidecar)
+    _write_json(clip / CLIP_SIDECAR, sidecar)
     return written
 
 
@@ -185,190 +187,28 @@ def write_together(
     corrections: Corrections | None = None,
 ) -> None:
     """The tables of all clips of a study as one each, and ``study.json`` with what could not be read."""
-    there = [name for name in names if (folder / name / _CLIP_SIDECAR).exists()]
-    sidecars = [json.loads((folder / name / _CLIP_SIDECAR).read_text(encoding="utf-8")) for name in there]
+    there = [name for name in names if (folder / name / CLIP_SIDECAR).exists()]
+    sidecars = [json.loads((folder / name / CLIP_SIDECAR).read_text(encoding="utf-8")) for name in there]
     clips = [
         {"folder": name} | {key: value for key, value in it.items() if key != "tables"}
         for name, it in zip(there, sidecars, strict=True)
     ]
     sidecar: dict[str, Any] = {"clips": clips, "errors": list(errors)}
-    sidecar |= corrections.facts() if corrections else {}
+    if corrections:
+        in_tables = {number for clip in clips for number in clip.get("corrections", {}).get("entries", ())}
+        sidecar |= corrections.facts([it for it in corrections.in_effect if it.number in in_tables])
     sidecar |= {"study_options": asdict(options), "missing": MISSING}
     if there:
         header = Log(folder / there[0] / _LOG).header
         head = head_of(header)
-        measures = Measures(head, None if options.baseline_s is None else {})
-        columns = _columns(head, measures, header)
+        moved = bool(header["options"].get("movements"))
+        measures = Measures(head, None if options.baseline_s is None else {}, movements=moved)
+        columns = _columns(head, measures)
         sidecar["tables"] = {table: describe(columns[table]) for table in TABLES}
         for table in TABLES:
             parts = [folder / name / f"{table}.parquet" for name in there]
             join_tables(parts, folder, table, columns[table], sidecar)
     _write_json(folder / SIDECAR, sidecar)
-
-
-def rewrite(folder: str | Path, options: StudyOptions | None = None) -> None:
-    """Compute all tables of a study again from its logs, without the clips, perhaps with other options.
-
-    The corrections in the folder are applied.
-
-    Raises:
-        UsageError: the folder contains no study, or a log cannot be read.
-        CorrectionError: a correction cannot be used.
-    """
-    root = Path(folder)
-    _rewrite(root, read_study(root), options, read_study_corrections(root))
-
-
-@overload
-def apply_corrections(
-    results: str | Path, corrections: str | Path | Iterable[Mapping[str, Any]], *, clip: str | None = None
-) -> None: ...
-
-
-@overload
-def apply_corrections(
-    results: Iterable[FrameResult],
-    corrections: str | Path | Iterable[Mapping[str, Any]],
-    *,
-    clip: str | None = None,
-) -> list[FrameResult]: ...
-
-
-def apply_corrections(
-    results: str | Path | Iterable[FrameResult],
-    corrections: str | Path | Iterable[Mapping[str, Any]],
-    *,
-    clip: str | None = None,
-) -> list[FrameResult] | None:
-    """Correct the results of a clip, or all tables of a study, without reading a clip.
-
-        >>> mien.apply_corrections("study/", "study/corrections.json")
-        >>> results = mien.apply_corrections(results, [{"kind": "merge", "people": [2], "into": 1}])
-
-    Of a folder, frames, people, intervals, events, timelines, exports and sidecars are computed again from
-    the logs, and nothing is smoothed from one person to another, nor over an excluded stretch; the entries
-    are kept in the folder's ``corrections.json``. Clips whose tables have the same corrections already stay
-    as they are. Results keep the smoothed values that they have.
-
-    Args:
-        results: the folder of a study, or what `mien.analyze_video` yields.
-        corrections: the file, or its entries, see `mien.video.study.corrections`.
-        clip: which clip the results are of, by its folder in the study; needed if the entries name several.
-
-    Raises:
-        CorrectionError: an entry cannot be used, or does not fit the results; nothing is changed then.
-        UsageError: the folder contains no study.
-        MissingExtra: pydantic is not installed.
-    """
-    try:
-        from mien.video.study.correct import clip_corrections
-        from mien.video.study.corrections import corrections_of, keep_corrections, read_corrections
-    except ImportError:
-        raise MissingExtra("corrections", "video") from None
-    path = isinstance(corrections, str | Path)
-    read = read_corrections(corrections) if path else corrections_of(corrections)  # type: ignore[arg-type]
-    if not isinstance(results, str | Path):
-        return list(clip_corrections(read, clip).correct(results))
-    root = Path(results)
-    study = read_study(root)
-    check_corrections(root, study, read)
-    keep_corrections(root, read)
-    _rewrite(root, study, None, read, all_clips=False)
-    return None
-
-
-def check_corrections(root: Path, study: dict[str, Any], corrections: Corrections) -> None:
-    """Raise for entries that do not fit the clips of a study, of which `study` is the sidecar.
-
-    Raises:
-        CorrectionError: an entry is about a clip, a person or a time that is not there.
-    """
-    names = [clip["folder"] for clip in study["clips"]]
-    for entry in corrections.in_effect:
-        if entry.clip is not None and entry.clip not in names:
-            raise CorrectionError(
-                f"{corrections.source}, entry {entry.number}: the study has no clip {entry.clip!r}. It has "
-                f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."
-            )
-    general = {entry.number for entry in corrections.in_effect if entry.clip is None}
-    unused = set(general)
-    for clip in study["clips"]:
-        corrected = _CorrectedClip(root / clip["folder"], corrections, check=clip.get("complete", True))
-        if general or (corrected.facts and not _has_tables_with(root / clip["folder"], corrected.facts)):
-            unused &= corrected.unused()
-    if unused:
-        raise CorrectionError(
-            f"{corrections.source}, entry {min(unused)}: it is about all clips, and fits none of them. "
-            "Check its numbers and times."
-        )
-
-
-def read_study(root: Path) -> dict[str, Any]:
-    """The sidecar of a study.
-
-    Raises:
-        UsageError: the folder contains no study of clips.
-    """
-    try:
-        study = json.loads((root / SIDECAR).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{root} is not the folder of a study: {SIDECAR} cannot be read ({error})."
-        ) from error
-    if "clips" not in study:
-        raise UsageError(f"{root} is not the folder of a study of clips: {SIDECAR} lists no clips.")
-    return dict(study)
-
-
-def study_options(study: dict[str, Any]) -> StudyOptions:
-    """The options with which the tables of a study were computed, from its sidecar."""
-    values = study["study_options"]
-    lists = {name: values[name] and tuple(values[name]) for name in ("baseline_s", "exports")}
-    return StudyOptions(**values | lists)
-
-
-def clip_results(clip: Path) -> Iterator[FrameResult]:
-    """The results of a clip of a study without corrections, by the log in its folder.
-
-    Raises:
-        UsageError: the log cannot be read.
-    """
-    return _CorrectedClip(clip, None, check=False).results()
-
-
-def _rewrite(
-    root: Path,
-    study: dict[str, Any],
-    options: StudyOptions | None,
-    corrections: Corrections,
-    *,
-    all_clips: bool = True,
-) -> None:
-    """Write the tables of all clips, or of those alone whose corrections changed, and of all together."""
-    options = options or study_options(study)
-    names = [clip["folder"] for clip in study["clips"]]
-    for name in names:
-        if not all_clips and _has_tables_with(root / name, corrections.facts(corrections.of_clip(name))):
-            continue
-        sidecar = json.loads((root / name / _CLIP_SIDECAR).read_text(encoding="utf-8"))
-        facts = {key: sidecar[key] for key in _FACTS if key in sidecar}
-        write_clip(root, name, facts, options, corrections)
-    write_together(root, names, options, study["errors"], corrections)
-
-
-def _has_tables_with(clip: Path, facts: dict[str, Any]) -> bool:
-    """Whether all tables of a clip, and its sidecar, which is written last, have these corrections."""
-    import pyarrow.parquet as pq
-
-    paths = [clip / f"{table}.parquet" for table in TABLES]
-    if not all(path.exists() and path.with_suffix(".csv").exists() for path in paths):
-        return False
-    sidecars = [pq.read_schema(path).metadata[b"mien"] for path in paths]
-    sidecars.append((clip / _CLIP_SIDECAR).read_bytes())
-    return all(json.loads(sidecar).get("corrections") == facts.get("corrections") for sidecar in sidecars)
-
-
-_FACTS = ("source", "fps", "duration_s", "time_base", "time", "error", "complete", "size")
 
 
 def _write_tables(
@@ -382,7 +222,7 @@ def _write_tables(
     """One pass over a clip's results; returns its events."""
 
     def write(table: str, rows: Iterable[dict[str, Any]]) -> None:
-        files[table].write(row | {"name": names.get(row.get("face_id", 0))} for row in rows)
+        files[table].write({**row, "name": names.get(row.get("face_id", 0))} for row in rows)
 
     people = PeopleTable(source, measures)
     intervals = IntervalTable(source, measures, options.bin_s)
@@ -401,16 +241,18 @@ def _write_tables(
 
 def _frame_rows(result: FrameResult, measures: Measures) -> Iterator[dict[str, Any]]:
     """The rows of a frame as `mien predict` has them, with the changes from rest and who set the emotion."""
-    faces = list(result.faces)
-    for index, row in enumerate(result.rows()):
-        if faces:
-            values = named("", measures.names, measures.of(faces[index]))
-            row |= {name: value for name, value in values.items() if name.startswith("delta_")}
-            row["corrected"] = faces[index].corrected
-        yield row
+    if not result.faces:
+        yield from result.rows()
+    for face, row in zip(result.faces, result.rows(), strict=False):
+        changes = measures.changes
+        yield {
+            **row,
+            **named("", measures.names[changes], measures.of(face)[changes]),
+            "corrected": face.corrected,
+        }
 
 
-class _CorrectedClip:
+class CorrectedClip:
     """The results of a clip by its log, corrected.
 
     Attributes:
@@ -448,7 +290,7 @@ class _CorrectedClip:
 
     def unused(self) -> set[int]:
         """The numbers of entries about all clips that are about nobody in this one; raises as `details`."""
-        results = clip_results(self._clip)
+        results = CorrectedClip(self._clip, None, check=False).results()
         return self._corrections.unused(results, check=self._check) if self._corrections else set()
 
     def results(self) -> Iterator[FrameResult]:
@@ -462,12 +304,11 @@ def _with_timeline(details: Iterable[AnalyzedFrame], timeline: Timeline) -> Iter
         yield analyzed
 
 
-def _columns(head: Head, measures: Measures, header: dict[str, Any]) -> dict[str, list[Column]]:
-    """The columns of each table; `header` is that of a log."""
-    movements = bool(header["options"].get("movements"))
+def _columns(head: Head, measures: Measures) -> dict[str, list[Column]]:
+    """The columns of each table."""
     change = any(name.startswith("delta_") for name in measures.names)
     return {
-        "frames": frame_columns(head, measures, movements=movements),
+        "frames": frame_columns(head, measures),
         "people": people_columns(measures),
         "intervals": interval_columns(measures),
         "events": event_columns(change=change),
@@ -482,9 +323,9 @@ def _sidecar(header: dict[str, Any], options: StudyOptions) -> dict[str, Any]:
 def _frame_facts(log: Log) -> dict[str, Any]:
     """How many frames were analyzed, from when to when, and how many per second on average."""
     count, first_s, last_s = 0, 0.0, 0.0
-    for record in log.records():
-        first_s = first_s if count else record.position.time_s
-        last_s, count = record.position.time_s, count + 1
+    for position in log.positions():
+        first_s = first_s if count else position.time_s
+        last_s, count = position.time_s, count + 1
     rate = round((count - 1) / (last_s - first_s), 6) if last_s > first_s else None
     spans = {"first_frame_s": round(first_s, 6), "last_frame_s": round(last_s, 6)}
     return {"analyzed_frames": count} | spans | {"analyzed_fps": rate}
