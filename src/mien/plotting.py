@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Source: https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#595959")
 QUIET = "#595959"
-FORMATS = ("png", "svg")
+FORMATS = ("png", "svg", "pdf")
 DPI = 130
 
 
@@ -40,13 +40,16 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """The figure's files, NAME.png and NAME.svg; the same figure gives the same bytes."""
+    """The figure's files, NAME.png, NAME.svg and NAME.pdf; the same figure gives the same bytes."""
     import matplotlib as mpl
 
+    # Without the time, and with fonts whose text can be searched and is accepted by publishers.
+    undated: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
     paths = [folder / f"{name}.{ending}" for ending in FORMATS]
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name, "pdf.fonttype": 42}):
         for path in paths:
-            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+            figure.savefig(path, dpi=DPI, metadata=undated.get(path.suffix))
     return paths
 
 

@@ -1,4 +1,4 @@
-"""The gallery of an audit in a real Chromium: decided by keyboard, saved as a file that can be applied."""
+"""The gallery of an audit in a real Chromium: decided by keyboard, mouse and touch, saved as a file that can be applied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_decisions_made_by_keyboard_are_saved_as_they_are_applied(noise_table: M
         page.goto(page_file.as_uri())
         page.wait_for_selector("article:focus")
         assert page.locator("article").count() == 300
-        for key in "ars4":  # accept, reject, as suggested, and the fourth class, happy
+        for key in "ars3":  # accept, reject, as suggested, and FER2013's label 3, happy
             page.keyboard.press(key)
         page.keyboard.press("a")
         page.keyboard.press("ArrowLeft")
@@ -41,6 +41,58 @@ def test_decisions_made_by_keyboard_are_saved_as_they_are_applied(noise_table: M
         with page.expect_download() as saved:
             page.click("#save")
         saved.value.save_as(tmp_path / "decisions.csv")
+        browser.close()
+    assert not problems
+    assert read_decisions(tmp_path / "decisions.csv") == [
+        Decision(100, "accept"),
+        Decision(101, "reject"),
+        Decision(102, "relabel", "sad"),
+        Decision(103, "relabel", "happy"),
+    ]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+@pytest.mark.parametrize("touch", [False, True])
+def test_decisions_made_by_mouse_or_touch_are_saved_as_they_are_applied(
+    noise_table: Make, tmp_path: Path, touch: bool
+) -> None:
+    """The gallery could be used with a keyboard only, so not on a phone."""
+    table = noise_table([0] * 8)
+    findings = [make_finding(table, i, "label", 1 - i / 8, "why", "sad") for i in range(8)]
+    page_file = tmp_path / "gallery.html"
+    page_file.write_text(gallery_html(table, findings), encoding="utf-8")
+    size = {"width": 390, "height": 844} if touch else {"width": 1280, "height": 900}
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(viewport=size, has_touch=touch, accept_downloads=True)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(page_file.as_uri())
+        page.wait_for_selector("article")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+        def press(row: int, name: str) -> None:
+            button = page.locator(f'article[data-row="{row}"]').get_by_role("button", name=name)
+            if touch:
+                button.tap()
+            else:
+                button.click()
+
+        press(100, "Remove")
+        press(101, "Keep")
+        press(102, "→ sad")
+        page.locator('article[data-row="103"] select').select_option(label="3 happy")
+        press(104, "Remove")
+        press(104, "Remove")  # a second press takes it back
+        page.locator('article[data-row="105"] select').select_option(label="0 angry")
+        page.locator('article[data-row="105"] select').select_option(label="relabel …")
+        assert page.locator('article[data-row="102"] [aria-pressed=true]').inner_text() == "→ sad"
+        with page.expect_download() as saved:
+            page.click("#save")
+        saved.value.save_as(tmp_path / "decisions.csv")
+        page.screenshot(path=tmp_path / "gallery.png")
         browser.close()
     assert not problems
     assert read_decisions(tmp_path / "decisions.csv") == [

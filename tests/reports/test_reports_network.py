@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from mien.models.registry import find_model
 from mien.plotting import new_figure
@@ -16,7 +17,8 @@ from mien.reports.network import NetworkDescription, network_of_card, network_of
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.runs.scaling import BACKBONES
 from mien.testing.fakes import overhang
-from mien.training.network.cost import measure
+from mien.training.network.cost import count_macs, measure
+from mien.training.network.model import build_network
 
 SCALED = [backbone for backbone in BACKBONES if backbone.family != "V2"]
 # Two heads, of 7 and 10 answers, each with its bias.
@@ -65,11 +67,44 @@ def test_a_network_that_was_searched_afresh_has_no_layout_by_formula() -> None:
 
 
 def test_the_report_s_network_is_drawn_once_and_another_beside_it() -> None:
-    recipe = Recipe().to_dict()
-    names = [section.name for section in sections(NetworkDescription("r", "tf_efficientnet_b0", 48, recipe))]
-    assert "layers" not in names
-    names = [section.name for section in sections(NetworkDescription("r", "tf_efficientnet_b0", 64, recipe))]
-    assert "layers" in names
+    report, other = load_recipe("report").to_dict(), Recipe().to_dict()
+    for recipe, size, beside in ((report, 48, False), (report, 64, True), (other, 48, True)):
+        network = NetworkDescription("r", "tf_efficientnet_b0", size, recipe)
+        assert ("layers" in [section.name for section in sections(network)]) == beside
+
+
+@pytest.mark.parametrize("recipe", ["report", "quick"])
+@pytest.mark.parametrize("side", [48, 64])
+def test_the_last_maps_have_as_many_cells_as_those_of_the_network_itself(recipe: str, side: int) -> None:
+    """The study wrote that the report's network ends in 2x2 cells; with paddings for 224 pixels it is one."""
+    spec = dataclasses.replace(load_recipe(recipe).network, init="random")
+    network = build_network(spec, ("fer2013",), seed=0, pretrained=False).eval()
+    network.set_size(side)
+    with torch.no_grad():
+        maps = network.backbone.forward_features(network.enlarge(torch.zeros(1, 1, 48, 48)))
+    own = find_backbone(spec.backbone)
+    assert own is not None
+    stages = layout(own, side, padding_size=spec.padding_size) or []
+    assert (stages[-1].channels, stages[-1].side, stages[-1].side) == tuple(maps.shape[1:])
+    macs = sum(s.macs for s in stages) + stages[-1].channels * 7
+    assert macs == count_macs(network, torch.zeros(1, 1, 48, 48))
+
+
+def test_the_text_says_how_many_cells_the_last_maps_have_and_whether_faces_are_resized() -> None:
+    def texts(recipe: str, size: int) -> dict[str, str]:
+        spec = load_recipe(recipe)
+        network = NetworkDescription("r", spec.network.backbone, size, spec.to_dict())
+        return {section.name: section.text for section in sections(network)}
+
+    report = texts("report", 48)["layers_b0"]
+    assert "have a single cell" in report
+    assert "paddings for 48 pixels would leave 2×2 cells" in report
+    same, larger, smaller = (texts("quick", size)["layers"] for size in (48, 96, 32))
+    assert "Faces enter with their own 48 pixels a side. The last maps have 2×2 cells." in same
+    assert "Faces of 48 pixels a side are enlarged to 96 inside the network." in larger
+    assert "3×3 cells" in larger
+    assert "reduced to 32" in smaller
+    assert "a single cell" in smaller
 
 
 def test_the_report_s_transforms_are_those_of_its_section_3_1() -> None:

@@ -58,12 +58,36 @@ def test_the_files_are_the_page_the_figures_and_the_numbers(tmp_path: Path) -> N
     )
     assert write(document, tmp_path / "new") == tmp_path / "new" / "look.html"
     assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "look.html", "look.json", "a.png", "a.svg", "b.png", "b.svg",
+        "look.html", "look.json", "a.png", "a.svg", "a.pdf", "b.png", "b.svg", "b.pdf",
     }  # fmt: skip
     numbers = json.loads((tmp_path / "new" / "look.json").read_text(encoding="utf-8"))
     assert numbers["sections"] == {"a": {"x": 1}, "b": [2]}
     assert numbers["chapters"] == {"one": ["a", "b"]}
     assert (numbers["k"], numbers["format"]) == ("v", 1)
+
+
+def test_a_section_without_a_figure_is_its_text_and_an_open_table(tmp_path: Path) -> None:
+    sections = [
+        Section.without_figure("a", "A", "Nothing was measured."),
+        Section.without_figure("b", "B", "The recipe.", {"epochs": 3}),
+    ]
+    page = write(_document(Chapter("one", "One", "", sections)), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"look.html", "look.json"}
+    text = page.read_text(encoding="utf-8")
+    assert "Nothing was measured." in text
+    assert '<td class="number">3</td>' in text
+    assert not Elements(text).of("img", "details", "figure")
+    numbers = json.loads((tmp_path / "look.json").read_text(encoding="utf-8"))
+    assert numbers["sections"] == {"a": None, "b": {"epochs": 3}}
+
+
+def test_a_figure_as_pdf_has_text_that_can_be_searched(tmp_path: Path) -> None:
+    """Publishers refuse Type 3 fonts, which matplotlib writes by default."""
+    write(_document(Chapter("one", "One", "", [_section("a")])), tmp_path)
+    content = (tmp_path / "a.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert b"/Subtype /Type3" not in content
+    assert b"/Subtype /Type0" in content
 
 
 def test_the_same_document_gives_the_same_bytes(tmp_path: Path) -> None:

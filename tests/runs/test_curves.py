@@ -44,10 +44,10 @@ def axes() -> Axes:
     return Figure().subplots()
 
 
-def test_a_run_is_drawn_as_png_and_svg_the_same_each_time(folder: Path) -> None:
+def test_a_run_is_drawn_as_png_svg_and_pdf_the_same_each_time(folder: Path) -> None:
     pyplot = "matplotlib.pyplot" in sys.modules
     paths = draw_run(folder)
-    assert [path.name for path in paths] == ["training.png", "training.svg"]
+    assert [path.name for path in paths] == ["training.png", "training.svg", "training.pdf"]
     with Image.open(paths[0]) as picture:
         picture.verify()
         assert min(picture.size) > 800

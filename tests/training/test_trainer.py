@@ -83,6 +83,7 @@ def test_a_run_folder_is_complete(tiny: Make, tmp_path: Path, recorder: Any, few
         "tensorboard",
         "training.png",
         "training.svg",
+        "training.pdf",
         "batches.png",
         BEST,
         LAST,

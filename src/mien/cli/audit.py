@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mien.auditing.precision import PrecisionAtK
 
-_NONE = "none"
+NO_MODEL = "none"
 
 Model: TypeAlias = Annotated[
     str,
@@ -49,7 +49,7 @@ def audit(
 
     with progress_bar(f"reading {data}") as bar:
         findings = api.audit(
-            data, votes=votes, model=None if model == _NONE else model, out=out, progress=bar.show
+            data, votes=votes, model=None if model == NO_MODEL else model, out=out, progress=bar.show
         )
     for kind, n in findings.counts.items():
         typer.echo(f"{n:>7,}  {kind}")

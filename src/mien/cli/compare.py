@@ -49,7 +49,9 @@ Binary: TypeAlias = Annotated[
 ]
 Out: TypeAlias = Annotated[
     Path | None,
-    option(options.OUTPUT, "--out DIR", "Write compare.html, its figures (PNG and SVG) and compare.json."),
+    option(
+        options.OUTPUT, "--out DIR", "Write compare.html, its figures (PNG, SVG and PDF) and compare.json."
+    ),
 ]
 
 

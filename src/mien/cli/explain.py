@@ -56,8 +56,8 @@ def explain(
 ) -> None:
     """Show which parts of a face the predictions of a model rest on (Grad-CAM), for images or labelled faces.
 
-    Writes explain.html, with each figure as PNG and SVG, and explain.json. For labelled faces it contains the
-    mean map of each emotion, examples, mistakes, and a test of whether the maps are correct.
+    Writes explain.html, with each figure as PNG, SVG and PDF, and explain.json. For labelled faces it
+    contains the mean map of each emotion, examples, mistakes, and a test of whether the maps are correct.
     """
     from mien import api
     from mien.cli.progress import progress_bar

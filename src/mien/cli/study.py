@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from mien.cli import options
+from mien.cli.audit import NO_MODEL
 from mien.cli.options import option
 from mien.models.registry import DEFAULT
 
@@ -30,18 +31,30 @@ Model: TypeAlias = Annotated[
 ]
 
 
+AuditModel: TypeAlias = Annotated[
+    str,
+    option(
+        options.MODEL,
+        "--audit-model MODEL",
+        "The model that searches for label errors, as in mien audit, or 'none'. A weak model of your own "
+        "finds its own errors.",
+    ),
+]
+
+
 def study(
     data: options.DataOption,
     out: options.OutFolder,
     votes: options.Votes = None,
     run: Runs = None,
     model: Model = None,
+    audit_model: AuditModel = DEFAULT,
     split: options.Split = "PublicTest",
 ) -> None:
     """Write a study: the data, its problems, the network, its training, and an evaluation of the model.
 
-    Writes study.html, one page that needs no other file; each figure as PNG and SVG; and study.json with all
-    numbers. PyTorch is needed only to evaluate a training run that was never exported.
+    Writes study.html, one page that needs no other file; each figure as PNG, SVG and PDF; and study.json
+    with all numbers. PyTorch is needed only to evaluate a training run that was never exported.
     """
     from mien.cli.progress import progress_bar
     from mien.data import load
@@ -49,7 +62,7 @@ def study(
     from mien.reports.study import study as write
 
     with progress_bar(f"reading {data}") as bar:
-        subject = open_study_model(model, run or ())
+        subject = open_study_model(model, run or (), None if audit_model == NO_MODEL else audit_model)
         table = load(data, votes=votes)
         page = write(
             table,
@@ -61,4 +74,4 @@ def study(
             progress=bar.show,
         )
     typer.echo(f"{page}: {len(table):,} faces, {subject.network.name} evaluated on {split}")
-    typer.echo(f"figures as PNG and SVG and study.json beside it; {page.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"figures as PNG, SVG and PDF and study.json beside it; {page.stat().st_size / 1e6:.1f} MB")

@@ -53,7 +53,7 @@ class ModelExplanation:
 def write_explanation(
     explained: ModelExplanation, folder: Path, *, on_section: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """The path of explain.html; beside it are each figure as PNG and SVG, and explain.json.
+    """The path of explain.html; beside it are each figure as PNG, SVG and PDF, and explain.json.
 
     Raises:
         DataError: the folder cannot be created.

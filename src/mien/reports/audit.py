@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STRIP = 10
+# Below this standard deviation of its pixels, a face in a strip is one color.
+_BLANK = 5.0
+
+
+# Kinds whose most confident findings are often blank images, and what the text says of it.
+_LEFT_OUT = {"duplicate": " Blank images, which are equal to each other, are not shown."}
 
 
 def audit_sections(table: FaceTable, found: Findings) -> Iterator[Section]:
@@ -32,12 +38,13 @@ def audit_sections(table: FaceTable, found: Findings) -> Iterator[Section]:
         dict(counts),
     )
     for kind in counts:
-        first = [each for each in found.findings if each.kind == kind][:_STRIP]
+        first = _first(table, found, kind)
         if first:
             yield Section(
                 "audit_" + "_".join(kind.replace("(", "").replace(")", "").split()),
                 f"First findings: {kind}",
-                f"The first of {counts[kind]:,} findings, the most confident first.",
+                f"The first of {counts[kind]:,} findings, the most confident first."
+                + _LEFT_OUT.get(kind, ""),
                 (1.32 * _STRIP, 2.15),
                 partial(draw_first, table=table, first=first),
                 [{"row": each.row, "score": each.score, "evidence": each.evidence} for each in first],
@@ -52,6 +59,15 @@ def audit_sections(table: FaceTable, found: Findings) -> Iterator[Section]:
             partial(draw_precision, measured=measured),
             [dataclasses.asdict(each) for each in measured],
         )
+
+
+def _first(table: FaceTable, found: Findings, kind: str) -> list[Finding]:
+    """The findings of a kind that are shown; of duplicates those on which something can be seen."""
+    mine = found.of(kind)
+    if kind in _LEFT_OUT:
+        visible = table.pixels[[each.index for each in mine]].std(axis=(1, 2)) >= _BLANK
+        mine = tuple(each for each, seen in zip(mine, visible, strict=True) if seen)
+    return list(mine[:_STRIP])
 
 
 def draw_counts(axes: Axes, counts: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""What a report is made of: sections, each one figure with its numbers, in chapters."""
+"""What a report is made of: sections, each a figure with its numbers or numbers alone, in chapters."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Section:
-    """One figure and its numbers.
+    """One figure and its numbers; or, without a figure, a text with a table of its numbers.
 
     Attributes:
         name: name of its files, its anchor and its key in the JSON; unique in a document.
         title: its heading.
         text: what it shows and how to read it, one or two sentences.
         size: width and height of the figure in inches.
-        draw: draws the figure on an axis.
-        numbers: what the figure shows as plain data, for JSON.
+        draw: draws the figure on an axis; None for a section without a figure.
+        numbers: what the figure shows as plain data, for JSON; None for a section that is a text alone.
         report_place: the place of the original report that it corresponds to, such as ``"figure 3"``.
         alt: description for people who cannot see the figure; the title where it is empty.
     """
@@ -29,10 +29,15 @@ class Section:
     title: str
     text: str
     size: tuple[float, float]
-    draw: Callable[[Axes], None]
+    draw: Callable[[Axes], None] | None
     numbers: Any
     report_place: str = ""
     alt: str = ""
+
+    @classmethod
+    def without_figure(cls, name: str, title: str, text: str, numbers: Any = None) -> Section:
+        """A text, and its numbers as a table that is open."""
+        return cls(name, title, text, (0, 0), None, numbers)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
 from mien.reports import tasks
 from mien.reports.document import Chapter, Document, Section
-from mien.reports.figures import calibration, examples, mistakes, scores
+from mien.reports.figures import calibration, examples, leaderboard, mistakes, scores
 from mien.reports.figures.scores import thinned
 from mien.reports.writer import write
 
@@ -42,6 +42,7 @@ def sections(
     robustness: Robustness | None = None,
     extended: ExtendedScores | None = None,
     cards: Sequence[Card] | None = None,
+    selected_on: str = "",
     resamples: int = 2000,
 ) -> Iterator[Section]:
     """The figures that these predictions can give, in their order.
@@ -57,6 +58,7 @@ def sections(
         robustness: accuracy on corrupted images, if it was measured.
         extended: the other scores, if they are known; else they are computed here.
         cards: those whose results are on the leaderboard; those of the shipped models for None.
+        selected_on: the split that selected the model's epoch, if it is known, for the leaderboard.
         resamples: of the bootstrap.
     """
     p, generator = predictions, np.random.default_rng(_SEED)
@@ -73,7 +75,23 @@ def sections(
     if (measured := robustness or extended.robustness) is not None:
         yield tasks.robustness_section(measured)
     if set(p.classes) == set(FER2013):
-        yield tasks.leaderboard_section(cards)
+        here = leaderboard.result_of_predictions(p, _interval(p, resamples), selected_on=selected_on)
+        yield tasks.leaderboard_section(cards, here)
+
+
+def _interval(p: Predictions, resamples: int) -> tuple[float, float]:
+    """The bootstrap interval of the accuracy, with the same generator as `mien evaluate`."""
+    counts = metrics.confusion(p.probabilities, p.truth)
+    by_subject = (
+        None if p.subjects is None else metrics.confusion_by_subject(p.probabilities, p.truth, p.subjects)
+    )
+    return metrics.bootstrap_interval(
+        counts,
+        metrics.accuracy,
+        generator=np.random.default_rng(_SEED),
+        resamples=resamples,
+        by_subject=by_subject,
+    )
 
 
 def chapter(predictions: Predictions, **options: Any) -> Chapter:
@@ -89,7 +107,7 @@ def write_evaluation(
     on_section: Callable[[str], None] = lambda _: None,
     **options: Any,
 ) -> Path:
-    """The path of evaluate.html; beside it are each figure as PNG and SVG, and evaluate.json.
+    """The path of evaluate.html; beside it are each figure as PNG, SVG and PDF, and evaluate.json.
 
     Args:
         evaluation: the scores of these predictions, for the page's head and the JSON's first keys.

@@ -51,7 +51,7 @@ def chapter(table: FaceTable) -> Chapter:
 
 
 def explore(table: FaceTable, folder: Path, *, on_section: Callable[[str], None] = lambda _: None) -> Path:
-    """The page explore.html, beside each figure as PNG and SVG and explore.json.
+    """The page explore.html, beside each figure as PNG, SVG and PDF and explore.json.
 
     Args:
         table: the faces.

@@ -36,14 +36,14 @@ class EmbeddedImage:
 
 @dataclass(frozen=True)
 class PageSection:
-    """One figure of a page; all texts are plain, not HTML, except `numbers`.
+    """One section of a page; all texts are plain, not HTML, except `numbers`.
 
     Attributes:
         anchor, title, text, report_place: as in `mien.reports.document.Section`.
         number: such as ``"2.3"``.
-        image, alt: the figure, and its description.
+        image, alt: the figure, and its description; None and empty for a section without one.
         files: the names of the files beside the page.
-        numbers: HTML of the numbers, safe to insert.
+        numbers: HTML of the numbers, safe to insert; empty for a section without any.
     """
 
     anchor: str
@@ -51,7 +51,7 @@ class PageSection:
     title: str
     text: str
     report_place: str
-    image: EmbeddedImage
+    image: EmbeddedImage | None
     alt: str
     files: str
     numbers: str

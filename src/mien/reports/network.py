@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from mien.reports.document import Chapter, Section
 from mien.reports.figures import architecture, augmentation
 from mien.reports.figures.architecture import NetworkStage, find_backbone, layout
 from mien.runs.recipe import load_recipe
-from mien.runs.scaling import ALPHA, BACKBONES, BETA, GAMMA, cost
+from mien.runs.scaling import ALPHA, BACKBONES, BETA, FACE_SIZE, GAMMA, cost
 
-# The network of the report: B0 with FER2013's 48 pixels.
+# The network of the report: B0 with FER2013's 48 pixels, and paddings as for 224, because only the stem was
+# replaced by one for 48.
 _REPORT = ("tf_efficientnet_b0", 48)
+_REPORT_PADDING = 224
 
 _TEXT = (
     "An EfficientNet is a sequence of inverted bottlenecks (MBConv). Each widens its input with a 1×1 "
@@ -29,18 +31,21 @@ _TEXT = (
 class NetworkDescription:
     """What is shown of a model: its backbone by timm's name, and the recipe of its training.
 
-    `recipe` is plain, as in a card or a run; `size` is the side in pixels at which the network works.
+    `recipe` is plain, as in a card or a run; `size` is the side in pixels at which the network works, and
+    `face_size` that of the faces it is given.
     """
 
     name: str
     backbone: str
     size: int
     recipe: Mapping[str, Any]
+    face_size: int = FACE_SIZE
 
 
 def network_of_card(card: Card) -> NetworkDescription:
     """The network of an exported model."""
-    return NetworkDescription(card.name, card.backbone, card.network_size, card.training.get("recipe", {}))
+    recipe = card.training.get("recipe", {})
+    return NetworkDescription(card.name, card.backbone, card.network_size, recipe, card.input_size)
 
 
 def network_of_run(run: Path) -> NetworkDescription:
@@ -51,7 +56,8 @@ def network_of_run(run: Path) -> NetworkDescription:
     """
     recipe = load_recipe(run / "recipe.toml")
     size = recipe.schedule.sizes[-1][1] if recipe.schedule.sizes else recipe.network.size
-    return NetworkDescription(run.resolve().name, recipe.network.backbone, size, recipe.to_dict())
+    face = recipe.data.face_size
+    return NetworkDescription(run.resolve().name, recipe.network.backbone, size, recipe.to_dict(), face)
 
 
 def chapter(network: NetworkDescription) -> Chapter:
@@ -121,34 +127,55 @@ def _transforms(name: str, augment: Mapping[str, Any]) -> Section:
 
 def _layouts(network: NetworkDescription) -> Iterator[Section]:
     name, side = _REPORT
+    b0 = next(each for each in BACKBONES if each.name == name)
+    report = layout(b0, side, padding_size=_REPORT_PADDING) or []
     yield _layout(
         "layers_b0",
         "The layers of EfficientNet-B0",
         f"The network of the report, with its input of {side} pixels. The side of the maps is halved five "
-        "times, so the last layers have only 2×2 cells of such a small face.",
+        f"times. The report's code has the paddings for {_REPORT_PADDING} pixels behind the stem, with which "
+        f"the last maps of such a small face have {_cells(report)}; paddings for {side} pixels would leave "
+        f"{_cells(layout(b0, side) or [])}.",
         "EfficientNet-B0",
-        layout(next(each for each in BACKBONES if each.name == name), side) or [],
+        report,
         side,
         report_place="figure 7",
     )
     spec = network.recipe.get("network", {})
     width, depth, stride = spec.get("width", 1.0), spec.get("depth", 1.0), spec.get("stem_stride", 2)
     own = find_backbone(network.backbone)
-    if own is None or ((own.name, network.size) == _REPORT and (width, depth, stride) == (1.0, 1.0, 2)):
+    if own is None:
         return
-    stages = layout(own, network.size, stem_stride=stride, width=width, depth=depth)
-    if stages is None:
+    padding = spec.get("padding_size", 0)
+    stages = layout(own, network.size, stem_stride=stride, width=width, depth=depth, padding_size=padding)
+    if stages is None or ((own.name, network.size) == _REPORT and stages == report):
         return
-    last = stages[-1].side
     yield _layout(
         "layers",
         f"The layers of {network.name}",
-        f"{network.backbone}. Its input is enlarged to {network.size} pixels inside the network, so the "
-        f"last map has {last}×{last} cells. Enlarging adds no detail, but the layers can use the detail "
-        "that exists.",
+        f"{network.backbone}. {_input(network)} The last maps have {_cells(stages)}.",
         network.backbone,
         stages,
         network.size,
+    )
+
+
+def _cells(stages: Sequence[NetworkStage]) -> str:
+    """How many cells the maps of the last stage have, in words."""
+    side = stages[-1].side
+    return "a single cell" if side == 1 else f"{side}×{side} cells"
+
+
+def _input(network: NetworkDescription) -> str:
+    """How faces enter the network: resized, if they are."""
+    face, size = network.face_size, network.size
+    if face == size:
+        return f"Faces enter with their own {size} pixels a side."
+    if face > size:
+        return f"Faces of {face} pixels a side are reduced to {size} inside the network."
+    return (
+        f"Faces of {face} pixels a side are enlarged to {size} inside the network. Enlarging adds no "
+        "detail, but the layers can use the detail that exists."
     )
 
 

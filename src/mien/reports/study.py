@@ -21,7 +21,7 @@ from mien.evaluation.predictions import predict_split
 from mien.evaluation.robustness import measure_robustness
 from mien.loading import is_run, load_model
 from mien.models.classifier import HeadClassifier, Model
-from mien.models.registry import DEFAULT, find_model
+from mien.models.registry import DEFAULT, exported_of, find_model
 from mien.progress import Progress, counter
 from mien.reports import evaluation, explore, network, training
 from mien.reports.audit import audit_sections
@@ -105,22 +105,37 @@ class StudyModel:
         network: its layers and how it was trained.
         model: what predicts, with the heads ``"fer2013"``, ``"votes"`` or both; None for no predictions.
         runs: folders of training runs to show.
+        auditor: the model with which the audit searches for label errors; None for an audit of the pixels
+            alone.
     """
 
     network: NetworkDescription
     model: Model | None = None
     runs: Sequence[Path] = ()
+    auditor: Model | None = None
     classifiers: Mapping[str, HeadClassifier] = field(init=False)
+    audit_classifier: HeadClassifier | None = field(init=False)
 
     def __post_init__(self) -> None:
-        cached = None if self.model is None else CachedModel(self.model)
-        heads = [head for head in ("fer2013", "votes") if cached is not None and head in cached.heads]
-        views = {head: HeadClassifier(cached, head) for head in heads if cached is not None}
+        views = {} if self.model is None else _views(CachedModel(self.model))
+        own = self.auditor is not None and self.auditor is self.model
+        audits = views if own else {} if self.auditor is None else _views(self.auditor)
         object.__setattr__(self, "classifiers", views)
+        # The head of votes also predicts "not a face".
+        object.__setattr__(self, "audit_classifier", audits.get("votes") or audits.get("fer2013"))
 
 
-def open_study_model(model: str | None, runs: Sequence[Path]) -> StudyModel:
+def _views(model: Model) -> dict[str, HeadClassifier]:
+    """The heads of a model that a study uses."""
+    return {head: HeadClassifier(model, head) for head in ("fer2013", "votes") if head in model.heads}
+
+
+def open_study_model(
+    model: str | None, runs: Sequence[Path], audit_model: str | None = DEFAULT
+) -> StudyModel:
     """The model of a name or path; for None what the first run was exported as, that run, or the default.
+
+    `audit_model` is that of the audit: a weak model finds thousands of label errors that are its own errors.
 
     Raises:
         UsageError: a folder that is not a run; or a run that was not exported, and PyTorch is not installed.
@@ -131,13 +146,15 @@ def open_study_model(model: str | None, runs: Sequence[Path]) -> StudyModel:
             raise UsageError(f"{run} is not the folder of a training run. Give one such as runs/NAME.")
     name = model or (_model_of_run(runs[0]) if runs else DEFAULT)
     described = network_of_run(Path(name)) if is_run(name) else network_of_card(find_model(name).card)
-    return StudyModel(described, load_model(name), tuple(runs))
+    opened = load_model(name)
+    same = audit_model == name
+    auditor = opened if same else None if audit_model is None else load_model(audit_model)
+    return StudyModel(described, opened, tuple(runs), auditor)
 
 
 def _model_of_run(run: Path) -> str:
-    exported = sorted(path for path in run.glob("*.onnx") if path.with_suffix(".json").is_file())
-    if exported:
-        return str(exported[0])
+    if (exported := exported_of(run)) is not None:
+        return str(exported)
     if find_spec("torch") is None:
         raise UsageError(
             f"{run} has no exported model, and PyTorch is not installed to load the run itself. Install "
@@ -156,7 +173,7 @@ def study(
     on_section: Callable[[str], None] = lambda _: None,
     progress: Progress | None = None,
 ) -> Path:
-    """The path of study.html in the folder; beside it are each figure as PNG and SVG, and study.json.
+    """The path of study.html in the folder; beside it are each figure as PNG, SVG and PDF, and study.json.
 
     Args:
         table: the faces.
@@ -185,7 +202,12 @@ def study(
         chapters=chapters(table, subject, split, runs=runs, progress=progress),
         about={
             "data": explore.about(table),
-            "model": {"name": described.name, "backbone": described.backbone, "evaluated_on": split},
+            "model": {
+                "name": described.name,
+                "backbone": described.backbone,
+                "evaluated_on": split,
+                "audited_with": subject.auditor.name if subject.auditor else None,
+            },
             "runs": [run.resolve().name for run in subject.runs],
         },
         facts=_facts(table, subject, split, evaluated),
@@ -215,9 +237,8 @@ def chapters(
 
 
 def _audited(table: FaceTable, subject: StudyModel, progress: Progress | None) -> Iterator[Section]:
-    """The findings of an audit with the model and the face detector."""
-    classifier = subject.classifiers.get("votes") or subject.classifiers.get("fer2013")
-    for section in audit_sections(table, audit(table, classifier, progress=progress)):
+    """The findings of an audit with its model and the face detector."""
+    for section in audit_sections(table, audit(table, subject.audit_classifier, progress=progress)):
         yield replace(section, report_place="section 2.1.2")
 
 
@@ -239,6 +260,7 @@ def _evaluated(
         predictions,
         voted=voted,
         applied_temperature=classifier.model.temperatures[head],
+        selected_on=subject.network.recipe.get("data", {}).get("validation", ""),
         robustness=measure_robustness(classifier, predictions, faces=ROBUSTNESS_FACES, progress=count),
     )
 
@@ -250,6 +272,7 @@ def _facts(table: FaceTable, subject: StudyModel, split: str, evaluated: int) ->
         "votes": "FER+, ten people per face" if table.votes is not None else "none: give them with --votes",
         "hash of the data": table.sha256[:16],
         "model": f"{subject.network.name} ({subject.network.backbone})",
+        "audited with": subject.auditor.name if subject.auditor else "no model",
         "evaluated on": f"{split}, {evaluated:,} faces",
     }
     if subject.runs:

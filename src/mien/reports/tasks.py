@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +15,9 @@ from mien.evaluation.fairness import UNMEASURED, GroupScores
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import Robustness
 from mien.models.card import Card
-from mien.plotting import QUIET
 from mien.reports.document import Section
 from mien.reports.figures import leaderboard, tasks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from mien.reports.figures.leaderboard import LeaderboardEntry
 
 
 def multilabel_sections(deeper: ExtendedScores) -> Iterator[Section]:
@@ -109,14 +105,7 @@ def binary_section(found: list[BinaryScores]) -> Section:
 
 def group_sections(groups: Sequence[GroupScores]) -> Iterator[Section]:
     if not groups:
-        yield Section(
-            "fairness",
-            "Groups of people",
-            UNMEASURED,
-            (8, 0.9),
-            _draw_unmeasured,
-            {"fairness": UNMEASURED},
-        )
+        yield Section.without_figure("fairness", "Groups of people", UNMEASURED)
     for i, each in enumerate(groups):
         yield _group_section(each, "groups" if not i else f"groups_{i + 1}")
 
@@ -140,19 +129,6 @@ def _group_section(found: GroupScores, name: str) -> Section:
         (8.5, 1.3 + 0.55 * len(found.groups)),
         lambda axes: tasks.draw_groups(axes, found),
         dataclasses.asdict(found),
-    )
-
-
-def _draw_unmeasured(axes: Axes) -> None:
-    axes.set_axis_off()
-    axes.text(
-        0.5,
-        0.5,
-        "Fairness across groups of people: unmeasured",
-        ha="center",
-        va="center",
-        color=QUIET,
-        size=14,
     )
 
 
@@ -185,14 +161,15 @@ def robustness_section(found: Robustness) -> Section:
     )
 
 
-def leaderboard_section(cards: Sequence[Card] | None) -> Section:
-    entries = leaderboard.leaderboard_entries(cards)
+def leaderboard_section(cards: Sequence[Card] | None, here: LeaderboardEntry | None = None) -> Section:
+    entries = leaderboard.leaderboard_entries(cards, here)
     return Section(
         "leaderboard",
         "Comparison with published results",
-        "Published results on FER2013, and those of the models of mien, read from their cards. Compare "
-        "only results with the same protocol: one network scores 1.6 to 1.8 points higher on PrivateTest "
-        "than on PublicTest, and an epoch selected on the reported split makes a result too good.",
+        "Published results on FER2013, those of the models of mien, read from their cards, and that of the "
+        "model of this page. Compare only results with the same protocol: one network scores 1.6 to 1.8 "
+        "points higher on PrivateTest than on PublicTest, and an epoch selected on the reported split makes "
+        "a result too good.",
         (14.5, 1.4 + 0.36 * len(entries)),
         lambda axes: leaderboard.draw(axes, entries),
         [dataclasses.asdict(entry) for entry in entries],

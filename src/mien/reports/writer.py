@@ -1,4 +1,4 @@
-"""A document on disk: each figure as PNG and SVG, all numbers as JSON, and one page with everything."""
+"""A document on disk: each figure as PNG, SVG and PDF, all numbers as JSON, and one page with everything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(
     on_chapter: Callable[[str], object] = lambda _: None,
     on_section: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """The path of NAME.html in the folder; beside it are each figure as PNG and SVG, and NAME.json.
+    """The path of NAME.html in the folder; beside it are each figure as PNG, SVG and PDF, and NAME.json.
 
     Args:
         document: what to write. Chapters without a section are left out.
@@ -68,19 +68,28 @@ def write(
     return written
 
 
-def _draw(section: Section, number: str, folder: Path, numbers: object, json_name: str) -> PageSection:
-    """The section with its figure drawn and saved."""
+def save_figure(section: Section, folder: Path) -> list[Path]:
+    """The files of a section's figure, the PNG first; none for a section without a figure."""
+    if section.draw is None:
+        return []
     figure, axes = new_figure(*section.size)
     section.draw(axes)
-    png, svg = save(figure, folder, section.name)
+    return save(figure, folder, section.name)
+
+
+def _draw(section: Section, number: str, folder: Path, numbers: object, json_name: str) -> PageSection:
+    """The section with its figure, if it has one, drawn and saved."""
+    paths = save_figure(section, folder)
+    image = embed_image(paths[0]) if paths else None
+    files = [", ".join(path.name for path in paths)] if paths else []
     return PageSection(
         anchor=section.name,
         number=number,
         title=section.title,
         text=section.text,
         report_place=section.report_place,
-        image=embed_image(png),
-        alt=section.alt or section.title,
-        files=f"{png.name}, {svg.name}; numbers: {json_name}, sections.{section.name}",
-        numbers=numbers_html(numbers),
+        image=image,
+        alt="" if image is None else section.alt or section.title,
+        files="; ".join([*files, f"numbers: {json_name}, sections.{section.name}"]),
+        numbers="" if numbers is None else numbers_html(numbers),
     )

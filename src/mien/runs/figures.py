@@ -24,7 +24,7 @@ _WINDOWS = 100
 
 
 def draw_run(folder: Path) -> list[Path]:
-    """The files training.png and training.svg in a run's folder: loss, accuracy, learning rate and gap.
+    """The files training.png, .svg and .pdf in a run's folder: loss, accuracy, learning rate and gap.
 
     Raises:
         DataError: the folder has no finished epoch.

@@ -98,7 +98,7 @@ Out: TypeAlias = Annotated[
     option(
         options.OUTPUT,
         "--out DIR",
-        "Write one HTML page, its figures (PNG and SVG) and its numbers (JSON).",
+        "Write one HTML page, its figures (PNG, SVG and PDF) and its numbers (JSON).",
     ),
 ]
 JsonFile: TypeAlias = Annotated[
@@ -201,7 +201,7 @@ def _write_page(evaluation: Evaluation, out: Path, bootstrap: int) -> None:
             resamples=bootstrap,
             on_section=lambda section: bar.describe(f"drawing: {section}"),
         )
-    typer.echo(f"{page}: figures as PNG and SVG, and evaluate.json, beside it")
+    typer.echo(f"{page}: figures as PNG, SVG and PDF, and evaluate.json, beside it")
 
 
 def _check_outputs(json: Path | None, predictions: Path | None, out: Path | None) -> None:

@@ -211,14 +211,11 @@ def _preview(folder: Path, recipe: str, texts: list[str], faces: dict[str, Any])
 
 
 def _draw(preview: Preview, folder: Path) -> None:
-    from mien.plotting import new_figure, save
     from mien.reports.training import preview_section
+    from mien.reports.writer import save_figure
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = preview_section(preview)
-    figure, axes = new_figure(*part.size)
-    part.draw(axes)
-    for path in save(figure, folder, part.name):
+    for path in save_figure(preview_section(preview), folder):
         typer.echo(str(path))
 
 

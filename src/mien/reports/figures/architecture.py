@@ -64,22 +64,31 @@ def find_backbone(name: str) -> Backbone | None:
 
 
 def layout(
-    backbone: Backbone, side: int, *, stem_stride: int = 2, width: float = 1.0, depth: float = 1.0
+    backbone: Backbone,
+    side: int,
+    *,
+    stem_stride: int = 2,
+    width: float = 1.0,
+    depth: float = 1.0,
+    padding_size: int = 0,
 ) -> list[NetworkStage] | None:
-    """The stages of a backbone whose input is gray and enlarged to `side` pixels; None for V2.
+    """The stages of a backbone whose input is gray and has `side` pixels; None for V2.
 
     Args:
         backbone: whose multipliers are used.
         side: of the input, pixels.
         stem_stride: of the first convolution.
         width, depth: multiply its channels and layers once more, as a recipe can.
+        padding_size: the side of the input for which SAME paddings are computed; 0: `side`.
     """
     if backbone.family == "V2" or backbone.width is None or backbone.depth is None:
         return None
     lite = backbone.family == "Lite"
     width, depth = backbone.width * width, backbone.depth * depth
     channels = _STEM if lite else _channels(_STEM, width)
-    side = math.ceil(side / stem_stride)
+    maps = _Maps(side, padding_size or side)
+    maps = maps.after(3, stem_stride)
+    side = maps.side
     stages = [
         NetworkStage("Conv 3×3", side, channels, 1, 9 * channels + 2 * channels, 9 * channels * side * side)
     ]
@@ -90,9 +99,11 @@ def layout(
         parameters = macs = 0
         for layer in range(repeats):
             step = stride if layer == 0 else 1
-            cost = _block(channels, out, side, kernel, step, expansion, squeeze=not lite)
+            before, maps = maps.side, maps.after(kernel, step)
+            side = maps.side
+            cost = _block(channels, out, (before, side), kernel, expansion, squeeze=not lite)
             parameters, macs = parameters + cost[0], macs + cost[1]
-            channels, side = out, math.ceil(side / step)
+            channels = out
         stages.append(
             NetworkStage(f"MBConv{expansion} {kernel}×{kernel}", side, out, repeats, parameters, macs)
         )
@@ -103,14 +114,30 @@ def layout(
     return stages
 
 
+@dataclass(frozen=True)
+class _Maps:
+    """The side of the maps at a layer, and the side for which the layer's SAME padding is computed."""
+
+    side: int
+    padded_for: int
+
+    def after(self, kernel: int, stride: int) -> _Maps:
+        """The maps behind a convolution."""
+        out = math.ceil(self.padded_for / stride)
+        padding = max((out - 1) * stride + kernel - self.padded_for, 0)
+        return _Maps((self.side + padding - kernel) // stride + 1, out)
+
+
 def _block(
-    channels: int, out: int, side: int, kernel: int, stride: int, expansion: int, *, squeeze: bool
+    channels: int, out: int, sides: tuple[int, int], kernel: int, expansion: int, *, squeeze: bool
 ) -> tuple[int, int]:
     """Parameters and multiply-accumulates of one inverted bottleneck, with batch normalization.
 
+    `sides` are those of the maps before and after it.
+
     Source: Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", table 1.
     """
-    inner, after = channels * expansion, math.ceil(side / stride)
+    inner, (side, after) = channels * expansion, sides
     parameters = macs = 0
     if expansion > 1:
         parameters += channels * inner + 2 * inner
