@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.auditing.audit import DETECTORS, DetectorInputs, find, write
+from mien.auditing.audit import DETECTORS, DetectorInputs, Findings, find, write
 from mien.auditing.detectors import duplicates, label_errors, outliers, placement, text_and_drawings
 from mien.auditing.detectors.votes import find_not_a_face_by_votes, find_wrong_labels
 from mien.auditing.findings import Decision, Finding, apply, read_decisions
@@ -293,6 +293,22 @@ def test_the_figures_of_an_audit_can_be_drawn_and_carry_its_numbers() -> None:
         figure.canvas.draw()
     assert drawn["audit_counts"].numbers == found.counts
     assert {each["row"] for each in drawn["audit_blank"].numbers} == set(table.rows[[7, 9]].tolist())
+
+
+def test_the_strip_of_duplicates_shows_faces_not_blank_images() -> None:
+    """FER2013's blank images have several labels, so that they were the first duplicates: black squares."""
+    table = faces(220)
+    pixels = table.pixels.copy()
+    pixels[[3, 4, 5, 6]] = 0  # blank, with different labels
+    pixels[21] = pixels[20]
+    table = replace(table, pixels=pixels)
+    found = Findings(tuple(sorted(duplicates.find_exact(table), key=lambda each: -each.score)))
+    assert [each.score for each in found.findings][:4] == [3, 3, 3, 3]
+    (strip,) = [each for each in audit_sections(table, found) if each.name == "audit_duplicate"]
+    shown = {each["row"] for each in strip.numbers}
+    assert shown
+    assert shown <= set(table.rows[[20, 21]].tolist())
+    assert "Blank images" in strip.text
 
 
 def test_the_csv_lists_every_finding(noise_table: Make, tmp_path: Path) -> None:

@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mien.auditing.audit import Findings
 from mien.data.synthetic.faces import faces
 from mien.data.table import FaceTable
-from mien.emotions import VOTES
+from mien.emotions import FER2013, VOTES
 from mien.errors import DataError
 from mien.evaluation.predictions import predict_split
+from mien.models.card import Head
+from mien.models.classifier import HeadClassifier
+from mien.models.registry import DEFAULT
 from mien.reports import study as report
 from mien.reports.figures import examples
 from mien.reports.network import NetworkDescription
-from mien.reports.study import REPORT, StudyModel, study
+from mien.reports.study import REPORT, StudyModel, open_study_model, study
 from mien.runs.recipe import Recipe, to_toml
-from mien.testing.fakes import FakeClassifier, FakeModel, numbered_faces
+from mien.testing.fakes import FakeClassifier, FakeModel, numbered_faces, write_band_model
 
 # The JSON's first keys, its chapters, and the parts that drawn faces with votes and one run always give.
 KEYS = ["format", "mien", "data", "model", "runs", "chapters", "sections"]
@@ -125,7 +129,8 @@ def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
     monkeypatch.setattr(report, "ROBUSTNESS_FACES", 2)
     network = NetworkDescription("mine", "tf_efficientnet_lite0", 64, {})
     few = table.take(np.arange(len(table)) % 3 == 0)
-    page = study(few, StudyModel(network, FakeModel({"fer2013": FakeClassifier(guess)})), tmp_path)
+    model = FakeModel({"fer2013": FakeClassifier(guess)})
+    page = study(few, StudyModel(network, model, auditor=model), tmp_path)
     text = page.read_text(encoding="utf-8")
     assert "give a training run with --run" in text
     content = json.loads((tmp_path / "study.json").read_text(encoding="utf-8"))
@@ -185,3 +190,53 @@ def test_both_heads_of_a_face_are_computed_once() -> None:
     np.testing.assert_array_equal(views["fer2013"].predict(crops[::-1]), expected)
     np.testing.assert_array_equal(votes, votes_of(crops).astype(np.float32))
     assert sizes == [3]
+
+
+def exported(run: Path, name: str) -> Path:
+    """A model of one head in the folder of a run, as `mien export` leaves it."""
+    return write_band_model(run, name=name, heads=(Head("fer2013", FER2013),))
+
+
+def test_a_run_s_float_model_is_studied_not_its_int8_one(tmp_path: Path) -> None:
+    """The first file by name was taken: NAME-int8.onnx comes before NAME.onnx."""
+    run = run_folder(tmp_path / "run")
+    for name in ("mine-int8", "mine"):
+        exported(run, name)
+    subject = open_study_model(None, [run], None)
+    assert subject.network.name == "mine"
+    assert subject.model is not None
+    assert subject.model.name == "mine"
+
+
+def test_the_audit_has_the_shipped_model_unless_another_is_given(tmp_path: Path) -> None:
+    """A weak run of one's own found 8,338 label errors where the shipped model finds 5,737."""
+    run = run_folder(tmp_path / "run")
+    mine = str(exported(run, "mine"))
+    subject = open_study_model(None, [run])
+    assert subject.auditor is not None
+    assert subject.auditor.name == DEFAULT
+    assert subject.audit_classifier is not None
+    assert subject.audit_classifier.head_name == "votes"
+    subject = open_study_model(mine, [], mine)
+    assert subject.auditor is subject.model
+    assert subject.audit_classifier is subject.classifiers["fer2013"]
+    assert open_study_model(mine, [], None).audit_classifier is None
+
+
+def test_label_errors_come_from_the_model_of_the_audit(
+    table: FaceTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audited: list[str] = []
+
+    def audit(table: FaceTable, classifier: HeadClassifier, **_: object) -> Findings:
+        audited.append(classifier.name)
+        return Findings(())
+
+    monkeypatch.setattr(report, "audit", audit)
+    heads = {"fer2013": FakeClassifier(guess)}
+    network = NetworkDescription("mine", "none", 48, {})
+    subject = StudyModel(network, FakeModel(heads, name="mine"), auditor=FakeModel(heads, name="shipped"))
+    for chapter in report.chapters(table, subject, "PublicTest"):
+        if chapter.name == "audit":
+            assert list(chapter.sections)
+    assert audited == ["shipped"]
