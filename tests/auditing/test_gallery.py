@@ -1,4 +1,4 @@
-"""The gallery of an audit in a real Chromium: decided by keyboard, mouse and touch, saved as a file that can be applied."""
+"""The gallery of an audit in a real Chromium: decisions of each kind are saved as they are applied."""
 
 from __future__ import annotations
 

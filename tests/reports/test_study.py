@@ -94,7 +94,8 @@ def test_the_json_has_the_schema_of_the_documentation(written: Path, table: Face
     assert set(listed) >= PARTS
     assert content["data"]["sha256"] == table.sha256
     assert content["model"] == {
-        "name": "mine", "backbone": "tf_efficientnet_b0", "evaluated_on": "PublicTest", "audited_with": "ours",
+        "name": "mine", "backbone": "tf_efficientnet_b0",
+        "evaluated_on": "PublicTest", "audited_with": "ours",
     }  # fmt: skip
     assert content["runs"] == ["first"]
 

@@ -1,4 +1,4 @@
-"""A page to review findings: faces and evidence inside, decisions by keyboard, mouse and touch, saved as CSV."""
+"""A page to review findings: faces and evidence, decisions by keyboard, mouse and touch, saved as CSV."""
 
 from __future__ import annotations
 
