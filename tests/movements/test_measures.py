@@ -12,13 +12,17 @@ from numpy.typing import NDArray
 from mien.detection.blazeface import BlazeFace
 from mien.geometry import Detection
 from mien.movements.facemesh import FaceMesh
-from mien.movements.measures import NAMES, Movements, movements_of
+from mien.movements.measures import EYE_DEPTH, IRIS_UP, NAMES, Movements, movements_of
 from mien.movements.pose import DEPTH, HeadPose, canonical_face, canonical_triangles, rotation_of
-from mien.testing.mesh import draw_mesh
+from mien.testing.mesh import draw_eye, draw_mesh
 
 # The edges of the lids, upper above lower, of the right eye and of the left.
 UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
 LOWER_LIDS = ((7, 163, 144, 145, 153, 154, 155), (249, 390, 373, 374, 380, 381, 382))
+OUTLINES = tuple(
+    (outer, *upper, inner, *reversed(lower))
+    for outer, upper, inner, lower in zip((33, 263), UPPER_LIDS, (133, 362), LOWER_LIDS, strict=True)
+)
 LENGTHS = tuple(name for name in NAMES if not name.startswith(("head_", "gaze_", "blink_")))
 
 
@@ -91,6 +95,48 @@ def test_each_measure_follows_its_own_movement() -> None:
     assert aside.gaze_y > rest.gaze_y + 0.1
 
 
+@pytest.mark.parametrize("pose", [HeadPose(0, 0, 0), HeadPose(30, -15, 20), HeadPose(-25, 20, -40)])
+@pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (25.0, 5.0), (-40.0, -20.0)])
+def test_the_gaze_is_where_eyeballs_look_in_the_room_whatever_the_pose_of_the_head(
+    pose: HeadPose, yaw: float, pitch: float
+) -> None:
+    """The oracle is geometry: balls of 24 mm, turned, whose irises of 11.7 mm are seen from afar."""
+    rotation, face, points = rotation_of(pose), canonical_face(), canonical(pose)
+    look = np.array([np.sin(np.radians(yaw)), 0, np.cos(np.radians(yaw))]) * np.cos(np.radians(pitch))
+    look[1] = -np.sin(np.radians(pitch))
+    for iris, corners in ((468, [33, 133]), (473, [263, 362])):
+        ball = rotation @ (face[corners].mean(axis=0) - (0, -IRIS_UP, EYE_DEPTH))
+        centre = ball + np.sqrt(1.2**2 - 0.585**2) * look
+        points[iris] = centre * 10.0 * (1, -1, -1 / DEPTH)
+    found = movements_of(points)
+    assert found.gaze_yaw == pytest.approx(yaw, abs=1e-4)
+    assert found.gaze_pitch == pytest.approx(pitch, abs=1e-4)
+
+
+def test_drawn_eyes_that_turn_are_measured(
+    draw: Callable[[HeadPose], NDArray[np.uint8]], detector: BlazeFace, mesh: FaceMesh
+) -> None:
+    """Eyeballs drawn between the lids of a head that is turned; docs/movements.md has more of them."""
+    pose = HeadPose(15, 0, 0)
+    image, face = draw(pose), canonical_face() @ rotation_of(pose).T
+    truth, found = np.array([-25.0, -10.0, 5.0, 20.0, 35.0]), []
+    for yaw in np.radians(truth):
+        eyes = image
+        for outline, corners in zip(OUTLINES, ([33, 133], [263, 362]), strict=True):
+            seen = face[list(outline), :2] * (9, -9) + 160  # as the fixture draws, but from afar
+            ball = canonical_face()[corners].mean(axis=0) - (0, 0, EYE_DEPTH)
+            x, y, _ = rotation_of(pose) @ ball
+            look = np.array([np.sin(yaw), 0, np.cos(yaw)])
+            eyes = draw_eye(eyes, seen, (x * 9 + 160, 160 - y * 9), 1.2 * 9, look, 0.585 / 1.2)
+        landmarks = mesh.landmarks(eyes, detector.detect(eyes)[0])
+        assert landmarks is not None
+        found.append(movements_of(landmarks).gaze_yaw)
+    errors = np.subtract(found, truth)
+    assert (np.diff(found) > 5).all()
+    assert np.abs(errors).mean() < 6
+    assert np.abs(errors).max() < 12
+
+
 def test_a_closed_eye_blinks_and_has_no_gaze() -> None:
     wink = movements_of(with_lids(canonical(), 1.0, eyes=(0,)))
     assert wink.blink_right == 1
@@ -98,7 +144,7 @@ def test_a_closed_eye_blinks_and_has_no_gaze() -> None:
     assert wink.gaze_x is not None  # of the other eye
     both = movements_of(with_lids(canonical(), 1.0))
     assert (both.blink_right, both.blink_left) == (1, 1)
-    assert both.gaze_x is None
+    assert both.gaze_x is both.gaze_yaw is both.gaze_pitch is None
     assert both.to_dict()["gaze_y"] is None
 
 

@@ -7,13 +7,14 @@ between the outer corners of the eyes of the canonical face. Right and left are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.movements.pose import Points, fit
+from mien.movements.pose import HeadFit, Points, fit_head
 
 # Landmarks of the right and of the left eye: outer and inner corner, and three of each lid, in pairs.
 _EYES = (((33, 133), (160, 159, 158), (144, 145, 153)), ((263, 362), (387, 386, 385), (373, 374, 380)))
@@ -26,6 +27,17 @@ _UPPER_LIP, _LOWER_LIP, _UNDER_NOSE = 13, 14, 2
 OPEN, CLOSED = 0.25, 0.12
 # A blink of this much hides the iris, so that there is no gaze.
 _HIDDEN = 0.8
+# An eye is a ball of 24 mm (Bekerman et al. 2014, "Variations in eyeball diameters of the healthy adults"),
+# the iris a disc of 11.7 mm on it (Rüfer et al. 2005, "White-to-white corneal diameter"), so its centre lies
+# sqrt(12^2 - 5.85^2) = 10.5 mm in front of the ball's. In cm, as the canonical face is.
+EYEBALL, IRIS_RADIUS = 1.2, 0.585
+IRIS_DEPTH = math.sqrt(EYEBALL**2 - IRIS_RADIUS**2)
+# How far behind the middle of the eye's corners the ball's centre lies: there the canonical face's lids touch
+# the ball (landmarks 159 and 145: 0.74 and 0.84).
+EYE_DEPTH = 0.79
+# The irises are found that much higher than in the middle of the corners: on drawn eyes by 6 degrees, on five
+# people who look into the camera by 5 to 10 (benchmarks/movements.py).
+IRIS_UP = 0.12
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Movements:
         brow_right, brow_left: height of the brow above the line between the corners of the eye.
         gaze_x, gaze_y: where the irises lie between the corners of the eyes, to the person's left, and
             downwards; in half widths of the eye, mean of the eyes that are open; None if none is.
+        gaze_yaw, gaze_pitch: where the eyes look in the room, in degrees to the person's left, and
+            downwards, as of the head: both 0 for a look into the camera; None if no eye is open.
         landmarks: float32 (478, 3), see `FaceMesh.landmarks`; None for results that were read from a log.
     """
 
@@ -61,6 +75,8 @@ class Movements:
     brow_left: float
     gaze_x: float | None
     gaze_y: float | None
+    gaze_yaw: float | None = None
+    gaze_pitch: float | None = None
     landmarks: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, float | None]:
@@ -95,22 +111,26 @@ MEASURES: dict[str, tuple[str, str, tuple[float | None, float | None]]] = {
     "brow_left": ("height of the left brow above the corners of the eye", _OF_EYES, (None, None)),
     "gaze_x": ("how far the irises lie to the person's left", "half width of the eye", (None, None)),
     "gaze_y": ("how far the irises lie down", "half width of the eye", (None, None)),
+    "gaze_yaw": ("how far to the person's left the eyes look, from the camera", "degree", (-90, 90)),
+    "gaze_pitch": ("how far down the eyes look, from the camera", "degree", (-90, 90)),
 }
 NAMES = tuple(each.name for each in fields(Movements) if each.name != "landmarks")
-_ANGLES = ("head_yaw", "head_pitch", "head_roll")
+_ANGLES = ("head_yaw", "head_pitch", "head_roll", "gaze_yaw", "gaze_pitch")
 
 
 def movements_of(landmarks: NDArray[np.float32]) -> Movements:
     """The movements of a face with these landmarks, (478, 3) as `FaceMesh.landmarks` gives them."""
-    pose, front = fit(landmarks)
+    head = fit_head(landmarks)
+    pose, front = head.pose, head.front
     opened = [_opening(front, *eye) for eye in _EYES]
     blinks = [min(max((OPEN - each) / (OPEN - CLOSED), 0.0), 1.0) for each in opened]
-    gazes = [
-        _gaze(front, iris, eye[0])
-        for iris, eye, blink in zip(_IRISES, _EYES, blinks, strict=True)
-        if blink < _HIDDEN
+    seen = [
+        (iris, eye[0]) for iris, eye, blink in zip(_IRISES, _EYES, blinks, strict=True) if blink < _HIDDEN
     ]
-    gaze_x, gaze_y = np.mean(gazes, axis=0).tolist() if gazes else (None, None)
+    gaze_x, gaze_y = (
+        np.mean([_gaze(front, *each) for each in seen], axis=0).tolist() if seen else (None, None)
+    )
+    gaze_yaw, gaze_pitch = _line_of_sight(landmarks, head, seen) if seen else (None, None)
     corners = [float(front[i, 1] - front[_UNDER_NOSE, 1]) for i in _LIP_CORNERS]
     brows = [
         float(front[list(brow), 1].mean() - front[list(eye[0]), 1].mean())
@@ -132,6 +152,8 @@ def movements_of(landmarks: NDArray[np.float32]) -> Movements:
         brow_left=brows[1],
         gaze_x=gaze_x,
         gaze_y=gaze_y,
+        gaze_yaw=gaze_yaw,
+        gaze_pitch=gaze_pitch,
         landmarks=landmarks,
     )
 
@@ -152,6 +174,26 @@ def _gaze(front: Points, iris: int, corners: tuple[int, int]) -> tuple[float, fl
     half = _distance(front, *corners) / 2
     x, y, _ = (front[iris] - middle) / half
     return float(x), float(-y)
+
+
+def _line_of_sight(
+    landmarks: NDArray[np.float32], head: HeadFit, eyes: Sequence[tuple[int, tuple[int, int]]]
+) -> tuple[float, float]:
+    """The mean yaw and pitch of eyes, each an iris and the corners, in degrees, in the room.
+
+    The centre of the eyeball is `EYE_DEPTH` behind the middle of the corners and `IRIS_UP` above it, as the
+    head is turned; the iris is seen aside of it by `IRIS_DEPTH` times the sine of the angle.
+    """
+    behind = head.rotation @ (0.0, IRIS_UP, -EYE_DEPTH)
+    aside = np.zeros(2)
+    for iris, corners in eyes:
+        middle = landmarks[list(corners), :2].mean(axis=0)
+        aside += (landmarks[iris, :2] - middle) * (1, -1) / head.scale - behind[:2]
+    x, y = aside / len(eyes) / IRIS_DEPTH
+    length = math.hypot(x, y)
+    x, y = (x, y) if length <= 1 else (x / length, y / length)
+    forward = math.sqrt(max(1 - x * x - y * y, 0.0))
+    return math.degrees(math.atan2(x, forward)), math.degrees(math.asin(-y))
 
 
 def _distance(front: Points, a: int, b: int) -> float:

@@ -64,14 +64,30 @@ def _lines(kind: str) -> list[list[str]]:
     return [line.split()[1:] for line in lines if line.startswith(f"{kind} ")]
 
 
-def fit(landmarks: NDArray[np.floating]) -> tuple[HeadPose, Points]:
-    """The pose of a face, and its landmarks seen from the front.
+@dataclass(frozen=True, eq=False)
+class HeadFit:
+    """The canonical face, fitted to the landmarks of a face.
 
-    The second are (N, 3): x to the person's left, y up, z to the front, from the middle of the rigid
-    landmarks, in distances between the outer corners of the eyes of the fitted canonical face.
+    Attributes:
+        rotation: (3, 3), see `pose_of`.
+        scale: pixels per cm of the canonical face.
+        front: (N, 3), the landmarks seen from the front: x to the person's left, y up, z to the front, from
+            the middle of the rigid landmarks, in distances between the outer corners of the eyes of the
+            fitted canonical face.
+    """
 
-    Args:
-        landmarks: (N, 3), as `FaceMesh.landmarks` gives them, N at least 468.
+    rotation: Points
+    scale: float
+    front: Points
+
+    @property
+    def pose(self) -> HeadPose:
+        """How the head is turned."""
+        return pose_of(self.rotation)
+
+
+def fit_head(landmarks: NDArray[np.floating]) -> HeadFit:
+    """The canonical face fitted to landmarks (N, 3), as `FaceMesh.landmarks` gives them, N at least 468.
 
     Source: Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
     """
@@ -84,7 +100,13 @@ def fit(landmarks: NDArray[np.floating]) -> tuple[HeadPose, Points]:
     signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rotation = (u * signs) @ vt
     scale = float((sizes * signs).sum() / (known**2).sum())
-    return pose_of(rotation), (points - centre) @ rotation / (scale * unit)
+    return HeadFit(rotation, scale, (points - centre) @ rotation / (scale * unit))
+
+
+def fit(landmarks: NDArray[np.floating]) -> tuple[HeadPose, Points]:
+    """The pose of a face, and its landmarks seen from the front, as `HeadFit` has them."""
+    found = fit_head(landmarks)
+    return found.pose, found.front
 
 
 def pose_of(rotation: Points) -> HeadPose:
