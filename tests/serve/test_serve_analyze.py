@@ -48,10 +48,28 @@ def test_the_response_equals_the_analyzers_faces(
 
 
 def test_the_schemas_have_the_keys_of_the_library(client: TestClient, photo: bytes) -> None:
-    (result,) = client.post("/v1/analyze", content=photo, headers=JPEG).json()["results"]
+    (result,) = client.post("/v1/analyze?movements=on", content=photo, headers=JPEG).json()["results"]
     (face,) = result["faces"]
     assert list(ImagePrediction.model_fields) == list(result)
     assert list(FacePrediction.model_fields) == list(face)
+
+
+def test_movements_are_measured_on_request_alone(client: TestClient, model: Path, photo: bytes) -> None:
+    """Also where both kinds of requests share a batch of the workers."""
+    (expected,) = Analyzer(model, BlazeFace(threads=1), threads=1, movements=True).analyze(photo)
+
+    def faces(movements: str) -> Any:
+        answer = client.post(f"/v1/analyze?movements={movements}", content=photo, headers=JPEG)
+        return answer.json()["results"][0]["faces"]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(faces, ["on", "off"] * 4))
+    for (face,), (plain,) in zip(found[::2], found[1::2], strict=True):
+        assert face == json.loads(json.dumps(expected.to_dict()))
+        assert abs(face["movements"]["head_yaw"]) < 5
+        assert "movements" not in plain
+    gray = client.post("/v1/analyze?movements=maybe", content=photo, headers=JPEG)
+    assert gray.status_code == 422
 
 
 def test_several_images_keep_their_names_and_order(client: TestClient, photo: bytes) -> None:

@@ -293,6 +293,21 @@ class TestLive:
         live.page.select_option("#labels", "fer2013")
         live.page.wait_for_selector(".bar[data-emotion=contempt]", state="detached")
 
+    def test_movements_are_shown_and_saved_on_request(self, live: Visit) -> None:
+        assert live.page.locator(".face-movements:visible").count() == 0
+        live.page.check("#movements")
+        live.page.wait_for_selector(".face-movements:visible")
+        live.wait(
+            "/^Head: .+\\nGaze: .+\\nEyes: open/.test(document.querySelector('.face-movements').textContent)"
+        )
+        rows = live.rows()
+        wide = columns(Head("fer2013", FER2013), movements=True)  # the labels were changed meanwhile
+        assert [name for name in rows[0] if name in wide] == wide
+        assert rows[0]["head_yaw"] == ""
+        assert abs(float(rows[-1]["head_yaw"])) < 15
+        live.page.uncheck("#movements")
+        live.page.wait_for_selector(".face-movements:visible", state="hidden")
+
     def test_pause_keeps_everything_and_the_sign_shows_that_the_camera_is_on(self, live: Visit) -> None:
         live.page.click("#pause")
         assert live.text("#sign") == "Camera on, paused"

@@ -84,13 +84,37 @@ def test_labels_can_be_changed_during_the_stream(client: TestClient, photo: byte
     with client.websocket_connect(STREAM) as stream:
         stream.receive_json()
         stream.send_json({"labels": "ferplus"})
-        assert stream.receive_json() == {"type": "settings", "labels": "ferplus"}
+        assert stream.receive_json() == {"type": "settings", "labels": "ferplus", "movements": False}
         for i in range(3):
             stream.send_bytes(frame(i, 0.2 * i, photo))
             response = stream.receive_json()
     assert response["labels"] == "ferplus"
     assert tuple(response["faces"][0]["emotions"]) == FERPLUS
     assert set(response["faces"][0]["abstentions"]) == {"unknown", "not a face"}
+
+
+def test_movements_can_be_turned_on_and_off_during_the_stream(
+    client: TestClient, model: Path, photo: bytes
+) -> None:
+    (expected,) = Analyzer(model, threads=1, movements=True).analyze(photo)
+    assert expected.movements is not None
+    found = []
+    with client.websocket_connect(STREAM) as stream:
+        stream.receive_json()
+        for i, on in enumerate([False, False, True, True, False]):
+            stream.send_json({"movements": on})
+            assert stream.receive_json()["movements"] is on
+            stream.send_bytes(frame(i, 0.2 * i, photo))
+            found.append(stream.receive_json()["faces"])
+    assert [[("movements" in face) for face in faces] for faces in found[1:]] == [
+        [False],
+        [True],
+        [True],
+        [False],
+    ]
+    assert len({faces[0]["face_id"] for faces in found[1:]}) == 1
+    assert found[3][0]["movements"]["head_roll"] == pytest.approx(expected.movements.head_roll, abs=1.5)
+    assert found[3][0]["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -101,6 +125,7 @@ def test_labels_can_be_changed_during_the_stream(client: TestClient, photo: byte
         (struct.pack(">Id", 7, 1.0) + b"not an image", "unreadable"),
         ("labels", "invalid_argument"),
         ('{"labels": "affectnet"}', "invalid_argument"),
+        ('{"movements": "on"}', "invalid_argument"),
         ("[]", "invalid_argument"),
     ],
 )

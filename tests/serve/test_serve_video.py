@@ -22,6 +22,7 @@ from mien.serve.video import queue
 from mien.testing.camera import pan
 from mien.testing.clips import Actor, play, write_clip
 from mien.video.analysis import analyze_video
+from mien.video.output.table import columns
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 MP4 = {"Content-Type": "video/mp4"}
@@ -107,6 +108,20 @@ def test_the_table_has_the_requested_format(client: TestClient, clip: Path, form
 
         frames = pq.read_table(io.BytesIO(response.content)).column("frame").to_pylist()
     assert frames == [0, 5]  # every half second
+    client.delete(f"/v1/video/{job['id']}")
+
+
+def test_the_table_has_movements_on_request(client: TestClient, model: Path, clip: Path) -> None:
+    analyzer = Analyzer(model, threads=1, labels="fer2013", movements=True)
+    expected = [
+        row for result in analyze_video(clip, analyzer=analyzer, interval_s=0.5) for row in result.rows()
+    ]
+    query = "/v1/video?interval=0.5&movements=on"
+    job = client.post(query, content=clip.read_bytes(), headers=MP4).json()
+    rows = list(csv.DictReader(io.StringIO(client.get(finished(client, job)["result"]).text)))
+    assert list(rows[0]) == columns(analyzer.classifier.head, movements=True)
+    for name in ("head_yaw", "gaze_pitch", "mouth_open"):
+        assert [row[name] for row in rows] == [str(row[name]) for row in expected]
     client.delete(f"/v1/video/{job['id']}")
 
 
@@ -284,7 +299,9 @@ def test_running_jobs_do_not_delay_the_stop_of_the_server(model: Path, clip: Pat
     from mien.serve.video.queue import JobQueue
 
     async def main() -> None:
-        jobs = JobQueue({"fer2013": Analyzer(model, threads=1)}, Limits())
+        jobs = JobQueue(
+            lambda _labels, *, movements: Analyzer(model, threads=1, movements=movements), Limits()
+        )
         jobs.start()
         job = jobs.reserve("long.mp4", JobOptions("fer2013"))
         job.clip.write_bytes(clip.read_bytes())

@@ -46,7 +46,8 @@ class Analyzer:
             people would vote) or ``"fer2013"`` (seven, as FER2013 is labelled); the model's default for None.
         align: turn every crop until the eyes are level, not only if a face is turned by more than 20 degrees.
         movements: also find landmarks, and measure the pose of the head and the movements of the face:
-            `Face.movements`. It takes about 3 ms more per face; docs/movements.md.
+            `Face.movements`. It takes about 3 ms more per face; docs/movements.md. An open `FaceMesh` can be
+            shared by several analyzers.
 
     Raises:
         UnknownModel, CardError, ModelError, UsageError: as `OnnxClassifier` does; also for unknown `labels`.
@@ -61,7 +62,7 @@ class Analyzer:
         threads: int | None = None,
         labels: str | None = None,
         align: bool = False,
-        movements: bool = False,
+        movements: bool | FaceMesh = False,
     ) -> None:
         if labels is not None and labels not in LABEL_SETS:
             raise UsageError(f"labels must be one of {', '.join(LABEL_SETS)}, not {labels!r}.")
@@ -71,7 +72,7 @@ class Analyzer:
         self.classifier = OnnxClassifier(model, head=head, threads=threads, device=device)
         self.detector: Detector = BlazeFace(threads=threads) if detector is None else detector
         self.align = align
-        self.mesh = FaceMesh() if movements else None
+        self.mesh = movements if isinstance(movements, FaceMesh) else FaceMesh() if movements else None
 
     def __repr__(self) -> str:
         labels = label_set_of(self.classifier.head_name)

@@ -59,6 +59,7 @@ class ImageOutcome:
 class _PendingImage:
     upload: UploadedImage
     labels: str
+    movements: bool
     future: asyncio.Future[ImageOutcome]
 
 
@@ -78,6 +79,7 @@ class WorkerPool:
         max_pixels: of an image, checked in its header.
         max_decode_s: seconds to decode a costly image.
         on_batch: called with the size and the seconds of each batch.
+        measuring: returns the analyzer for images whose movements are requested.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class WorkerPool:
         max_pixels: int,
         max_decode_s: float = 4.0,
         on_batch: Callable[[int, float], None] = lambda _size, _seconds: None,
+        measuring: Callable[[], FaceAnalyzer] | None = None,
     ) -> None:
-        self._analyzer = analyzer
+        self._analyzer, self._measuring = analyzer, measuring or (lambda: analyzer)
         self._workers = workers
         self._max_waiting = max_waiting
         self._max_pixels, self._max_decode_s = max_pixels, max_decode_s
@@ -134,14 +137,16 @@ class WorkerPool:
         for future in waiting:
             future.cancel()
 
-    async def analyze(self, uploads: Sequence[UploadedImage], labels: str) -> list[ImageOutcome]:
+    async def analyze(
+        self, uploads: Sequence[UploadedImage], labels: str, *, movements: bool = False
+    ) -> list[ImageOutcome]:
         """The outcome for each image, in order.
 
         Raises:
             ServiceError: 503 if too many images are waiting (none of these is queued then) or no worker runs.
         """
         loop = asyncio.get_running_loop()
-        images = [_PendingImage(upload, labels, loop.create_future()) for upload in uploads]
+        images = [_PendingImage(upload, labels, movements, loop.create_future()) for upload in uploads]
         with self._changed:
             self._check_running()
             if self.waiting + len(images) > self._max_waiting:
@@ -240,11 +245,14 @@ class WorkerPool:
                 decoded[i] = image
             else:
                 _settle(pending.future, image)
-        for (i, image), faces in zip(decoded.items(), self._predict(list(decoded.values())), strict=True):
-            if isinstance(faces, Exception):
-                _settle(batch[i].future, faces)
-            else:
-                _settle(batch[i].future, _outcome(image, faces[batch[i].labels]))
+        for movements in (False, True):
+            images = {i: image for i, image in decoded.items() if batch[i].movements == movements}
+            predicted = self._predict(list(images.values()), movements=movements)
+            for (i, image), faces in zip(images.items(), predicted, strict=True):
+                if isinstance(faces, Exception):
+                    _settle(batch[i].future, faces)
+                else:
+                    _settle(batch[i].future, _outcome(image, faces[batch[i].labels]))
         seconds = time.perf_counter() - start
         if decoder is None:
             self._image_s += _NEWEST * (seconds / len(batch) - self._image_s)
@@ -260,12 +268,19 @@ class WorkerPool:
             failure = ReadFailure(upload.name, describe(upload.name, error))
             return ImageOutcome(failure, isinstance(error, ImageTooLarge))
 
-    def _predict(self, images: list[DecodedImage]) -> list[dict[str, list[Face]] | Exception]:
+    def _predict(
+        self, images: list[DecodedImage], *, movements: bool
+    ) -> list[dict[str, list[Face]] | Exception]:
         """The faces of each image, or its error; if the model fails with all of them, each is tried alone."""
         try:
-            return list(self._analyzer.analyze_label_sets(images)) if images else []
+            if not images:
+                return []
+            analyzer = self._measuring() if movements else self._analyzer
+            return list(analyzer.analyze_label_sets(images))
         except Exception as error:
-            return [error] if len(images) == 1 else [self._predict([image])[0] for image in images]
+            if len(images) == 1:
+                return [error]
+            return [self._predict([image], movements=movements)[0] for image in images]
 
     def _leave(self, pending: _PendingImage) -> None:
         """Put a costly image into the queue of those, or refuse it."""

@@ -32,6 +32,11 @@ class FacePrediction(BaseModel):
         description="what of that lies beyond the limits within which the model was measured",
         examples=[["blurred"]],
     )
+    movements: dict[str, float | None] | None = Field(
+        default=None,
+        description="with `movements=on`: head and gaze in degrees, lids, lips and brows, by names in the "
+        "documentation; null for a face without landmarks",
+    )
 
 
 class ImagePrediction(BaseModel):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from functools import cached_property
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import Query, Request
@@ -16,6 +17,7 @@ from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.models.card import LABEL_SETS, Card
 from mien.models.onnx import OnnxModel
+from mien.movements.facemesh import FaceMesh
 from mien.serve.batching import WorkerPool
 from mien.serve.errors import ServiceError
 from mien.serve.metrics import Metrics
@@ -29,6 +31,10 @@ LabelsParameter = Annotated[
         description="`combined`: eight emotions, from both heads of the model; `ferplus`: eight, as ten "
         "people would vote; `fer2013`: seven, as FER2013 is labelled."
     ),
+]
+MovementsParameter = Annotated[
+    Literal["on", "off"],
+    Query(description="`on`: each face also has `movements`: pose of the head, eyes, brows, mouth, gaze."),
 ]
 _RETRY_S = 1.0
 
@@ -58,6 +64,7 @@ class Service:
             raise UsageError(
                 f"model {model.name!r} has the label sets {', '.join(label_sets)}, not {self.labels!r}."
             )
+        self._parts = (model, detector)
         self.analyzers = {labels: Analyzer(model, detector, labels=labels) for labels in label_sets}
         self.metrics = Metrics()
         self.workers = WorkerPool(
@@ -67,13 +74,23 @@ class Service:
             max_pixels=settings.limits.pixels,
             max_decode_s=settings.limits.decode_s,
             on_batch=self.metrics.observe_batch,
+            measuring=lambda: self.analyzer(self.labels, movements=True),
         )
-        self.jobs = JobQueue(self.analyzers, settings.limits, folder=settings.jobs_dir)
+        self.jobs = JobQueue(self.analyzer, settings.limits, folder=settings.jobs_dir)
         self.ready = self.stopping = False
         self._open: Counter[str] = Counter()
         self.metrics.add_gauge("mien_waiting_images", "Images waiting.", lambda: self.workers.waiting)
         self.metrics.add_gauge("mien_open_streams", "Open streams.", lambda: self.workers.streams)
         self.metrics.add_gauge("mien_open_jobs", "Clips waiting or running.", lambda: self.jobs.open)
+
+    def analyzer(self, labels: str, *, movements: bool = False) -> Analyzer:
+        """The analyzer of a label set; the face mesh is loaded when it is first needed."""
+        return (self._measuring if movements else self.analyzers)[labels]
+
+    @cached_property
+    def _measuring(self) -> dict[str, Analyzer]:
+        mesh = FaceMesh()
+        return {labels: Analyzer(*self._parts, labels=labels, movements=mesh) for labels in self.analyzers}
 
     def warm_up(self) -> None:
         """Run the detector and the model once, because the first run allocates memory."""

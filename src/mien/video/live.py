@@ -53,7 +53,7 @@ class LivePipeline:
     def __init__(self, *, smoothing: Smoothing | None = None) -> None:
         self._smoothing = smoothing
         self._pipeline: Pipeline | None = None
-        self._head = ""
+        self._kind = ("", False)
         self._last = FramePosition(-1, 0.0, None)
         self._scenes = SceneCounter(PAGE_LEVELS)
         # Nobody gets a number twice: "this is me" on the page must not pass on to somebody else.
@@ -62,17 +62,17 @@ class LivePipeline:
     def read(self, image_rgb: NDArray[np.uint8], time_s: float, analyzer: Analyzer) -> LiveResult:
         """The faces in an image, uint8 RGB (H, W, 3), taken at a time in seconds.
 
-        Time that runs backward, as when a clip is wound back, begins a new scene. Another label set begins
-        smoothing anew.
+        Time that runs backward, as when a clip is wound back, begins a new scene. Another label set, or
+        movements from now on, begin smoothing anew.
         """
-        head = analyzer.classifier.head.name
+        kind = (analyzer.classifier.head.name, analyzer.mesh is not None)
         if self._pipeline is None or time_s < self._last.time_s:
             self._pipeline = Pipeline(
                 "live", analyzer, live=True, smoothing=self._smoothing, people=self._people
             )
-        elif head != self._head:
+        elif kind != self._kind:
             self._pipeline.use(analyzer)
-        self._head, self._last = head, FramePosition(self._last.index + 1, time_s, None)
+        self._kind, self._last = kind, FramePosition(self._last.index + 1, time_s, None)
         scene = self._scenes.feed(image_thumbnail(image_rgb))
         pipeline, frame = self._pipeline, ImageFrame(self._last, image_rgb, scene)
         (analyzed,) = [

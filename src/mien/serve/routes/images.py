@@ -15,7 +15,7 @@ from mien.inference.sinks import ImageResult, ReadFailure
 from mien.serve.batching import ImageOutcome
 from mien.serve.errors import ServiceError, error_responses
 from mien.serve.schemas import AnalyzeResponse
-from mien.serve.service import LabelsParameter, Service, client_address
+from mien.serve.service import LabelsParameter, MovementsParameter, Service, client_address
 from mien.serve.uploads import read_images, upload_schema
 
 T = TypeVar("T")
@@ -32,7 +32,9 @@ def image_routes(service: Service) -> APIRouter:
         responses=error_responses(401, 403, 408, 413, 415, 422, 429, 503),
         openapi_extra=upload_schema("image", "images", several=True),
     )
-    async def analyze(request: Request, labels: LabelsParameter = None) -> Response:
+    async def analyze(
+        request: Request, labels: LabelsParameter = None, movements: MovementsParameter = "off"
+    ) -> Response:
         """Send the bytes of images, not paths or URLs. Nothing is stored.
 
         An image without faces has an empty list. If some of several images cannot be read, they are listed
@@ -40,20 +42,21 @@ def image_routes(service: Service) -> APIRouter:
         """
         label_set = service.resolve_labels(labels)
         with service.client_slot(client_address(request)):
-            outcomes = await _analyze(service, request, label_set)
+            outcomes = await _analyze(service, request, label_set, movements=movements == "on")
         return _response(service, outcomes, label_set)
 
     return router
 
 
-async def _analyze(service: Service, request: Request, labels: str) -> list[ImageOutcome]:
+async def _analyze(service: Service, request: Request, labels: str, *, movements: bool) -> list[ImageOutcome]:
     limits = service.settings.limits
     arrived = False
     try:
         async with asyncio.timeout(limits.request_s):
             uploads = await read_images(request, limits)
             arrived = True
-            return await unless_disconnected(request, service.workers.analyze(uploads, labels))
+            work = service.workers.analyze(uploads, labels, movements=movements)
+            return await unless_disconnected(request, work)
     except TimeoutError:
         if not arrived:
             raise ServiceError(

@@ -26,7 +26,6 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from mien.errors import ImageError, ImageTooLarge, MienError, UsageError
 from mien.images.decode import decoding_cost, read_image
-from mien.inference.analyzer import Analyzer
 from mien.serve.decoder import describe
 from mien.serve.errors import ServiceError, log, to_service_error
 from mien.serve.security import SUBPROTOCOL
@@ -78,7 +77,7 @@ class _Stream:
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self._service = service
         self._socket = socket
-        self._labels = service.labels
+        self._labels, self._movements = service.labels, False
         self._pipeline = LivePipeline()
         self._newest: _Frame | None = None
         self._arrived = asyncio.Event()
@@ -133,15 +132,22 @@ class _Stream:
         self._arrived.set()
 
     async def _on_settings(self, message: str) -> None:
-        """A JSON object: ``{"labels": "ferplus"}``."""
+        """A JSON object: ``{"labels": "ferplus"}``, ``{"movements": true}``, or both."""
         try:
-            labels = json.loads(message[:_MAX_SETTINGS])["labels"]
-        except (ValueError, TypeError, KeyError, RecursionError):
+            settings = json.loads(message[:_MAX_SETTINGS])
+            known = set(settings) & {"labels", "movements"}
+        except (ValueError, TypeError, RecursionError):
+            known = set()
+        if not known or not isinstance(settings, dict):
             raise UsageError(
                 f'a text message is a JSON object such as {{"labels": "fer2013"}}, not {message[:100]!r}.'
-            ) from None
-        self._labels = self._service.resolve_labels(str(labels))
-        await self._send({"type": "settings", "labels": self._labels})
+            )
+        movements = settings.get("movements", self._movements)
+        if not isinstance(movements, bool):
+            raise UsageError(f"movements must be true or false, not {movements!r:.100}.")
+        self._labels = self._service.resolve_labels(str(settings.get("labels", self._labels)))
+        self._movements = movements
+        await self._send({"type": "settings", "labels": self._labels, "movements": movements})
 
     async def _analyze_frames(self) -> None:
         while True:
@@ -151,10 +157,10 @@ class _Stream:
             if frame is None:
                 continue
             dropped, self._dropped = self._dropped, 0
-            labels = self._labels
-            analyzer = self._service.analyzers[labels]
+            labels, movements = self._labels, self._movements
             try:
-                result = await self._service.workers.run(partial(self._analyze, frame, analyzer))
+                work = partial(self._analyze, frame, labels, movements=movements)
+                result = await self._service.workers.run(work)
             except (MienError, ServiceError) as error:
                 await self._send_error(error, frame.number)
                 continue
@@ -172,7 +178,8 @@ class _Stream:
                 }
             )
 
-    def _analyze(self, frame: _Frame, analyzer: Analyzer) -> LiveResult:
+    def _analyze(self, frame: _Frame, labels: str, *, movements: bool) -> LiveResult:
+        analyzer = self._service.analyzer(labels, movements=movements)
         upload = UploadedImage(frame.image, f"frame {frame.number}")
         if decoding_cost(frame.image) > _MAX_FRAME_COST:
             raise ImageTooLarge(

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from mien.errors import MissingExtra
 from mien.serve.errors import ServiceError, error_responses
 from mien.serve.schemas import JobStatus
-from mien.serve.service import LabelsParameter, Service, client_address
+from mien.serve.service import LabelsParameter, MovementsParameter, Service, client_address
 from mien.serve.uploads import save_clip, upload_schema
 from mien.serve.video.job import JobOptions, TableFormat, VideoJob
 from mien.serve.video.queue import JobQueue
@@ -62,6 +62,7 @@ def video_routes(service: Service) -> APIRouter:
         interval: _Interval = None,
         faces: _Faces = "all",
         people: _People = "clip",
+        movements: MovementsParameter = "off",
     ) -> Response:
         """Send the bytes of a clip, not a path or URL. Then read the job's status until it is done.
 
@@ -69,7 +70,9 @@ def video_routes(service: Service) -> APIRouter:
         or until you delete it.
         """
         _check_packages(table_format)
-        options = JobOptions(service.resolve_labels(labels), table_format, interval, faces, people)
+        label_set = service.resolve_labels(labels)
+        measured = movements == "on"
+        options = JobOptions(label_set, table_format, interval, faces, people, movements=measured)
         with service.client_slot(client_address(request)):
             job = await _receive(service, request, options)
         return JSONResponse(job.status.model_dump(), 202, headers={"Location": f"/v1/video/{job.id}"})

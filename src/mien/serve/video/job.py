@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 from mien.errors import ImageTooLarge
 from mien.inference.analyzer import Analyzer
@@ -26,6 +26,12 @@ _MAX_OVERFLOW = 64 * MB
 TableFormat = Literal["csv", "jsonl", "json", "parquet"]
 
 
+class AnalyzerOf(Protocol):
+    """The analyzer of a label set, with or without movements."""
+
+    def __call__(self, labels: str, *, movements: bool) -> Analyzer: ...
+
+
 @dataclass(frozen=True)
 class JobOptions:
     """The options of a clip.
@@ -36,6 +42,7 @@ class JobOptions:
         interval_s: analyze one frame per interval; None for every frame.
         faces: all, or the biggest only.
         people: ``"clip"`` if a person who returns gets their number back, ``"off"`` if not.
+        movements: with the columns of movements.
     """
 
     labels: str
@@ -43,6 +50,7 @@ class JobOptions:
     interval_s: float | None = None
     faces: FaceSelection = "all"
     people: Literal["clip", "off"] = "clip"
+    movements: bool = False
 
 
 @dataclass
@@ -91,14 +99,15 @@ class VideoJob:
         self.update(state="failed", error=ErrorResponse(code=code, message=message))
 
 
-def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limits) -> None:
+def analyze_clip(job: VideoJob, analyzer_of: AnalyzerOf, limits: Limits) -> None:
     """Analyzes a job's clip, writes its table and updates `VideoJob.status`; ends early on `VideoJob.stop`.
 
     Raises:
         ImageError: the clip cannot be read, its frames are too large, or it is too long.
         MissingExtra: the packages for videos, or for Parquet, are not installed.
     """
-    analyzer, options = analyzers[job.options.labels], job.options
+    options = job.options
+    analyzer = analyzer_of(options.labels, movements=options.movements)
     classifier, video = analyzer.classifier, open_video(job.clip)
     video.source = job.name
 
@@ -119,7 +128,12 @@ def analyze_clip(job: VideoJob, analyzers: Mapping[str, Analyzer], limits: Limit
         _check_size(job, video.size, video.duration_s, limits)
         job.update(state="running", duration_s=video.duration_s)
         with open_table(
-            job.result, options.format, model=classifier.name, head=classifier.head, opened=opened
+            job.result,
+            options.format,
+            model=classifier.name,
+            head=classifier.head,
+            movements=options.movements,
+            opened=opened,
         ) as table:
             result = ClipJob(analysis, table=table).run(on_progress=on_progress, cancel=job.stop.is_set)
     if job.overflow and options.format == "parquet":

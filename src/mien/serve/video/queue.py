@@ -12,13 +12,12 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from mien.inference.analyzer import Analyzer
 from mien.serve.errors import ServiceError, to_service_error
 from mien.serve.settings import Limits
-from mien.serve.video.job import JobOptions, VideoJob, analyze_clip
+from mien.serve.video.job import AnalyzerOf, JobOptions, VideoJob, analyze_clip
 from mien.serve.video.shared_folder import SharedFolder, stopped
 
 _CLEANUP_S = 30.0
@@ -28,7 +27,7 @@ class JobQueue:
     """The jobs of one server; one runs at a time, since each keeps the cores busy.
 
     Args:
-        analyzers: label set -> analyzer.
+        analyzer_of: returns the analyzer of a label set.
         limits: how many, how long and how large clips may be, and how long results are kept.
         folder: of jobs, shared with other servers; for None a private one that is deleted at the end.
         clock: seconds, for the age of results.
@@ -39,13 +38,13 @@ class JobQueue:
 
     def __init__(
         self,
-        analyzers: Mapping[str, Analyzer],
+        analyzer_of: AnalyzerOf,
         limits: Limits,
         *,
         folder: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._analyzers, self._limits, self._clock = analyzers, limits, clock
+        self._analyzer_of, self._limits, self._clock = analyzer_of, limits, clock
         self._jobs: dict[str, VideoJob] = {}
         self._folder: Path | None = None
         self._shared = None if folder is None else SharedFolder(folder)
@@ -151,7 +150,7 @@ class JobQueue:
                 await self._run(job)
 
     async def _run(self, job: VideoJob) -> None:
-        analysis = asyncio.create_task(asyncio.to_thread(analyze_clip, job, self._analyzers, self._limits))
+        analysis = asyncio.create_task(asyncio.to_thread(analyze_clip, job, self._analyzer_of, self._limits))
         try:
             await asyncio.shield(analysis)
         except asyncio.CancelledError:

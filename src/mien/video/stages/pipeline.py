@@ -62,7 +62,6 @@ class Pipeline:
             card.framing or FER2013_FRAMING,
             card.input_size,
             align=analyzer.align,
-            measure=analyzer.measure if analyzer.mesh else None,
             keep_frames=keep_frames,
             thumbnails=thumbnails,
             people=people or People(),
@@ -70,7 +69,11 @@ class Pipeline:
         self.use(analyzer)
 
     def use(self, analyzer: Analyzer) -> None:
-        """Classify with another head from now on; persons keep their numbers, smoothing starts anew."""
+        """Classify with another head from now on, or with other movements.
+
+        Persons keep their numbers, smoothing starts anew.
+        """
+        self.tracker.measure = analyzer.measure if analyzer.mesh else None
         classifier = analyzer.classifier
         self.classifier = ClassifyStage(classifier, live=self._live)
         self.smoother = SmoothStage(

@@ -83,6 +83,9 @@ class TrackedFrame:
 class TrackStage:
     """Crops and tracks the faces of a clip's frames, fed one at a time.
 
+    Attributes:
+        measure: as the argument; it may change between two frames.
+
     Args:
         framing, size, align: of the crops, as `crop_face` takes them.
         keep_frames: hand the frames on, for drawing on them.
@@ -106,7 +109,7 @@ class TrackStage:
         self._framing, self._size, self._align = framing, size, align
         self._keep_frames, self._thumbnails = keep_frames, thumbnails
         self._thumbnail_s: dict[int, float] = {}
-        self._measure = measure
+        self.measure = measure
 
     def feed(self, found: DetectedFrame) -> TrackedFrame:
         """Track the faces of the next frame."""
@@ -141,9 +144,9 @@ class TrackStage:
 
     def _movements(self, found: DetectedFrame) -> tuple[Movements | None, ...] | None:
         """Those of a frame's faces; only a frame with faces is converted to RGB."""
-        if self._measure is None or not found.detections:
-            return None if self._measure is None else ()
-        return self._measure(found.frame.rgb(), found.detections)
+        if self.measure is None or not found.detections:
+            return None if self.measure is None else ()
+        return self.measure(found.frame.rgb(), found.detections)
 
     def _thumbnails_of(self, frame: Frame, tracked: TrackedFrame) -> dict[int, bytes]:
         """Small images of the faces that have had none for a while."""

@@ -14,6 +14,8 @@
  * @property {Object<string, number>} abstentions reason to abstain to its share of the votes
  * @property {number} [change] gray levels by which the face differs from when it appeared; not for photos
  * @property {Object<string, number>} raw emotions and abstentions of this frame alone
+ * @property {Object<string, number|null>|null} [movements] by name; null without landmarks, undefined if not measured
+ * @property {string[]} [warnings] why the face is uncertain, where movements are measured
  *
  * @typedef {object} Prediction
  * @property {number} width of the analyzed image
@@ -32,6 +34,7 @@
  * @property {(frame: HTMLCanvasElement, timeS: number) => Promise<Prediction>} predict for the next frame
  * @property {(file: File) => Promise<Prediction>} analyzePhoto
  * @property {(labels: string) => void|Promise<void>} setLabels for the frames and photos that follow
+ * @property {(on: boolean) => void|Promise<void>} [setMovements] measure movements of the frames and photos that follow
  * @property {(model: string) => Promise<About>} [setModel] only where `About.models` has several
  * @property {() => void} restart the next frame starts a new scene
  * @property {() => void} close
@@ -53,6 +56,7 @@ const TIMEOUT_MS = 10_000;
 export class ServerApi {
   #key = "";
   #labels = "";
+  #movements = false;
   #socket = null;
   #opening = null;
   #frame = 0;
@@ -90,7 +94,8 @@ export class ServerApi {
     const form = new FormData();
     form.append("images", file, file.name);
     const labels = encodeURIComponent(this.#labels);
-    const body = await this.#fetch(`/v1/analyze?labels=${labels}`, { method: "POST", body: form });
+    const movements = this.#movements ? "on" : "off";
+    const body = await this.#fetch(`/v1/analyze?labels=${labels}&movements=${movements}`, { method: "POST", body: form });
     const { width, height, faces } = body.results[0];
     const numbered = faces.map((face, i) => ({
       ...faceOf(face),
@@ -102,7 +107,17 @@ export class ServerApi {
 
   setLabels(labels) {
     this.#labels = labels;
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ labels }));
+    this.#sendSettings();
+  }
+
+  setMovements(on) {
+    this.#movements = on;
+    this.#sendSettings();
+  }
+
+  #sendSettings() {
+    const settings = { labels: this.#labels, movements: this.#movements };
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(settings));
   }
 
   restart() {
@@ -138,7 +153,7 @@ export class ServerApi {
       const socket = new WebSocket(address, protocols);
       socket.onopen = () => {
         this.#socket = socket;
-        socket.send(JSON.stringify({ labels: this.#labels }));
+        this.#sendSettings();
         resolve(socket);
       };
       socket.onmessage = (event) => this.#onMessage(JSON.parse(event.data));
@@ -180,8 +195,8 @@ export class ServerApi {
   }
 }
 
-function faceOf({ box, confidence, top, uncertain, emotions, abstentions }) {
-  return { box: boxOf(box), confidence, top, uncertain, emotions, abstentions };
+function faceOf({ box, confidence, top, uncertain, emotions, abstentions, movements, warnings }) {
+  return { box: boxOf(box), confidence, top, uncertain, emotions, abstentions, movements, warnings };
 }
 
 function boxOf([x, y, width, height]) {

@@ -88,6 +88,8 @@ export class App {
     on("mirror", "change", () => this.#draw());
     on("blur", "change", () => this.#updateBlur());
     on("labels", "change", () => this.#setLabels($("labels").value));
+    // The page that works without a server measures no movements.
+    $("movements")?.addEventListener("change", () => this.#setMovements($("movements").checked));
     on("models", "change", () => this.#setModel($("models").value));
     on("cameras", "change", () => this.#startCamera($("cameras").value));
     on("key-form", "submit", (event) => {
@@ -248,6 +250,10 @@ export class App {
       await this.#api.setLabels(labels);
       this.#results.setNames(this.#labelSets[labels]);
     });
+  }
+
+  #setMovements(on) {
+    return this.#change("Loading the landmarks…", async () => this.#api.setMovements(on));
   }
 
   #setModel(model) {

@@ -26,7 +26,10 @@ export class CsvTable {
     const names = [...this.#names("emotions"), ...this.#names("abstentions")];
     const derived = [...AGAINST_HAPPY, "happy"].every((name) => names.includes(name)) ? ["valence"] : [];
     const columns = names.map((name) => name.replaceAll(" ", "_"));
-    const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...columns.map((name) => `raw_${name}`)];
+    const moved = this.#names("movements");
+    const raw = columns.map((name) => `raw_${name}`);
+    const warnings = moved.length ? ["warnings"] : [];
+    const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...moved, ...raw, ...warnings];
     const lines = this.#rows.map(({ source, frame, timeS, face }) => {
       const position = [source, frame ?? "", timeS === null ? "" : timeS.toFixed(3)];
       if (!face) return [...position, ...Array(header.length - position.length).fill("")];
@@ -38,7 +41,10 @@ export class CsvTable {
       const values = (emotions) => names.map((name) => (name in emotions ? emotions[name].toFixed(4) : ""));
       const smoothed = values({ ...face.emotions, ...face.abstentions });
       const valence = derived.map(() => valenceOf(face.emotions));
-      return [...position, face.id, ...box, ...prediction, ...smoothed, ...valence, ...values(face.raw)];
+      const movements = moved.map((name) => face.movements?.[name] ?? "");
+      const why = warnings.map(() => (face.warnings ?? []).join("; "));
+      const rest = [...smoothed, ...valence, ...movements, ...values(face.raw), ...why];
+      return [...position, face.id, ...box, ...prediction, ...rest];
     });
     return [header, ...lines].map((cells) => cells.map(quoted).join(",")).join("\n") + "\n";
   }

@@ -1,6 +1,7 @@
 /** The list of faces with their probabilities as bars; elements are reused while a face is tracked. */
 
 import { cssColour, ordered, percent, ranked } from "./emotions.js";
+import { movementLines } from "./movements.js";
 
 export class FaceList {
   #list;
@@ -63,8 +64,10 @@ export class FaceList {
     const bars = element("ul", "bars");
     const rows = new Map(names.map((name) => [name, bar(name)]));
     for (const { row } of rows.values()) bars.append(row);
-    root.append(head, top, bars);
-    return { root, me, word, note, rows, names };
+    const movements = element("p", "face-movements");
+    movements.hidden = true;
+    root.append(head, top, bars, movements);
+    return { root, me, word, note, rows, names, movements };
   }
 }
 
@@ -86,6 +89,8 @@ function fill(card, face) {
   card.root.classList.toggle("uncertain", face.uncertain);
   write(card.word, face.uncertain ? "uncertain" : first);
   write(card.note, face.uncertain ? `${first} or ${second}` : percent(face.emotions[first]));
+  card.movements.hidden = face.movements === undefined;
+  write(card.movements, movementLines(face.movements).join("\n"));
   for (const [name, { row, filled, value }] of card.rows) {
     row.classList.toggle("first", name === first && !face.uncertain);
     filled.style.width = `${(100 * face.emotions[name]).toFixed(1)}%`;
