@@ -19,6 +19,8 @@ export interface Framing {
 const REDUCING_GAP = 3;
 const TURN_FROM = (20 * Math.PI) / 180;
 const FINER = 2;
+const GRID = 16;
+const TURNS = 4096;
 const DARK_BELOW = 100;
 const BRIGHT = 220;
 
@@ -30,6 +32,10 @@ function cropBox({ box: [left, top, width, height] }: Detection, framing: Framin
     side,
   ];
 }
+
+/** A position in pixels, rounded to the grid on which squares are cut: sixteenths. */
+export const onGrid = (value: number) => roundHalfEven(value * GRID) / GRID;
+const sideOnGrid = (side: number) => Math.max(onGrid(side), 1 / GRID);
 
 /** The square of a face as the model's input, gray (size, size), as light as it is in the image. */
 export function faceSquare(image: Pixels, detection: Detection, framing: Framing, size: number, align: boolean): Pixels {
@@ -53,15 +59,16 @@ export function brightened(crop: Pixels): Pixels {
   return { ...crop, data };
 }
 
-/** A square of an image, resized to (size, size); outside the image its edge is repeated. */
+/** A square of an image, on the grid of sixteenths, resized to (size, size); outside the image its edge is repeated. */
 export function sampleSquare(
   image: Pixels,
-  x: number,
-  y: number,
-  side: number,
+  left: number,
+  top: number,
+  length: number,
   size: number,
   asGray: boolean,
 ): Pixels {
+  const [x, y, side] = [onGrid(left), onGrid(top), sideOnGrid(length)];
   const [patch, x0, y0] = patchAround(image, x, y, x + side, y + side, asGray);
   const right = Math.min(x - x0 + side, patch.width);
   const bottom = Math.min(y - y0 + side, patch.height);
@@ -71,13 +78,15 @@ export function sampleSquare(
 function turnedSquare(
   image: Pixels,
   { box: [left, top, width, height] }: Detection,
-  x: number,
-  y: number,
-  side: number,
-  angle: number,
+  squareX: number,
+  squareY: number,
+  length: number,
+  eyes: number,
   size: number,
 ): Pixels {
-  const [cx, cy] = [left + width / 2, top + height / 2];
+  const [cx, cy] = [onGrid(left + width / 2), onGrid(top + height / 2)];
+  const [x, y, side] = [onGrid(squareX), onGrid(squareY), sideOnGrid(length)];
+  const angle = roundHalfEven(eyes * TURNS) / TURNS;
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const corners = [x - cx, x + side - cx].flatMap((dx) =>
     [y - cy, y + side - cy].map((dy) => [cx + cos * dx - sin * dy, cy + sin * dx + cos * dy]),

@@ -1,6 +1,6 @@
 /** BlazeFace over a whole image, its tiles and its turns, as mien.detection.blazeface and .turned. */
 
-import { sampleSquare, type Detection } from "./crop.js";
+import { onGrid, sampleSquare, type Detection } from "./crop.js";
 import { BICUBIC, resize, rotated, roundHalfEven, type Pixels } from "./pixels.js";
 import { decode, iou, logit, merge, SAME_FACE_IOU, sigmoid, withoutParts, type FaceRow } from "./postprocess.js";
 import { contains, letterbox, MARGIN, resized, scales, SMALLEST, tilePixels, tiles, toImage } from "./tiling.js";
@@ -130,13 +130,14 @@ export class BlazeFace {
 
   /** The face as found in the middle of its own square, or none if it is not confirmed. */
   private async check(image: Pixels, face: FaceRow, least: number, firstWeight: number): Promise<FaceRow[]> {
-    const side = Math.fround(Math.max(face[2] - face[0], face[3] - face[1])) * CHECK_SIDE;
-    const x = (Math.fround(face[0] + face[2]) - side) / 2;
-    const y = (Math.fround(face[1] + face[3]) - side) / 2;
+    const side = onGrid(Math.fround(Math.max(face[2] - face[0], face[3] - face[1])) * CHECK_SIDE);
+    const x = onGrid((Math.fround(face[0] + face[2]) - side) / 2);
+    const y = onGrid((Math.fround(face[1] + face[3]) - side) / 2);
+    const [scale, corner] = [Math.fround(side / CHECK_SIZE), [Math.fround(x), Math.fround(y)]];
     const first = logit(face[16]);
     const square = sampleSquare(image, x, y, side, CHECK_SIZE, false);
     const seen = merge(await this.run(square, (least - firstWeight * first) / (1 - firstWeight)))
-      .map((row) => row.map((value, k) => (k < 16 ? value * (side / CHECK_SIZE) + (k % 2 ? y : x) : value)))
+      .map((row) => row.map((value, k) => (k < 16 ? Math.fround(value * scale) + corner[k % 2] : value)))
       .find((row) => iou(face, row) > SAME_FACE_IOU);
     if (!seen) return [];
     seen[16] = sigmoid(firstWeight * first + (1 - firstWeight) * logit(seen[16]));

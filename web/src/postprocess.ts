@@ -60,7 +60,7 @@ export function decode(
     const box = boxes.subarray(i * 16, i * 16 + 16);
     for (let axis = 0; axis < 2; axis++) {
       const centre = centres[2 * i + axis];
-      const middle = box[axis] + centre;
+      const middle = Math.fround(box[axis] + centre);
       const half = box[2 + axis] / 2;
       face[axis] = middle - half;
       face[2 + axis] = middle + half;
@@ -72,7 +72,7 @@ export function decode(
   return faces;
 }
 
-const area = (face: FaceRow) => (face[2] - face[0]) * (face[3] - face[1]);
+const area = (face: FaceRow) => Math.fround(Math.fround(face[2] - face[0]) * Math.fround(face[3] - face[1]));
 
 function intersection(a: FaceRow, b: FaceRow): number {
   const wide = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
@@ -94,9 +94,12 @@ export function merge(faces: FaceRow[]): FaceRow[] {
     const [first] = left;
     const same = left.map((face, i) => i === 0 || iou(first, face) > SAME_FACE_IOU);
     const group = left.filter((_, i) => same[i]);
-    const total = group.reduce((sum, face) => sum + face[16], 0);
+    // Sums of float32, as NumPy adds them.
+    const total = group.reduce((sum, face) => Math.fround(sum + face[16]), 0);
     const blended = new Float32Array(COLUMNS);
-    for (let k = 0; k < 16; k++) blended[k] = group.reduce((sum, face) => sum + face[k] * face[16], 0) / total;
+    for (let k = 0; k < 16; k++) {
+      blended[k] = group.reduce((sum, face) => Math.fround(sum + Math.fround(face[k] * face[16])), 0) / total;
+    }
     blended[16] = first[16];
     result.push(blended);
     left = left.filter((_, i) => !same[i]);

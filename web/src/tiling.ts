@@ -40,8 +40,12 @@ export function letterbox(image: Pixels, scale: number, side: number): [Pixels, 
 
 /** Faces found at a scale and placed at a corner, in pixels of the image itself. */
 export function toImage(faces: FaceRow[], image: Pixels, scale: number, corner: [number, number]): FaceRow[] {
-  const factors = [image.width / scaled(image.width, scale), image.height / scaled(image.height, scale)];
-  return faces.map((face) => face.map((value, k) => (k < 16 ? (value - corner[k % 2]) * factors[k % 2] : value)));
+  const factors = [
+    Math.fround(image.width / scaled(image.width, scale)),
+    Math.fround(image.height / scaled(image.height, scale)),
+  ];
+  const placed = (value: number, axis: number) => Math.fround(value - corner[axis]) * factors[axis];
+  return faces.map((face) => face.map((value, k) => (k < 16 ? placed(value, k % 2) : value)));
 }
 
 /** A part of an image that overlaps its neighbours; `inner` are its edges with a neighbour beyond. */

@@ -31,7 +31,7 @@ from mien.detection.postprocess import (
 )
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
-from mien.images.crop import sample_square
+from mien.images.crop import on_grid, sample_square
 from mien.models.registry import FOLDER, expected_hash
 from mien.models.runtime import CPU, onnxruntime, open_session, run_session
 
@@ -205,8 +205,8 @@ class BlazeFace:
         Its score is the weighted mean of both logits, the first with `first_weight` of 1, and must reach
         `least`.
         """
-        side = float(max(face[2] - face[0], face[3] - face[1])) * CHECK_SIDE
-        x, y = (float(face[0] + face[2]) - side) / 2, (float(face[1] + face[3]) - side) / 2
+        side = on_grid(float(max(face[2] - face[0], face[3] - face[1])) * CHECK_SIDE)
+        x, y = (on_grid((float(face[i] + face[i + 2]) - side) / 2) for i in (0, 1))
         square = np.asarray(sample_square(image_rgb, x, y, side, CHECK_SIZE))
         first = logit(float(face[16]))
         seen = merge(self._run(square, (least - first_weight * first) / (1 - first_weight)))

@@ -31,6 +31,10 @@ _REDUCING_GAP = 3.0
 _TURN_FROM = math.radians(20)
 # If a square is turned, blocks are averaged until the square is at least this much finer than the crop.
 _FINER = 2
+# Squares are cut on a grid of this many lines per pixel, and turned in steps of one in this many radians. The
+# last digits of a box differ from machine to machine; without a grid such a digit changes the rounding of
+# pixels, then the boxes that are found in them, and in the end a probability by up to 0.02.
+_GRID, _TURNS = 16, 4096
 # If the brightest percent of a crop begins below the first, the crop is made brighter until it begins at the
 # second. Of FER2013's faces, 99.5 % lie above 122.
 _DARK_BELOW, _BRIGHT = 100, 220
@@ -122,9 +126,10 @@ def sample_square(
 ) -> Image.Image:
     """A square of an image, resized to (size, size); outside the image its edge is repeated.
 
-    Source of the filter: Keys 1981, bicubic with a = -0.5, its support widened by the factor when
-    shrinking, as Pillow does.
+    Corner and side are rounded to a sixteenth of a pixel. Source of the filter: Keys 1981, bicubic with
+    a = -0.5, its support widened by the factor when shrinking, as Pillow does.
     """
+    x, y, side = on_grid(x), on_grid(y), max(on_grid(side), 1 / _GRID)
     patch, x0, y0 = _patch(image_rgb, x, y, x + side, y + side, gray=gray)
     box = (x - x0, y - y0, min(x - x0 + side, patch.width), min(y - y0 + side, patch.height))
     return patch.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=_REDUCING_GAP)
@@ -160,9 +165,10 @@ def _turned_square(
     size: int,
 ) -> NDArray[np.uint8]:
     """The square turned by `angle` about the box's centre, gray uint8 (size, size)."""
-    x, y, side = square
     left, top, width, height = detection.box
-    centre = (left + width / 2, top + height / 2)
+    centre = (on_grid(left + width / 2), on_grid(top + height / 2))
+    x, y, side = (on_grid(value) for value in square)
+    side, angle = max(side, 1 / _GRID), round(angle * _TURNS) / _TURNS
     cos, sin = math.cos(angle), math.sin(angle)
     corners = [
         (centre[0] + cos * dx - sin * dy, centre[1] + sin * dx + cos * dy)
@@ -182,6 +188,11 @@ def _turned_square(
     scaled = tuple(value / factor for value in affine)
     turned = patch.transform((fine, fine), Image.Transform.AFFINE, scaled, Image.Resampling.BICUBIC)
     return np.asarray(turned.reduce(samples))
+
+
+def on_grid(value: float) -> float:
+    """A position in pixels, rounded to the grid on which squares are cut: sixteenths."""
+    return round(value * _GRID) / _GRID
 
 
 def _patch(
