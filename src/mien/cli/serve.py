@@ -95,6 +95,15 @@ _MaxPerClient = Annotated[
     _limit("--max-per-client", "Maximum number of open requests per client; further ones get status 429.", 1),
 ]
 _MaxStreams = Annotated[int, _limit("--max-streams", "Maximum number of open streams.", 0)]
+_MaxConnections = Annotated[
+    int,
+    option(
+        _ADDRESS,
+        "--max-connections N",
+        "Maximum number of open connections; further requests get status 503.",
+        min=1,
+    ),
+]
 _MaxVideoMb = Annotated[float, _limit("--max-video-mb", "Maximum clip size in MB.", 0.001)]
 _MaxVideoMinutes = Annotated[float, _limit("--max-video-minutes", "Maximum clip length in minutes.", 0.01)]
 _MaxJobs = Annotated[int, _limit("--max-jobs", "Maximum number of waiting and running clips.", 0)]
@@ -134,6 +143,7 @@ def serve(
     certificate: _Certificate = None,
     certificate_key: _CertificateKey = None,
     access_log: _AccessLog = False,
+    max_connections: _MaxConnections = 512,
     api_key_file: _ApiKeyFile = None,
     without_key: _WithoutKey = False,
     allow_host: _AllowHost = [],  # noqa: B006
@@ -170,7 +180,7 @@ def serve(
         images, waiting=max_waiting, per_client=max_per_client, streams=max_streams, jobs=max_jobs
     )
     clips = replace(open_at_once, video_bytes=round(max_video_mb * MB), video_s=60 * max_video_minutes)
-    limits = replace(clips, request_s=timeout, grace_s=grace)
+    limits = replace(clips, request_s=timeout, grace_s=grace, connections=max_connections)
     settings = Settings(
         host=host,
         port=port,

@@ -27,6 +27,8 @@ from mien.serve.settings import Settings
 _PING_S = 15.0
 _STOP_WITHIN_S = 5
 _BACKLOG = 2048
+# Connections that are accepted before those accepted earlier are read.
+_ACCEPTED_AT_ONCE = 64
 
 
 class Stoppable(Protocol):
@@ -73,6 +75,12 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections; as many as before may wait for that, which `backlog` has changed."""
+        await super().startup(sockets)
+        for each in sockets or []:
+            each.listen(_BACKLOG)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop to be ready, wait, close the port, finish what has begun."""
@@ -147,6 +155,7 @@ def server_of(app: FastAPI, service: Stoppable, *, access_log: bool = False, **t
         log_level="warning" if not access_log else "info",
         access_log=access_log,
         server_header=False,
+        backlog=_ACCEPTED_AT_ONCE,
         date_header=True,
         proxy_headers=False,
         http=http_protocol(settings.limits),

@@ -33,6 +33,8 @@ class Limits:
         waiting: images waiting, over all requests.
         per_client: open requests per address.
         streams: open at the same time.
+        idle_s: how long a stream may go without a frame that can be read.
+        connections: open at the same time, over all clients.
         video_bytes: of a clip.
         video_s: length of a clip.
         jobs: clips waiting or running, over all clients.
@@ -52,6 +54,8 @@ class Limits:
     waiting: int = 256
     per_client: int = 64
     streams: int = 8
+    idle_s: float = 60.0
+    connections: int = 512
     video_bytes: int = 512 * MB
     video_s: float = 3600.0
     jobs: int = 4

@@ -38,6 +38,8 @@ _AFTER_SETTINGS_S = 0.02  # until the next message is read, so that a flood of t
 _MAX_SETTINGS = 1000  # characters of a text message; longer ones are cut and therefore invalid
 # `decoding_cost` of a frame: 4K (8.3 megapixels) in one scan is allowed. A frame holds a worker.
 _MAX_FRAME_COST = 12_000_000
+# From this age of its newest result on, a stream gives its place to a new one.
+_DISPLACED_AFTER_S = 5.0
 # Source: IANA's registry of WebSocket close codes.
 TRY_AGAIN_LATER, INTERNAL_ERROR = 1013, 1011
 
@@ -53,26 +55,56 @@ class _Frame:
 def stream_routes(service: Service) -> APIRouter:
     """`/v1/stream`."""
     router = APIRouter()
+    places = _Places(service)
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         offered = socket.scope.get("subprotocols", [])
         await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        if service.workers.streams >= service.settings.limits.streams:
+        made = _Stream(service, socket)
+        if not places.take(made):
             # After accepting, since a page cannot read the reason of a refused connection.
             await socket.close(TRY_AGAIN_LATER, "Too many streams are open; try again later.")
             return
-        service.workers.streams += 1
         try:
-            await _Stream(service, socket).serve()
+            await made.serve()
         finally:
-            service.workers.streams -= 1
+            places.leave(made)
 
     return router
 
 
+class _Places:
+    """The open streams of a server. Where all places are taken, a new stream gets that of an idle one."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._open: list[_Stream] = []
+
+    def take(self, stream: _Stream) -> bool:
+        """Whether the stream has a place now."""
+        if len(self._open) >= self._service.settings.limits.streams:
+            longest = max(self._open, key=lambda each: each.idle_s, default=None)
+            if longest is None or longest.idle_s < _DISPLACED_AFTER_S:
+                return False
+            longest.end("Another client needed the place of this stream, which sent no frames.")
+            self.leave(longest)
+        self._open.append(stream)
+        self._service.workers.streams = len(self._open)
+        return True
+
+    def leave(self, stream: _Stream) -> None:
+        """Free the place of a stream, if it has one."""
+        if stream in self._open:
+            self._open.remove(stream)
+            self._service.workers.streams = len(self._open)
+
+
 class _Stream:
-    """One open stream: one task receives and keeps the newest frame, another one analyzes it."""
+    """One open stream: one task receives and keeps the newest frame, another one analyzes it.
+
+    A third one ends it when no frame was analyzed for a while, or when another stream gets its place.
+    """
 
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self._service = service
@@ -82,6 +114,18 @@ class _Stream:
         self._newest: _Frame | None = None
         self._arrived = asyncio.Event()
         self._dropped = 0
+        self._analyzed_s, self._analyzing = time.monotonic(), False
+        self._ended, self._reason = asyncio.Event(), ""
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last frame was analyzed, or since the stream was opened."""
+        return 0.0 if self._analyzing else time.monotonic() - self._analyzed_s
+
+    def end(self, reason: str) -> None:
+        """Close the stream soon."""
+        self._reason = reason
+        self._ended.set()
 
     async def serve(self) -> None:
         """Run until the client disconnects."""
@@ -101,6 +145,15 @@ class _Stream:
 
             tasks.start_soon(until_one_ends, self._receive)
             tasks.start_soon(until_one_ends, self._analyze_frames)
+            tasks.start_soon(until_one_ends, self._end_when_idle)
+
+    async def _end_when_idle(self) -> None:
+        limit = self._service.settings.limits.idle_s
+        while not self._ended.is_set() and (left := limit - self.idle_s) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), left)
+        reason = self._reason or f"No frame could be analyzed for {limit:g} s."
+        await self._socket.close(TRY_AGAIN_LATER, reason)
 
     async def _receive(self) -> None:
         while True:
@@ -158,12 +211,16 @@ class _Stream:
                 continue
             dropped, self._dropped = self._dropped, 0
             labels, movements = self._labels, self._movements
+            self._analyzing = True
             try:
                 work = partial(self._analyze, frame, labels, movements=movements)
                 result = await self._service.workers.run(work)
+                self._analyzed_s = time.monotonic()
             except (MienError, ServiceError) as error:
                 await self._send_error(error, frame.number)
                 continue
+            finally:
+                self._analyzing = False
             seconds = time.perf_counter() - frame.arrived_s
             self._record(result, seconds)
             await self._send(
