@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import random
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,8 @@ import pytest
 from PIL import Image, features
 
 from mien.errors import ImageError, ImageTooLarge, MienError
-from mien.images import decode
+from mien.images import cost, decode
+from mien.images.cost import jpeg_cost
 from mien.images.decode import read_image
 from mien.images.find import find_images
 
@@ -89,13 +92,13 @@ def test_a_full_memory_is_an_image_that_is_too_large(monkeypatch: pytest.MonkeyP
         read_image(_photo("PNG"))
 
 
-def progressive(width: int, height: int, scans: int) -> bytes:
-    """A progressive JPEG whose last scan is there so many times."""
+def progressive(width: int, height: int, scans: int, scan_bytes: int = 0) -> bytes:
+    """A progressive JPEG whose last scan is there so many times, each with so many bytes more."""
     file = io.BytesIO()
     Image.new("L", (width, height), 99).save(file, "JPEG", progressive=True)
     data = file.getvalue()
     last = data.rindex(b"\xff\xda")
-    scan = data[last:].removesuffix(b"\xff\xd9")
+    scan = data[last:].removesuffix(b"\xff\xd9") + b"\x55" * scan_bytes
     return data[:last] + scan * scans + b"\xff\xd9"
 
 
@@ -105,9 +108,18 @@ def jpeg2000(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
+def large(form: str, width: int, height: int, **options: object) -> bytes:
+    """A large image of one colour."""
+    file = io.BytesIO()
+    Image.new("L", (width, height)).save(file, form, **options)
+    return file.getvalue()
+
+
 EXPENSIVE: dict[str, Callable[[], bytes]] = {
     "scans": lambda: progressive(6000, 6000, 300),
+    "many bytes in scans": lambda: progressive(600, 600, 10, scan_bytes=10_000_000),
     "JPEG 2000": lambda: jpeg2000(4100, 4100),
+    "JPEG 2000 of many bytes": lambda: jpeg2000(300, 300) + bytes(18_000_000),
     "PPM as text": lambda: b"P3 2000 1000 255\n" + b"7 7 7 " * 2_000_000,
     "PPM with another maximum": lambda: b"P6 2000 1000 254\n" + bytes(6_000_000),
 }
@@ -133,10 +145,114 @@ def test_small_images_of_the_same_kinds_are_read(data: bytes) -> None:
     assert read_image(data).pixels.shape[2] == 3
 
 
+@pytest.mark.parametrize("form", ["WEBP", "AVIF"])
+def test_a_format_whose_decoder_is_slow_has_a_limit_of_its_own(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _needs(form)
+    monkeypatch.setitem(cost._LIMITS, form, (1_000_000, 20, 20))
+    assert read_image(large(form, 1000, 1000)).pixels.shape == (1000, 1000, 3)
+    with pytest.raises(ImageTooLarge, match="up to 1 megapixels"):
+        read_image(large(form, 1001, 1000))
+
+
+def test_what_follows_a_jpeg_does_not_count_as_its_scans() -> None:
+    """A progressive photo with a video of 20 MB behind it, as phones write it, was refused for its scans."""
+    file = io.BytesIO()
+    Image.new("L", (4000, 3000), 99).save(file, "JPEG", progressive=True)
+    video = np.random.default_rng(0).integers(0, 256, 20_000_000, np.uint8).tobytes()
+    assert video.count(b"\xff\xda") > 250
+    assert read_image(file.getvalue() + video).pixels.shape == (3000, 4000, 3)
+
+
+def test_the_cost_of_a_jpeg_is_the_same_from_a_file_and_from_bytes(tmp_path: Path) -> None:
+    data = progressive(64, 48, 12)
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        counted = jpeg_cost(file, 3072)
+    assert counted == jpeg_cost(io.BytesIO(data), 3072)
+    assert counted[0] == data.count(b"\xff\xda")
+
+
+def tiled_tiff(size: int, tile: int) -> bytes:
+    """A gray TIFF of one tile, which may be larger than the image."""
+    packed = zlib.compress(bytes(tile * tile))
+    tags = {
+        256: size,
+        257: size,
+        258: 8,
+        259: 8,
+        262: 1,
+        277: 1,
+        322: tile,
+        323: tile,
+        324: 0,
+        325: len(packed),
+    }
+    tags[324] = 14 + 12 * len(tags)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + packed
+
+
+def avif_of_one_cell(size: int, cell: int) -> bytes:
+    """An AVIF that is cut out of a larger cell."""
+
+    def box(name: bytes, *parts: bytes) -> bytes:
+        content = b"".join(parts)
+        return struct.pack(">I", 8 + len(content)) + name + content
+
+    def full(name: bytes, version: int, *parts: bytes) -> bytes:
+        return box(name, struct.pack(">I", version << 24), *parts)
+
+    def found(name: bytes) -> bytes:
+        at = whole.index(name) - 4
+        return whole[at : at + int.from_bytes(whole[at : at + 4], "big")]
+
+    whole = large("AVIF", cell, cell, speed=10)
+    coded, grid = found(b"mdat")[8:], struct.pack(">BBBBHH", 0, 0, 0, 0, size, size)
+    kinds = (b"av01", b"grid")
+    infos = [full(b"infe", 2, struct.pack(">HH", i + 1, 0), kind, b"\0") for i, kind in enumerate(kinds)]
+    sizes = [full(b"ispe", 0, struct.pack(">II", each, each)) for each in (cell, size)]
+    properties = box(b"ipco", sizes[0], found(b"av1C"), found(b"pixi"), sizes[1])
+    of_items = struct.pack(">IHB3BHB2B", 2, 1, 3, 1, 0x82, 3, 2, 2, 4, 3)
+
+    def head(at: int) -> bytes:
+        items = ((1, at, len(coded)), (2, at + len(coded), len(grid)))
+        places = b"".join(struct.pack(">HHHII", number, 0, 1, *place) for number, *place in items)
+        return full(
+            b"meta",
+            0,
+            full(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
+            full(b"pitm", 0, struct.pack(">H", 2)),
+            full(b"iloc", 0, struct.pack(">BBH", 0x44, 0, 2), places),
+            full(b"iinf", 0, struct.pack(">H", 2), *infos),
+            full(b"iref", 0, box(b"dimg", struct.pack(">HHH", 2, 1, 1))),
+            box(b"iprp", properties, full(b"ipma", 0, of_items)),
+        )
+
+    start = found(b"ftyp")
+    return start + head(len(start) + len(head(0)) + 8) + box(b"mdat", coded, grid)
+
+
+@pytest.mark.parametrize("make", [tiled_tiff, avif_of_one_cell])
+def test_a_small_image_cut_out_of_a_huge_tile_is_refused(
+    make: Callable[[int, int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TIFF of 1 MB with 100 x 100 pixels took 870 MB, an AVIF of 4 kB with 64 x 64 pixels 410 MB."""
+    if make is avif_of_one_cell:
+        _needs("AVIF")
+    assert read_image(make(64, 256), max_pixels=256 * 256).pixels.shape == (64, 64, 3)
+    data = make(64, 2000)
+    monkeypatch.setattr(decode, "_loaded", None)
+    with pytest.raises(ImageTooLarge, match="a part of 2,000 x 2,000 pixels"):
+        read_image(data, max_pixels=1_000_000)
+
+
 _PEAK = """
 import sys
 from pathlib import Path
-from mien.images import decode
+from mien.images import cost, decode
 def peak():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
 decode._STRIP_PIXELS = int(sys.argv[1]) or decode._STRIP_PIXELS

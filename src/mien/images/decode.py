@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import ImageError, ImageTooLarge
+from mien.images.cost import check_cost, check_pixels, jpeg_cost
 from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
 from mien.names import shown
 
@@ -40,17 +41,6 @@ STDIN = "-"
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 # Formats whose decoders need the same time per pixel, whatever the file contains.
 _LINEAR = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-# Each scan of a JPEG starts with this marker. It cannot occur inside one: there 0xFF is followed by 0.
-_SCAN = b"\xff\xda"
-# 36 megapixels: 0.35 s in one scan, 7.8 s in 300 scans.
-_PIXELS_PER_SCAN = 0.1
-# The most pixels, further scans counted as above: a JPEG beyond it takes more than 2 s.
-_MOST_COST = 250_000_000
-# OpenJPEG takes 12 bytes and 30 ns per pixel, whatever the size of the file.
-_MOST_JPEG2000 = 16_000_000
-# Netpbm as text, or with another maximum than 255, and compressed BMP are decoded in Python: 0.8 us a sample.
-_PYTHON_DECODERS = ("ppm", "ppm_plain", "bmp_rle")
-_MOST_IN_PYTHON = 1_000_000
 # Pixels that are converted at once.
 _STRIP_PIXELS = 1_000_000
 _ORIENTATION = 0x0112  # EXIF tag
@@ -172,8 +162,7 @@ def decoding_cost(data: bytes) -> float:
         start = data[:16].ljust(16, b"\0")
         others = (Image.OPEN[name][1] for name in _formats(len(Image.OPEN)) if name not in _LINEAR)
         return math.inf if any(accept is None or accept(start) for accept in others) else 0.0
-    scans = data.count(_SCAN) if image.format in ("JPEG", "MPO") else 1
-    return _jpeg_cost(pixels, scans)
+    return jpeg_cost(io.BytesIO(data), pixels)[1] if image.format in ("JPEG", "MPO") else pixels
 
 
 def from_array(pixels: NDArray[Any], source: str = "<array>") -> DecodedImage:
@@ -270,47 +259,9 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> tuple[NDArray[np.uint
         except Exception as error:  # decoders raise errors of any kind
             raise ImageError(describe_damage(name, None, file, error)) from error
         with image:
-            if image.width * image.height > max_pixels:
-                raise ImageTooLarge(
-                    f"{name} announces {image.width:,} x {image.height:,} pixels, more than the "
-                    f"{max_pixels:,} allowed. Shrink it, or allow more with max_pixels."
-                )
-            _check_cost(image, name, file)
+            check_pixels(image, name, file, max_pixels)
+            check_cost(image, name, file)
             return _loaded(image, name, file), image.info
-
-
-def _check_cost(image: Image.Image, name: str, file: BinaryIO) -> None:
-    """Raise for an image that takes far more time or memory than its pixels promise, before it is decoded.
-
-    Raises:
-        ImageTooLarge: too many scans of a JPEG; a large JPEG 2000; a large image of a slow decoder.
-    """
-    pixels = image.width * image.height
-    if image.format in ("JPEG", "MPO"):
-        file.seek(0)
-        scans = file.read().count(_SCAN)
-        if scans > 1 and _jpeg_cost(pixels, scans) > _MOST_COST:
-            raise ImageTooLarge(
-                f"{name} has {scans:,} scans of {image.width:,} x {image.height:,} pixels, too many to read. "
-                "Save it as a plain JPEG (not progressive)."
-            )
-    elif image.format == "JPEG2000" and pixels > _MOST_JPEG2000:
-        raise ImageTooLarge(
-            f"{name} has {image.width:,} x {image.height:,} pixels; mien reads JPEG 2000 up to "
-            f"{_MOST_JPEG2000 // 1_000_000} megapixels. Save it as JPEG or PNG."
-        )
-    elif any(tile.codec_name in _PYTHON_DECODERS for tile in getattr(image, "tile", ())):
-        samples = pixels * len(image.getbands())
-        if samples > _MOST_IN_PYTHON:
-            raise ImageTooLarge(
-                f"{name} has {samples:,} values in an encoding that takes long to read; mien reads up to "
-                f"{_MOST_IN_PYTHON:,} of them. Save it as PNG."
-            )
-
-
-def _jpeg_cost(pixels: int, scans: int) -> float:
-    """Pixels to decode, those of further scans included."""
-    return pixels * (1 + _PIXELS_PER_SCAN * (scans - 1))
 
 
 @cache
@@ -389,14 +340,15 @@ def _plain(strip: Image.Image, whole: Image.Image, name: str) -> Image.Image:
         what = {"I": "32-bit integers", "F": "floating-point values", "LAB": "L*a*b* colours"}[strip.mode]
         raise ImageError(f"{name} contains {what}; save it with 8 or 16 bits per channel, gray or RGB.")
     if whole.has_transparency_data:
-        return _on_white(strip.convert("RGBA"))
+        return _on_white(strip if strip.mode == "RGBA" else strip.convert("RGBA"))
     return strip.convert("L" if strip.mode == "1" else "RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:
     """An RGBA image laid on white, as most programs show it."""
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image).convert("RGB")
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=image)
+    return white
 
 
 def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
