@@ -176,11 +176,9 @@ def serve(
     from mien.serve.settings import MB, Limits, Settings
 
     images = Limits(body_bytes=round(max_body_mb * MB), images=max_images, pixels=round(max_megapixels * 1e6))
-    open_at_once = replace(
-        images, waiting=max_waiting, per_client=max_per_client, streams=max_streams, jobs=max_jobs
-    )
-    clips = replace(open_at_once, video_bytes=round(max_video_mb * MB), video_s=60 * max_video_minutes)
-    limits = replace(clips, request_s=timeout, grace_s=grace, connections=max_connections)
+    counts = replace(images, waiting=max_waiting, per_client=max_per_client, streams=max_streams)
+    clips = replace(counts, video_bytes=round(max_video_mb * MB), video_s=60 * max_video_minutes)
+    limits = replace(clips, jobs=max_jobs, request_s=timeout, grace_s=grace, connections=max_connections)
     settings = Settings(
         host=host,
         port=port,
