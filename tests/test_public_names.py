@@ -22,6 +22,7 @@ def test_public_names_are_these() -> None:
         "evaluate",
         "explain",
         "export",
+        "find_lr",
         "live",
         "load",
         "load_model",

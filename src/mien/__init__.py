@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from mien.loading import load_model
     from mien.runs.recipe import Recipe
     from mien.training.api import train
+    from mien.training.lr_finder import find_lr
     from mien.video.analysis import analyze_video, live
     from mien.video.output.table import to_frame
     from mien.video.study.rewrite import apply_corrections
@@ -48,6 +49,7 @@ _HOMES = {
     "evaluate": "mien.api",
     "explain": "mien.api",
     "export": "mien.api",
+    "find_lr": "mien.training.lr_finder",
     "live": "mien.video.analysis",
     "load": "mien.data",
     "load_model": "mien.loading",
@@ -72,6 +74,7 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
+    "find_lr",
     "live",
     "load",
     "load_model",

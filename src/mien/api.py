@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from mien.evaluation.run import EvaluationOptions, evaluate_model, own_task, predict_labels
-from mien.loading import SourceOfFaces, faces_of_run, faces_to_compare, is_csv, labels_head_of, load_model
+from mien.loading import (
+    SourceOfFaces,
+    faces_of_run,
+    faces_to_compare,
+    is_csv,
+    labels_head_of,
+    load_model,
+    networks_of,
+)
 from mien.models.card import Labels
 from mien.models.classifier import Model
 from mien.models.registry import DEFAULT
@@ -128,7 +136,8 @@ def compare(
     """Models compared on the same faces, and whether their differences are real: what `mien compare` prints.
 
     Args:
-        models: two or more of what `evaluate` takes, or CSVs of ``mien evaluate --predictions``.
+        models: two or more of what `evaluate` takes, or CSVs of ``mien evaluate --predictions``, or folders
+            of several seeds, each of which is one model: its scores are means over the seeds.
         data: the faces; for None those that the runs among the models were trained on.
         split: their split; for None the one that chose the runs' epochs.
         votes: FER+ votes (fer2013new.csv).
@@ -149,20 +158,28 @@ def compare(
     from mien.reports.comparison import compare_models
 
     faces = faces_to_compare(models, data, votes, split, label_map)
-    opened = [None if is_csv(model) else _open(model) for model in models]
+    networks = [networks_of(model) for model in models]
+    listed = [
+        (model, seed, each)
+        for model, seeds in zip(models, networks, strict=True)
+        for seed, each in (seeds.items() if seeds else [(None, model)])
+    ]
+    opened = [None if is_csv(each) else _open(each) for *_, each in listed]
     task = _common_task(opened, binary)
     table = None if faces.data is None else _table(faces.data, faces.votes, faces.label_map)
     several: list[PredictedClasses] = []
-    for model, each in zip(models, opened, strict=True):
+    for (model, seed, path), each in zip(listed, opened, strict=True):
         if each is None or table is None:
-            several.append(read_predictions(Path(str(model))))
+            several.append(read_predictions(Path(str(path))))
         else:
             where = faces.split or default_split(table)
-            several.append(_predicted(each, table, where, labels, task, progress))
-    if len({each.name for each in several}) < len(several):
+            found = _predicted(each, table, where, labels, task, progress)
+            several.append(found if seed is None else replace(found, name=Path(str(model)).name, seed=seed))
+    firsts = {id(model): each.name for (model, *_), each in zip(listed, several, strict=True)}
+    if len(set(firsts.values())) < len(models):
         # Runs in different folders may have one name; their paths differ.
-        names = [m if isinstance(m, (str, Path)) else None for m in models]
-        several = [replace(e, name=str(n)) if n else e for e, n in zip(several, names, strict=True)]
+        named = [str(model) if isinstance(model, (str, Path)) else None for model, *_ in listed]
+        several = [replace(e, name=name) if name else e for e, name in zip(several, named, strict=True)]
     return compare_models(join_predictions(several), lambda: np.random.default_rng(0), resamples=bootstrap)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, UsageError
 from mien.files import kind_of_path
+from mien.runs.seed_folder import PLAN, runs_of_seeds
 
 if TYPE_CHECKING:
     from mien.data.table import FaceTable
@@ -32,6 +33,11 @@ def is_run(model: str | Path) -> bool:
     if kind_of_path(folder, UsageError) != "folder":
         return False
     if not (folder / "recipe.toml").is_file():
+        if kind_of_path(folder / PLAN, UsageError) == "file":
+            raise UsageError(
+                f"{folder} has the runs of several seeds, which mien compare alone takes together. Give one "
+                f"of them: {', '.join(str(run) for run in sorted(folder.glob('seed-*')))}."
+            )
         raise UsageError(
             f"{folder} is a folder without a recipe.toml, so it is no training run. Give a run's folder, an "
             "ONNX file or the name of a shipped model (see `mien models`)."
@@ -195,6 +201,32 @@ class SourceOfFaces:
     label_map: str | Path | None = None
 
 
+def networks_of(model: str | Path | Model) -> dict[int, Path]:
+    """Seed to run, of the folder of several seeds; empty for every other model.
+
+    Raises:
+        UsageError: not all of its seeds are trained.
+    """
+    if not isinstance(model, (str, Path)) or kind_of_path(Path(model), UsageError) != "folder":
+        return {}
+    return runs_of_seeds(Path(model))
+
+
+def runs_among(models: Sequence[str | Path | Model]) -> list[Path]:
+    """The training runs among models, those of several seeds one by one.
+
+    Raises:
+        UsageError: a folder that has no run.
+    """
+    runs: list[Path] = []
+    for model in models:
+        if several := networks_of(model):
+            runs += several.values()
+        elif isinstance(model, (str, Path)) and is_run(model):
+            runs.append(Path(model))
+    return runs
+
+
 def faces_to_compare(
     models: Sequence[str | Path | Model],
     data: str | Path | FaceTable | None = None,
@@ -207,7 +239,7 @@ def faces_to_compare(
     Raises:
         UsageError: no data is given, and no run says what it was trained on, or runs differ in it.
     """
-    runs = [Path(model) for model in models if isinstance(model, (str, Path)) and is_run(model)]
+    runs = runs_among(models)
     known = [each for each in map(trained_on, runs) if each is not None]
     split = split or _common("split", [each.validation for each in known])
     if data is not None or all(is_csv(model) for model in models):

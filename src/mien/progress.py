@@ -20,3 +20,11 @@ def counter(progress: Progress | None, what: str, total: int) -> Callable[[int],
             progress(what, done, total)
 
     return advance
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``"45 s"``, ``"12 min"``, ``"3 h 05 min"``."""
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

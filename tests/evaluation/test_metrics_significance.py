@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, permutation_test
 from sklearn.metrics import accuracy_score, f1_score
 
 from mien.errors import UsageError
@@ -131,3 +131,37 @@ def test_a_difference_of_the_detectable_size_is_found_half_of_the_time() -> None
     found = generator.binomial(differ, share, 2000)
     power = np.mean([mcnemar(*rights(differ - int(c), int(c))).mid_p < 0.05 for c in found])
     assert power == pytest.approx(0.5, abs=0.06)
+
+
+def test_mcnemar_over_people_with_one_face_each_is_mcnemar() -> None:
+    for b, c in ((0, 0), (3, 1), (10, 10), (5, 40)):
+        first, second = rights(b, c)
+        alone, people = mcnemar(first, second), mcnemar(first, second, np.arange(len(first)).astype(str))
+        assert (people.exact, people.mid_p) == pytest.approx((alone.exact, alone.mid_p), rel=1e-9)
+        assert people.people == b + c
+
+
+def test_mcnemar_over_people_is_scipys_test_of_flipped_signs() -> None:
+    """Five people; SciPy goes through all 32 signs of their gains."""
+    gains = np.array([4, 3, -1, 2, 5])
+    subjects = np.repeat(list("abcde"), np.abs(gains))
+    second = np.repeat(gains > 0, np.abs(gains))
+    found = mcnemar(~second, second, subjects)
+    oracle = permutation_test((gains,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert found.exact == pytest.approx(oracle.pvalue)
+    assert found.mid_p < found.exact
+
+
+def test_over_people_a_difference_that_is_not_there_is_seldom_found() -> None:
+    """20 people of whom each suits one of two equal networks: over faces, a quarter of all cases are called
+    real, and over people one in twenty."""
+    generator = np.random.default_rng(1)
+    found = []
+    for _ in range(400):
+        differ = generator.binomial(generator.integers(5, 40, 20), 0.3)
+        second = generator.random(differ.sum()) < np.repeat(generator.random(20), differ)
+        people = np.repeat(np.arange(20), differ).astype(str)
+        found.append([mcnemar(~second, second, each).mid_p < 0.05 for each in (None, people)])
+    faces, over_people = np.mean(found, axis=0)
+    assert faces > 0.2
+    assert over_people < 0.07

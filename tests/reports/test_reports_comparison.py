@@ -9,7 +9,8 @@ import pytest
 
 from mien.evaluation.comparison import CommonFaces
 from mien.plotting import new_figure
-from mien.reports.comparison import Comparison, compare_models, sections
+from mien.reports.comparison import Comparison, compare_models, scope, sections
+from mien.reports.tabular import of_comparison, render_all
 from mien.testing.fakes import overhang
 
 CLASSES = ("happy", "sad", "neutral")
@@ -55,3 +56,26 @@ def test_its_figures_name_everything_and_clip_nothing(comparison: Comparison) ->
         figure, axes = new_figure(*section.size)
         section.draw(axes)
         assert overhang(figure) <= 0.01, section.name
+
+
+def test_seeds_of_one_recipe_are_one_model() -> None:
+    """Three seeds of `a`, three of `b` and one network `c`: means, their test, and for whom it holds."""
+    generator = np.random.default_rng(0)
+    truth, hard = generator.integers(0, 3, 300), generator.permutation(300) / 300
+    shares = (0.60, 0.61, 0.62, 0.75, 0.77, 0.76, 0.61)
+    predicted = np.stack([np.where(hard < share, truth, (truth + 1) % 3) for share in shares])
+    several = CommonFaces(
+        ("a", "b", "c"), CLASSES, truth, predicted, None, {}, seeds=((0, 1, 2), (0, 1, 2), None)
+    )
+    found = compare_models(several, partial(np.random.default_rng, 0), resamples=200)
+    a, b, c = found.models
+    assert a.accuracy == pytest.approx(0.61)
+    assert a.accuracy_sd == pytest.approx(0.01)
+    assert (b.seeds, c.seeds, c.accuracy_sd) == ((0, 1, 2), None, None)
+    between, alone = found.pairs[0], found.pairs[1]
+    assert between.paired.accuracy.value == pytest.approx(0.15)
+    assert between.verdict.startswith("The difference is real: b is ahead of a by 15.0 points")
+    assert "3 seeds of each, compared seed by seed" in between.paired.evidence("a", "b")
+    assert "3 seeds of a and one c" in alone.paired.evidence("a", "c")
+    assert "but of c for that one network alone" in scope(found)
+    assert "a (3 seeds, standard deviation 1.00)" in render_all(of_comparison(found), "markdown")

@@ -26,6 +26,15 @@ def test_epochs_of_a_larger_size_are_expected_to_take_longer() -> None:
     assert pace.left(1, 5) == pytest.approx(4 * 1.0)
 
 
+def test_validation_is_estimated_until_it_was_measured() -> None:
+    """A forward pass is taken for a third of a step; the first epoch's validation then has its own time."""
+    pace = Pace([48] * 2, steps=100, validation_steps=30.0)
+    pace.stepped(0, 10, 10.0)
+    assert pace.left(0, 10) == pytest.approx(190 + 2 * 10)
+    pace.validated(0, 4.0)
+    assert pace.left(1, 0) == pytest.approx(100 + 4)
+
+
 def test_a_machine_that_slows_down_is_noticed() -> None:
     pace = Pace([48] * 2, steps=1000)
     pace.stepped(0, 100, 1.0)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import mien
 from mien.data.parquet import write_parquet
 from mien.data.synthetic.faces import faces as draw_faces
 from mien.data.table import FaceTable
@@ -81,6 +82,16 @@ def test_seeds_are_runs_with_a_table_and_are_resumed(
     (table,) = of_seeds(result)
     assert table.headings[-2:] == ("seed 3", "seed 5")
     assert [row[0].split(", %")[0] for row in table.rows] == list(MEASURES.values())
+    compared = mien.compare([out, out / "seed-3"], bootstrap=50)
+    together, alone = compared.models
+    assert (together.name, together.seeds, alone.seeds) == ("s", (3, 5), None)
+    assert together.accuracy == pytest.approx(np.mean(accuracies))
+    assert alone.accuracy == pytest.approx(accuracies[0])
+    with pytest.raises(UsageError, match=r"several seeds.*seed-3.*seed-5"):
+        mien.load_model(out)
+    (out / "seed-5/summary.json").unlink()
+    with pytest.raises(UsageError, match=r"seed 5 is not trained to the end.*--resume"):
+        mien.compare([out, out / "seed-3"])
     with pytest.raises(UsageError, match="already has seeds"):
         train_seeds(plan, 2, data=data, out=out)
     with pytest.raises(ResumeError, match="has no seeds"):

@@ -23,7 +23,8 @@ Models: TypeAlias = Annotated[
     list[str],
     typer.Argument(
         metavar="MODEL MODEL...",
-        help="Two or more: run folders, ONNX files, shipped names, or CSVs of mien evaluate --predictions.",
+        help="Two or more: folders of runs or of several seeds, ONNX files, shipped names, or CSVs of mien "
+        "evaluate --predictions.",
     ),
 ]
 Data: TypeAlias = Annotated[
@@ -76,9 +77,9 @@ def compare(
 
     import mien
     from mien.cli.progress import progress_bar
-    from mien.loading import faces_to_compare, is_run
+    from mien.loading import faces_to_compare, runs_among
 
-    runs = [Path(model) for model in models if is_run(model)]
+    runs = runs_among(models)
     faces = faces_to_compare(models, data, votes, split, label_map)
     with progress_bar() as bar:
         comparison = mien.compare(
@@ -108,6 +109,7 @@ def compare(
 def _lines(comparison: Comparison, split: str | None, runs: Sequence[Path]) -> Iterator[str | Table]:
     """What the terminal shows, in its order."""
     from mien.loading import trained_on
+    from mien.reports.comparison import scope
 
     for name, n in comparison.left_out.items():
         yield f"{n:,} faces of {name} are missing from another, and are left out."
@@ -122,19 +124,16 @@ def _lines(comparison: Comparison, split: str | None, runs: Sequence[Path]) -> I
                 if (each.first, each.second) == (pair.first, pair.second)
             )
             yield f"  Without faces that are also in Training: {other.verdict}"
-        test = pair.paired.test
         count = len(comparison.pairs)
         adjusted = f", adjusted for {count} pairs {pair.p:.3g}" if count > 1 else ""
-        yield (
-            f"  {test.only_first:,} faces only {pair.first} predicted correctly, {test.only_second:,} only "
-            f"{pair.second}; McNemar exact p {test.exact:.3g}, mid-p {test.mid_p:.3g}{adjusted}."
-        )
+        yield f"  {pair.paired.evidence(pair.first, pair.second)}{adjusted}."
     chosen = [run.name for run in runs if (known := trained_on(run)) and known.validation == split]
     if chosen:
         yield (
             f"{split} chose the epoch of {', '.join(chosen)}, so the figures there are a little too "
-            "good; the differences less so. They are those of these networks: other seeds would give others."
+            "good; the differences less so."
         )
+    yield scope(comparison)
 
 
 def _table(comparison: Comparison) -> Table:
@@ -145,10 +144,11 @@ def _table(comparison: Comparison) -> Table:
     headings = ["", "accuracy", "macro F1", *(["accuracy, not in Training"] if deduplicated else [])]
     table = results_table(title, *headings, wrap=True)
     for i, each in enumerate(comparison.models):
+        seeds = "" if each.seeds is None else f", mean of {len(each.seeds)} seeds"
         cells = [(each.accuracy, each.accuracy_ci95), (each.macro_f1, each.macro_f1_ci95)]
         if deduplicated is not None:
             cells.append((deduplicated.models[i].accuracy, deduplicated.models[i].accuracy_ci95))
-        table.add_row(each.name, *(with_interval(*cell) for cell in cells))
+        table.add_row(each.name + seeds, *(with_interval(*cell) for cell in cells))
     return table
 
 

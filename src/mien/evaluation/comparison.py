@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ class PredictedClasses:
         truth, predicted: names of classes, (N,).
         in_training: (N,) whether the face is pixel-identical to one in Training; None if that is not known.
         subjects: (N,) the person on the face; None if that is not known.
+        seed: of a classifier that is one of several of this name, trained with different seeds; else None.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PredictedClasses:
     predicted: NDArray[np.str_]
     in_training: NDArray[np.bool_] | None
     subjects: NDArray[np.str_] | None = None
+    seed: int | None = None
 
 
 def predicted_classes(predictions: Predictions, name: str | None = None) -> PredictedClasses:
@@ -100,10 +103,11 @@ class CommonFaces:
         names: of the classifiers, (K).
         classes: every name of a class among truths and predictions.
         truth: (N,) index into `classes`.
-        predicted: (K, N) likewise.
+        predicted: (R, N) likewise: of each classifier in turn one row, or one per seed.
         not_in_training: (N,) faces without a pixel-identical one in Training; None where that is unknown.
         left_out: name to the number of its faces that are missing from another.
         subjects: (N,) the person on each face; None where that is unknown.
+        seeds: of each classifier, (K); None for one that is a single network. Empty: all are.
     """
 
     names: tuple[str, ...]
@@ -113,15 +117,28 @@ class CommonFaces:
     not_in_training: NDArray[np.bool_] | None
     left_out: dict[str, int]
     subjects: NDArray[np.str_] | None = None
+    seeds: tuple[tuple[int, ...] | None, ...] = ()
+
+    def seeds_of(self, classifier: int) -> tuple[int, ...] | None:
+        """The seeds of a classifier; None if it is a single network."""
+        return self.seeds[classifier] if self.seeds else None
+
+    def rows_of(self, classifier: int) -> list[int]:
+        """The rows of `predicted` of a classifier."""
+        sizes = [len(self.seeds_of(i) or (0,)) for i in range(classifier + 1)]
+        return list(range(sum(sizes[:-1]), sum(sizes)))
 
 
 def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     """The predictions brought together face by face, in the order of the first.
 
+    Those of one name with different seeds, one after the other, are one classifier.
+
     Raises:
         UsageError: fewer than two, two of one name, no face in common, or a face with two truths.
     """
-    names = tuple(each.name for each in several)
+    groups = [list(found) for _, found in groupby(several, _classifier_of)]
+    names = tuple(group[0].name for group in groups)
     if len(names) < 2:
         raise UsageError("a comparison needs two at least. Give two runs, models or CSVs of predictions.")
     if len(set(names)) < len(names):
@@ -148,7 +165,7 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     order = sorted(
         range(len(found)), key=lambda i: (VOTES.index(found[i]) if found[i] in VOTES else -1, found[i])
     )
-    classes, numbers = found[order], np.argsort(order)[numbers].reshape(len(names) + 1, len(common))
+    classes, numbers = found[order], np.argsort(order)[numbers].reshape(len(several) + 1, len(common))
     seen = next(
         (e.in_training[i] for e, i in zip(several, index, strict=True) if e.in_training is not None), None
     )
@@ -165,4 +182,10 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
             each.name: len(each.faces) - len(common) for each in several if len(each.faces) > len(common)
         },
         subjects=people,
+        seeds=tuple(tuple(e.seed for e in group if e.seed is not None) or None for group in groups),
     )
+
+
+def _classifier_of(each: PredictedClasses) -> tuple[str, object]:
+    """The same for the seeds of one classifier, and for no others."""
+    return each.name, id(each) if each.seed is None else "seeds"

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from mien.evaluation.comparison import CommonFaces
 from mien.evaluation.metrics import classification as metrics
+from mien.evaluation.metrics.seeds import (
+    PairedSeeds,
+    SeedScores,
+    compare_seeds,
+    mean_of_seeds,
+    score_networks,
+)
 from mien.evaluation.metrics.significance import Paired, compare_paired, holm, verdict
 from mien.plotting import COLOURS, QUIET, quiet
 from mien.reports.document import Section
@@ -24,7 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelScores:
-    """One classifier on the common faces: scores, bootstrap intervals of 95 %, recall per class."""
+    """One classifier on the common faces: scores, bootstrap intervals of 95 %, recall per class.
+
+    Of several seeds of one recipe these are means, with intervals for other seeds and other faces, and the
+    standard deviations over the `seeds`.
+    """
 
     name: str
     accuracy: float
@@ -32,6 +43,9 @@ class ModelScores:
     macro_f1: float
     macro_f1_ci95: tuple[float, float]
     recall: dict[str, float]
+    seeds: tuple[int, ...] | None = None
+    accuracy_sd: float | None = None
+    macro_f1_sd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,14 +54,15 @@ class ComparedPair:
 
     Attributes:
         first, second: their names.
-        paired: the second's scores less the first's, and McNemar's test.
-        p: the mid-p value, adjusted for the number of pairs (Holm).
+        paired: the second's scores less the first's, and the test of their difference.
+        p: its p-value (mid-p of McNemar's test; of seeds, that of their means), adjusted for the number of
+            pairs (Holm).
         verdict: the result in words.
     """
 
     first: str
     second: str
-    paired: Paired
+    paired: Paired | PairedSeeds
     p: float
     verdict: str
 
@@ -100,8 +115,7 @@ def sections(comparison: Comparison) -> Iterator[Section]:
     yield Section(
         "differences",
         "Differences in accuracy",
-        " ".join(pair.verdict for pair in pairs)
-        + " This holds for these networks on faces like these; another seed gives other networks.",
+        " ".join(pair.verdict for pair in pairs) + " " + scope(comparison),
         (9.5, 1.3 + 0.55 * len(pairs) * (2 if comparison.deduplicated else 1)),
         lambda axes: draw_differences(axes, comparison),
         {
@@ -109,9 +123,8 @@ def sections(comparison: Comparison) -> Iterator[Section]:
                 "difference": pair.paired.accuracy.value,
                 "low": pair.paired.accuracy.low,
                 "high": pair.paired.accuracy.high,
-                "only_first_correct": pair.paired.test.only_first,
-                "only_second_correct": pair.paired.test.only_second,
-                "mid_p_adjusted": pair.p,
+                "evidence": pair.paired.evidence(pair.first, pair.second),
+                "p_adjusted": pair.p,
             }
             for pair in pairs
         },
@@ -124,6 +137,19 @@ def sections(comparison: Comparison) -> Iterator[Section]:
         lambda axes: draw_recalls(axes, comparison),
         {each.name: each.recall for each in models},
     )
+
+
+def scope(comparison: Comparison) -> str:
+    """For which networks the result holds, in a sentence."""
+    alone = [each.name for each in comparison.models if each.seeds is None]
+    if len(alone) == len(comparison.models):
+        return "This holds for these networks on faces like these; another seed gives other networks."
+    if alone:
+        return (
+            f"This holds for other seeds too, but of {', '.join(alone)} for that one network alone, on faces "
+            "like these."
+        )
+    return "This holds for networks of other seeds too, on faces like these."
 
 
 def draw_differences(axes: Axes, comparison: Comparison) -> None:
@@ -188,22 +214,33 @@ def _of(
     truth, predicted, classes = common.truth[faces], common.predicted[:, faces], common.classes
     count = len(classes)
     people = None if common.subjects is None else common.subjects[faces]
+    rows = [common.rows_of(i) for i in range(len(common.names))]
+    seeds = [common.seeds_of(i) for i in range(len(common.names))]
+    drawn = None
+    if any(seeds):
+        drawn = score_networks(truth, predicted, count, generator, resamples=resamples, subjects=people)
     models = tuple(
-        _score(name, truth, each, classes, generator, resamples, people)
-        for name, each in zip(common.names, predicted, strict=True)
+        _score(name, truth, predicted[each[0]], classes, generator, resamples, people)
+        if own is None or drawn is None
+        else _score_seeds(name, truth, predicted[each], classes, drawn, each, own)
+        for name, each, own in zip(common.names, rows, seeds, strict=True)
     )
     chosen = list(combinations(range(len(common.names)), 2))
-    found = [
-        compare_paired(
-            truth, predicted[i], predicted[j], count, generator, resamples=resamples, subjects=people
-        )
-        for i, j in chosen
-    ]
-    adjusted = holm([each.test.mid_p for each in found])
+    found: list[Paired | PairedSeeds] = []
+    for i, j in chosen:
+        if drawn is None or (seeds[i] is None and seeds[j] is None):
+            one, other = predicted[rows[i][0]], predicted[rows[j][0]]
+            found.append(
+                compare_paired(truth, one, other, count, generator, resamples=resamples, subjects=people)
+            )
+        else:
+            same = seeds[i] == seeds[j]
+            found.append(compare_seeds(drawn, rows[i], rows[j], len(truth), same_seeds=same))
+    adjusted = holm([each.p for each in found])
     pairs = []
     for (i, j), paired, p in zip(chosen, found, adjusted, strict=True):
-        first, second = common.names[i], common.names[j]
-        pairs.append(ComparedPair(first, second, paired, p, verdict(paired, first, second, p)))
+        names = common.names[i], common.names[j]
+        pairs.append(ComparedPair(*names, paired, p, verdict(paired, *names, p)))
     support = np.bincount(truth, minlength=count)
     return Comparison(
         n=len(truth),
@@ -237,4 +274,31 @@ def _score(
         macro_f1=float(metrics.macro_f1(counts)),
         macro_f1_ci95=interval(metrics.macro_f1),
         recall=dict(zip(classes, metrics.recall(counts).tolist(), strict=True)),
+    )
+
+
+def _score_seeds(
+    name: str,
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    classes: tuple[str, ...],
+    drawn: SeedScores,
+    rows: list[int],
+    seeds: tuple[int, ...],
+) -> ModelScores:
+    """The means over the seeds of one recipe, whose predictions are (K, N)."""
+    k = len(classes)
+    counts = np.stack([np.bincount(truth * k + each, minlength=k * k).reshape(k, k) for each in predicted])
+    accuracy = mean_of_seeds(drawn.accuracy[rows], drawn.drawn_accuracy[:, rows], drawn.units)
+    macro_f1 = mean_of_seeds(drawn.macro_f1[rows], drawn.drawn_macro_f1[:, rows], drawn.units)
+    return ModelScores(
+        name=name,
+        accuracy=accuracy.value,
+        accuracy_ci95=(accuracy.low, accuracy.high),
+        macro_f1=macro_f1.value,
+        macro_f1_ci95=(macro_f1.low, macro_f1.high),
+        recall=dict(zip(classes, metrics.recall(counts).mean(axis=0).tolist(), strict=True)),
+        seeds=seeds,
+        accuracy_sd=accuracy.sd,
+        macro_f1_sd=macro_f1.sd,
     )

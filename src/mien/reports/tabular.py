@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from mien.evaluation.result import Evaluation
 from mien.evaluation.scores import Scores
 from mien.files import csv_text
-from mien.reports.comparison import Comparison
+from mien.reports.comparison import Comparison, ModelScores
 from mien.runs.seeds import MEASURES, SeedRuns
 
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
@@ -91,7 +91,11 @@ def of_comparison(comparison: Comparison) -> list[Tabular]:
     """The scores of each model, and the difference of each pair with its interval and p-value."""
     title = f"On the same {comparison.n:,} faces"
     models = tuple(
-        (each.name, _with(each.accuracy, *each.accuracy_ci95), _with(each.macro_f1, *each.macro_f1_ci95))
+        (
+            _with_seeds(each),
+            _with(each.accuracy, *each.accuracy_ci95),
+            _with(each.macro_f1, *each.macro_f1_ci95),
+        )
         for each in comparison.models
     )
     pairs = tuple(
@@ -103,10 +107,18 @@ def of_comparison(comparison: Comparison) -> list[Tabular]:
         )
         for pair in comparison.pairs
     )
+    p = "p (Holm)" if any(each.seeds for each in comparison.models) else "p (McNemar, Holm)"
     return [
         Tabular(title, ("model", "accuracy, %", "macro F1, %"), models),
-        Tabular(title, ("difference", "accuracy, points", "macro F1, points", "p (McNemar, Holm)"), pairs),
+        Tabular(title, ("difference", "accuracy, points", "macro F1, points", p), pairs),
     ]
+
+
+def _with_seeds(model: ModelScores) -> str:
+    """The name of a model; of several seeds also how many, and the standard deviation of their accuracy."""
+    if model.seeds is None or model.accuracy_sd is None:
+        return model.name
+    return f"{model.name} ({len(model.seeds)} seeds, standard deviation {100 * model.accuracy_sd:.2f})"
 
 
 def of_seeds(runs: SeedRuns) -> list[Tabular]:

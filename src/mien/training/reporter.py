@@ -9,6 +9,8 @@ from typing import Protocol
 
 from mien.runs.history import Epoch
 
+# Time of a forward pass as a share of a step's, whose backward pass takes twice as long.
+_FORWARD = 1 / 3
 _LOG = logging.getLogger("mien.training")
 
 
@@ -143,9 +145,12 @@ class Pace:
     Args:
         sizes: the side of the input, epoch by epoch.
         steps: of an epoch.
+        validation_steps: how many steps have as many faces as are validated after each epoch. Until one has
+            been validated, their time is estimated from that of the steps.
     """
 
-    def __init__(self, sizes: list[int], steps: int) -> None:
+    def __init__(self, sizes: list[int], steps: int, validation_steps: float = 0.0) -> None:
+        self._validation_steps = validation_steps
         self._areas, self._steps = [size * size for size in sizes], steps
         self._seconds = self._area = 0.0
         self._validation = 0.0  # seconds per unit of area
@@ -165,4 +170,6 @@ class Pace:
         if not self._area:
             return 0.0
         trained = (self._steps - step) * self._areas[epoch] + self._steps * sum(self._areas[epoch + 1 :])
-        return trained * self._seconds / self._area + self._validation * sum(self._areas[epoch:])
+        pace = self._seconds / self._area
+        validation = self._validation or self._validation_steps * pace * _FORWARD
+        return trained * pace + validation * sum(self._areas[epoch:])

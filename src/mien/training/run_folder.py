@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import ResumeError
-from mien.files import csv_text, write_atomically
+from mien.files import csv_text, hold_lock, write_atomically
 from mien.runs.history import Epoch
 from mien.runs.recipe import Recipe, to_toml
 from mien.training.step_log import Step
@@ -24,38 +23,19 @@ _STEP_COLUMNS = tuple(entry.name for entry in fields(Step))
 def locked(folder: Path) -> Iterator[None]:
     """Keep a run to this process: its id is in the file `LOCK` of the folder meanwhile.
 
-    The lock of a process that was killed does not count: the system frees it. File systems without locks,
-    and Windows, go without.
+    See `mien.files.hold_lock` for what that holds against.
 
     Raises:
         ResumeError: another process trains in the folder.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
+    with hold_lock(folder / LOCK) as owner:
+        if owner is not None:
             raise ResumeError(
                 f"{folder} is in use by process {owner}, which still trains there. Wait until it ends, "
                 f"or stop it first: kill {owner}"
-            ) from None
-        except OSError:  # a network file system without locks
-            yield
-            return
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            (folder / LOCK).unlink(missing_ok=True)
+            )
+        yield
 
 
 class RunFolder:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mien.data.table import FaceTable
+from mien.progress import duration
 from mien.runs.environment import describe
 from mien.runs.history import Epoch, best_of, is_better, overfitting, ran_out_of_patience
 from mien.runs.recipe import Recipe
@@ -36,6 +37,9 @@ from mien.training.validation import ValidationScores, scores_of, totals_of
 _REPORT_INTERVAL_S = 0.5
 # Processes on GPUs check only every so many steps whether one of them is to stop: each check makes them wait.
 _STOP_CHECK_STEPS = 10
+# After so long, and so many steps, the time of the whole run is estimated in a note.
+_FORECAST_AFTER_S = 10.0
+_FORECAST_STEPS = 3
 # Between two additions to steps.csv, where checkpoints are rarer.
 _RECORD_INTERVAL_S = 30.0
 
@@ -107,7 +111,10 @@ class Trainer:
         )
         self.position = Position(torch.zeros(5, dtype=self.learner.sums_type, device=device))
         self.log = StepLog(self.steps)
-        self.pace = Pace([self._size(epoch) for epoch in range(recipe.schedule.epochs)], self.steps)
+        sizes = [self._size(epoch) for epoch in range(recipe.schedule.epochs)]
+        validated = self.loader.validation_faces / (self.loader.batch * world.size)
+        self.pace = Pace(sizes, self.steps, validated)
+        self._forecast_due = True
         self._begin(checkpoint)
 
     @property
@@ -122,7 +129,7 @@ class Trainer:
             Diverged: the loss is no longer a number.
             TrainError: not even two faces fit into the memory.
         """
-        self._saved = self._recorded = time.monotonic()
+        self._saved = self._recorded = self._entered = time.monotonic()
         self._started = self._saved - self.position.seconds
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             ended = self._train(interrupt)
@@ -259,6 +266,8 @@ class Trainer:
             self._record_steps()
         position = self.position
         _, correct, faces, _, label_loss = position.sums.tolist()
+        left = self.pace.left(position.epoch, position.step)
+        self._forecast(left)
         self.reporter.step(
             Progress(
                 epoch=position.epoch + 1,
@@ -268,9 +277,23 @@ class Trainer:
                 loss=label_loss / faces,
                 accuracy=correct / faces,
                 images_per_s=steps_per_s * self.loader.batch * self.world.size,
-                seconds_left=self.pace.left(position.epoch, position.step),
+                seconds_left=left,
             )
         )
+
+    def _forecast(self, left: float) -> None:
+        """Note once, before an epoch has ended, how long the run will take; a short run needs no note."""
+        seconds, position = time.monotonic() - self._entered, self.position
+        if self._forecast_due and seconds > _FORECAST_AFTER_S and position.step >= _FORECAST_STEPS:
+            self._forecast_due = False
+            whole = left + time.monotonic() - self._started
+            if self.history or position.step >= self.steps:
+                return
+            epochs = self.recipe.schedule.epochs
+            self.reporter.note(
+                f"At this speed the run takes about {duration(whole)}: {epochs} epochs of {self.steps} steps "
+                f"of {self.loader.batch * self.world.size} faces. schedule.epochs=N makes it shorter."
+            )
 
     def _begin(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint:

@@ -77,6 +77,14 @@ Resume: TypeAlias = Annotated[Path | None, option(OUTPUT, "--resume RUN", "Resum
 PreviewFolder: TypeAlias = Annotated[
     Path | None, option(OUTPUT, "--preview DIR", "Draw the first augmented faces into this folder and exit.")
 ]
+LrFolder: TypeAlias = Annotated[
+    Path | None,
+    option(
+        OUTPUT,
+        "--find-lr DIR",
+        "Train 200 steps at rising learning rates, draw the loss into this folder, suggest a rate, exit.",
+    ),
+]
 Device: TypeAlias = Annotated[
     str | None, option(MACHINE, "--device NAME", "auto, cpu, cuda, cuda:1 or mps. Default: auto.")
 ]
@@ -101,6 +109,7 @@ def train(
     out: Out = None,
     resume: Resume = None,
     preview: PreviewFolder = None,
+    find_lr: LrFolder = None,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -121,7 +130,7 @@ def train(
     if resume is not None:
         changed |= {"label-map": label_map, "holdout": holdout, "folds": folds, "fold": fold}
         changed |= {"seeds": seeds}
-        _refuse_with_resume(**changed, preview=preview)
+        _refuse_with_resume(**changed, preview=preview, **{"find-lr": find_lr})
         _resume(resume, format, data=data, votes=votes, device=device, threads=threads)
         return
     texts = [*(set_ or ()), *([f"network.init={init}"] if init else ())]
@@ -131,7 +140,11 @@ def train(
     if preview is not None:
         _preview(preview, recipe or "quick", texts, faces)
         return
-    options = {**faces, "out": out, "device": device or "auto", "threads": threads}
+    machine = {"device": device or "auto", "threads": threads}
+    if find_lr is not None:
+        _find_lr(find_lr, recipe or "quick", texts, {**faces, **machine})
+        return
+    options = {**faces, **machine, "out": out}
     if seeds is not None:
         _train_seeds(recipe or "quick", texts, _parsed_seeds(seeds), format, options)
         return
@@ -190,12 +203,13 @@ def _print_seeds(result: SeedRuns, format: TableFormat | None) -> None:
 def _resume(folder: Path, format: TableFormat | None, **options: Any) -> None:
     with _needs_extra():
         from mien.cli.train.progress import TerminalReporter
+        from mien.runs.seed_folder import PLAN
         from mien.training import api
         from mien.training.repeated import cross_validation, seeds
     with TerminalReporter() as reporter:
         if kind_of_path(folder / cross_validation.PLAN, UsageError) == "file":
             cross_validation.resume_cross_validation(folder, reporter=reporter)
-        elif kind_of_path(folder / seeds.PLAN, UsageError) == "file":
+        elif kind_of_path(folder / PLAN, UsageError) == "file":
             _print_seeds(seeds.resume_seeds(folder, reporter=reporter), format)
         else:
             api.resume(folder, **options, reporter=reporter)
@@ -208,6 +222,22 @@ def _preview(folder: Path, recipe: str, texts: list[str], faces: dict[str, Any])
         from mien.training import api
     with TerminalReporter() as reporter:
         _draw(api.preview(recipe, **faces, reporter=reporter, **parse_changes(texts)), folder)
+
+
+def _find_lr(folder: Path, recipe: str, texts: list[str], options: dict[str, Any]) -> None:
+    with _needs_extra():
+        from mien.cli.train.progress import TerminalReporter
+        from mien.runs.lr_range import write_lr_range
+        from mien.runs.recipe import parse_changes
+        from mien.training.lr_finder import find_lr
+    with TerminalReporter() as reporter:
+        found = find_lr(recipe, **options, reporter=reporter, **parse_changes(texts))
+    for path in write_lr_range(found, folder):
+        typer.echo(str(path))
+    typer.echo(
+        f"--set optimizer.lr={found.suggestion:.1e}  (there the loss falls fastest; it is lowest at "
+        f"{found.lowest_loss:.1e}, and training becomes unstable above)"
+    )
 
 
 def _draw(preview: Preview, folder: Path) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from mien.progress import duration
+
 if TYPE_CHECKING:
     from mien.runs.history import Epoch
     from mien.training.reporter import Progress as Step
@@ -109,11 +111,3 @@ def _figures(progress: Step) -> str:
         f"loss {progress.loss:.3f}  accuracy {progress.accuracy:.1%}  "
         f"{progress.images_per_s:.0f} images/s  {duration(progress.seconds_left)} left"
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: ``"45 s"``, ``"12 min"``, ``"3 h 05 min"``."""
-    if round(seconds) < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

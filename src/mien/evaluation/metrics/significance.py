@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +25,32 @@ class McNemar:
         only_first, only_second: faces that one named right and the other did not.
         exact: two-sided p-value of the exact test: both halves of a fair coin.
         mid_p: the same with half the weight on what was seen; less cautious, and nearer to its promise.
+        people: whose faces the two classifiers differ on, where each person is one toss; None where each
+            face is.
     """
 
     only_first: int
     only_second: int
     exact: float
     mid_p: float
+    people: int | None = None
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
+def mcnemar(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], subjects: NDArray[np.str_] | None = None
+) -> McNemar:
     """McNemar's test of whether two classifiers are right equally often; (N,) each: who was right on a face.
+
+    With the `subjects` of the faces, (N,), the coin is tossed once per person, for all of their faces:
+    frames of one person are not independent. With one face per person it is McNemar's test.
 
     Source: McNemar 1947; the mid-p version and the advice to prefer it: Fagerland, Lydersen & Laake 2013,
     "The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional".
+    Over people: Fisher's exact test of paired differences (1935, "The Design of Experiments", section 21).
     """
     b, c = int((first & ~second).sum()), int((~first & second).sum())
+    if subjects is not None:
+        return _mcnemar_over_people(b, c, second.astype(np.int64) - first, subjects)
     n, k = b + c, min(b, c)
     # Of n tosses of a fair coin: the probability of exactly i heads, by logarithms, for n may be thousands.
     log_half = n * math.log(2)
@@ -48,6 +60,25 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     ]
     tail, seen = math.fsum(mass), mass[-1]
     return McNemar(b, c, min(1.0, 2 * tail), min(1.0, 2 * tail - seen))
+
+
+def _mcnemar_over_people(b: int, c: int, gain: NDArray[np.int64], subjects: NDArray[np.str_]) -> McNemar:
+    """The exact distribution of the sum of all people's gains, the sign of each a fair coin."""
+    _, person = np.unique(subjects, return_inverse=True)
+    sizes = np.abs(np.bincount(person, weights=gain)).astype(np.int64)
+    sizes = sizes[sizes > 0]
+    reach = int(sizes.sum())
+    mass = np.zeros(2 * reach + 1)  # of the sums -reach ... reach
+    mass[reach] = 1.0
+    for size in sizes:
+        tossed = np.zeros_like(mass)
+        tossed[size:] += mass[:-size] / 2
+        tossed[:-size] += mass[size:] / 2
+        mass = tossed
+    sums = np.abs(np.arange(-reach, reach + 1))
+    tail, seen = float(mass[sums >= abs(c - b)].sum()), float(mass[sums == abs(c - b)].sum())
+    mid_p = tail - seen / 2 if b != c else 1.0
+    return McNemar(b, c, min(1.0, tail), mid_p, len(sizes))
 
 
 @dataclass(frozen=True)
@@ -66,6 +97,7 @@ class Paired:
     Attributes:
         accuracy: the second's less the first's.
         macro_f1: the same of macro F1.
+        test: McNemar's; over people where they are known.
         agree: share of the faces on which both predicted the same class.
         detectable: the smallest difference in accuracy that so many faces, with as many on which the two
             differ, would show as real in half of all cases.
@@ -77,6 +109,20 @@ class Paired:
     test: McNemar
     agree: float
     detectable: float
+
+    @property
+    def p(self) -> float:
+        """The p-value that decides: mid-p."""
+        return self.test.mid_p
+
+    def evidence(self, first: str, second: str) -> str:
+        """What the p-value rests on, in words."""
+        test = self.test
+        over = "" if test.people is None else f", over the {test.people:,} people on whom they differ,"
+        return (
+            f"{test.only_first:,} faces only {first} predicted correctly, {test.only_second:,} only "
+            f"{second}; McNemar{over} exact p {test.exact:.3g}, mid-p {test.mid_p:.3g}"
+        )
 
 
 def compare_paired(
@@ -93,8 +139,7 @@ def compare_paired(
 
     Faces are drawn with replacement, and each brings both predictions, so what both find hard cancels out.
     The intervals speak of the sampling of faces alone: another seed would have trained another network. With
-    the `subjects` of the faces, (N,), people are drawn with all their faces. McNemar's test takes the faces
-    as independent in any case.
+    the `subjects` of the faces, (N,), people are drawn with all their faces; McNemar's test is over people.
 
     Raises:
         UsageError: arrays that do not fit, or no faces.
@@ -120,15 +165,25 @@ def compare_paired(
         for predicted in cells[1:]
         for each in (counts[None], drawn)
     ]
-    test = mcnemar(first == truth, second == truth)
+    test = mcnemar(first == truth, second == truth, subjects)
     return Paired(
         n=n,
         accuracy=_difference(*accuracy),
         macro_f1=_difference(*f1),
         test=test,
         agree=float((first == second).mean()),
-        detectable=1.96 * math.sqrt(max(test.only_first + test.only_second, 1)) / n,
+        detectable=1.96 * math.sqrt(max(_squared_gains(truth, first, second, subjects), 1)) / n,
     )
+
+
+def _squared_gains(
+    truth: Integers, first: Integers, second: Integers, subjects: NDArray[np.str_] | None
+) -> float:
+    """The variance of the sum of gains if each sign were a coin: of each face, or each person."""
+    gain = (second == truth).astype(np.float64) - (first == truth)
+    if subjects is not None:
+        gain = np.bincount(np.unique(subjects, return_inverse=True)[1], weights=gain)
+    return float((gain**2).sum())
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -144,7 +199,23 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def verdict(paired: Paired, first: str, second: str, p: float) -> str:
+class Compared(Protocol):
+    """What a verdict rests on: of two networks, or of several seeds of each."""
+
+    @property
+    def n(self) -> int:
+        """Faces."""
+
+    @property
+    def accuracy(self) -> Difference:
+        """The second's less the first's."""
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that would be found in half of all cases."""
+
+
+def verdict(paired: Compared, first: str, second: str, p: float) -> str:
     """Whether the difference is real, in words. `p` is mid-p, adjusted where there are several pairs."""
     points, low, high = (100 * x for x in (paired.accuracy.value, paired.accuracy.low, paired.accuracy.high))
     better, worse = (second, first) if points > 0 else (first, second)

@@ -13,12 +13,11 @@ from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
 from mien.files import csv_text, kind_of_path, write_atomically
 from mien.runs.recipe import Recipe, load_recipe, to_toml
+from mien.runs.seed_folder import PLAN, RESULT, SCORES
 from mien.runs.seeds import SeedRuns, SeedScore, read_seed
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
 from mien.training.data.splits import with_splits_of
 from mien.training.reporter import LogReporter, Reporter, SummaryAsNote
-
-PLAN, RESULT, SCORES = "seeds.toml", "seeds.json", "seeds.csv"
 
 
 def train_seeds(
