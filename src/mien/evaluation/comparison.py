@@ -137,7 +137,7 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     Raises:
         UsageError: fewer than two, two of one name, no face in common, or a face with two truths.
     """
-    groups = [list(found) for _, found in groupby(several, _classifier_of)]
+    groups = [[each for _, each in found] for _, found in groupby(enumerate(several), _classifier_of)]
     names = tuple(group[0].name for group in groups)
     if len(names) < 2:
         raise UsageError("a comparison needs two at least. Give two runs, models or CSVs of predictions.")
@@ -186,6 +186,7 @@ def join_predictions(several: Sequence[PredictedClasses]) -> CommonFaces:
     )
 
 
-def _classifier_of(each: PredictedClasses) -> tuple[str, object]:
+def _classifier_of(numbered: tuple[int, PredictedClasses]) -> tuple[str, int]:
     """The same for the seeds of one classifier, and for no others."""
-    return each.name, id(each) if each.seed is None else "seeds"
+    number, each = numbered
+    return each.name, number if each.seed is None else -1
