@@ -24,9 +24,10 @@ from mien.inference.analyzer import Analyzer
 from mien.serve.viewer.faces import frames_of, timeline_of
 from mien.serve.viewer.session import Session
 from mien.testing.clips import Actor, play, write_clip
-from mien.video.batch import ClipOptions, predict_clips
+from mien.video.batch import predict_clips
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
 from mien.video.study.rewrite import rewrite
-from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
 RATE, SECONDS = 25, 2

@@ -22,8 +22,9 @@ import mien
 from mien.inference.analyzer import Analyzer
 from mien.testing.camera import chromium_flags, find_chromium
 from mien.testing.clips import Actor, play, write_clip
-from mien.video.batch import ClipOptions, predict_clips
-from mien.video.study.study import StudyOptions
+from mien.video.batch import predict_clips
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
 
 ROOT = Path(__file__).parent.parent
 PHOTO, TARGET = ROOT / "examples" / "astronaut.jpg", ROOT / "docs" / "images" / "viewer.jpg"

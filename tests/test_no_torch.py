@@ -77,3 +77,22 @@ def test_importing_mien_imports_nothing_heavy(tmp_path: Path) -> None:
     code = f"import mien, sys; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_photo_needs_none_of_the_stages_for_clips(tmp_path: Path) -> None:
+    """Each of them is one more file to read before the first face: the options of clips alone are loaded."""
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from mien.cli.app import app\n"
+        f"done = CliRunner().invoke(app, ['predict', {str(PHOTO)!r}, '--model', 'mien-tiny', '--csv'])\n"
+        "assert done.exit_code == 0, done.output\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('mien.video')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    options = {
+        f"mien.video{name}" for name in ("", ".options", ".options.clips", ".options.study", ".sources")
+    }
+    assert set(done.stdout.split()) == options

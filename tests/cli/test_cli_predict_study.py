@@ -23,10 +23,10 @@ from mien.errors import ImageError, UsageError
 from mien.models.card import Head
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult
 from mien.video.study.dictionary import TABLES
 from mien.video.study.rewrite import rewrite
-from mien.video.study.study import StudyOptions
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
@@ -262,6 +262,34 @@ def test_corrections_are_applied_without_the_clips(
     ):
         code, _, err = predict(*words)
         assert (code, remedy in err) == (UsageError.exit_code, True), err
+
+
+def test_people_who_are_seen_for_less_than_the_minimum_are_in_no_table(
+    predict: Predict, tmp_path: Path
+) -> None:
+    """A second face is there for 0.4 s of 2; at 0.4 s it stays, as does who is seen for longer."""
+    anna = np.asarray(Image.open(PHOTO).convert("RGB").crop((130, 0, 330, 260)))
+    brief = Actor(anna[:, ::-1], lambda t: (470, 180, 200) if 0.79 < t < 1.19 else None)
+    scene = [Actor(anna, lambda t: (160, 180, 200)), brief]
+    clip = write_clip(tmp_path / "brief.mp4", play(scene, 2.0, rate=10), rate=10)
+    people = {}
+    for least in ("0s", "0.4s", "0.5s"):
+        out = tmp_path / least.replace(".", "_")
+        code, _, stderr = predict(clip, "--out", f"{out}/", "--min-duration", least, "--export", "long")
+        assert code == 0, stderr
+        people[least] = {
+            name: set(pd.read_csv(path)["face_id"].dropna())
+            for name in ("frames", "people", "intervals", "brief/long")
+            if (path := out / f"{name}.csv").exists()
+        }
+        assert len(pd.read_csv(out / "frames.csv")["frame"].unique()) == 20
+    assert set(map(frozenset, people["0s"].values())) == {frozenset({1, 2})}
+    assert people["0.4s"] == people["0s"]
+    assert set(map(frozenset, people["0.5s"].values())) == {frozenset({1})}
+    (sidecar,) = json.loads((tmp_path / "0_5s" / "study.json").read_text())["clips"]
+    assert sidecar["left_out"] == {"2": pytest.approx(0.4)}
+    rewrite(tmp_path / "0_5s", StudyOptions(exports=("long",)))
+    assert (tmp_path / "0_5s" / "frames.csv").read_bytes() == (tmp_path / "0s" / "frames.csv").read_bytes()
 
 
 def test_options_of_a_study_need_a_folder(predict: Predict, clips: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mien.cli.app import main
 from mien.errors import UsageError
-from mien.video.study.study import StudyOptions
+from mien.video.options.study import StudyOptions
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from mien.serve.settings import Limits, Settings
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.batch import predict_clips
-from mien.video.runner import ClipOptions
-from mien.video.study.study import StudyOptions
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

@@ -34,11 +34,11 @@ from mien.serve.viewer.faces import (
 )
 from mien.serve.viewer.session import Session
 from mien.video.opening import open_video
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult
 from mien.video.study.correct import clip_corrections
 from mien.video.study.corrections import FILE, corrections_of
 from mien.video.study.rewrite import clip_results
-from mien.video.study.study import StudyOptions
 
 Entry = dict[str, Any]
 Open = Callable[..., TestClient]

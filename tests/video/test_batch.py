@@ -19,8 +19,9 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.batch import predict_clips
 from mien.video.job import ClipJob, ClipResult
+from mien.video.options.clips import ClipOptions
 from mien.video.results import FrameResult
-from mien.video.runner import BatchObserver, ClipOptions
+from mien.video.runner import BatchObserver
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 # What a run does that dies at frame 30 of the clip b: no handler, no `finally`, as at a power cut.
@@ -30,7 +31,8 @@ from pathlib import Path
 import mien.video.output.writer as writer
 from mien.inference.analyzer import Analyzer
 from mien.video.batch import predict_clips
-from mien.video.runner import BatchObserver, ClipOptions
+from mien.video.options.clips import ClipOptions
+from mien.video.runner import BatchObserver
 
 writer.SEGMENT_FRAMES = 12
 model, clips, out, save = sys.argv[1:]

@@ -16,9 +16,10 @@ from mien.inference.analyzer import Analyzer
 from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.batch import predict_clips
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult
-from mien.video.runner import BatchObserver, ClipOptions
-from mien.video.study.study import StudyOptions
+from mien.video.runner import BatchObserver
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 

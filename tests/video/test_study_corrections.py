@@ -22,11 +22,12 @@ from mien.testing.clips import Actor, play, write_clip
 from mien.testing.fakes import write_band_model
 from mien.video.batch import predict_clips
 from mien.video.log import replay
-from mien.video.runner import BatchObserver, ClipOptions
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
+from mien.video.runner import BatchObserver
 from mien.video.study.corrections import FILE, FORMAT, corrections_in, corrections_of
 from mien.video.study.dictionary import TABLES
 from mien.video.study.rewrite import rewrite
-from mien.video.study.study import StudyOptions
 
 PHOTO = Path(__file__).parents[2] / "examples" / "astronaut.jpg"
 OPTIONS = StudyOptions(bin_s=0.5, threshold=0.16, hysteresis=0.005, exports=("elan", "boris", "long"))

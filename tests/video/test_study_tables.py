@@ -19,6 +19,7 @@ from mien.files import read_csv
 from mien.inference.face import Face
 from mien.models.card import Head
 from mien.names import from_csv_cell
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult, TrackedFace
 from mien.video.study.dictionary import (
     describe,
@@ -30,7 +31,6 @@ from mien.video.study.dictionary import (
 )
 from mien.video.study.files import join_tables, open_tables
 from mien.video.study.measures import Measures, rest_of, timed
-from mien.video.study.study import StudyOptions
 from mien.video.study.tables import Event, EventTable, IntervalTable, PeopleTable, Row
 
 HEAD = Head("votes", VOTES, ABSTAIN)
@@ -297,6 +297,7 @@ def test_names_that_a_spreadsheet_computes_or_that_are_not_unicode_are_escaped(t
     [
         ({"bin_s": 0.0}, "--bin must be longer than 0 s"),
         ({"threshold": 0.2, "hysteresis": 0.3}, "the hysteresis smaller"),
+        ({"min_duration_s": -1.0}, "--min-duration must be 0 s or longer, not -1 s"),
         ({"exports": ("excel",)}, "--export excel is not known. Use elan, boris"),
     ],
 )

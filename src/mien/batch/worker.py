@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from mien.batch.dataset import schema_of
 from mien.batch.sources import SourceFile, is_store, read_bytes
 from mien.errors import MienError, UsageError
 from mien.images.decode import DecodedImage, read_image
@@ -88,7 +87,7 @@ class ImageWorker:
     def __init__(self, options: ReadOptions, on_image: OnImage | None = None) -> None:
         self._options, self._on_image = options, on_image
         self._analyzer = options.analyzer()
-        self._schema = schema_of(self._analyzer.classifier.head, movements=options.movements)
+        self._schema = _schema(self._analyzer.classifier.head, options)
 
     def read(self, files: Sequence[SourceFile], numbers: Sequence[int]) -> ImageRows:
         """The rows of the files, in their order; `numbers` are those of `DataSet.number_of`.
@@ -210,7 +209,7 @@ def unread_rows(options: ReadOptions, file: SourceFile, number: int, message: st
     fact = {"source": file.source, "file_id": f"{number:016x}", "bytes": file.bytes, "version": file.version}
     fact |= {"error": "ProcessEnded", "message": message}
     row = {name: _unicode(value) for name, value in fact.items()}
-    schema = schema_of(head, movements=options.movements)
+    schema = _schema(head, options)
     return ImageRows(pa.Table.from_pylist([row], schema), 1, 0, ((file.source, message),))
 
 
@@ -267,3 +266,10 @@ def failure_of(error: BaseException) -> dict[str, str]:
 def _unicode(value: Any) -> Any:
     """Bytes of a name that are not Unicode, escaped: Parquet takes none."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _schema(head: Any, options: ReadOptions) -> Any:
+    """The columns of the rows; imported late: photos alone do without the tables of clips."""
+    from mien.batch.dataset import schema_of
+
+    return schema_of(head, movements=options.movements)

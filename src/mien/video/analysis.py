@@ -15,12 +15,12 @@ from mien.video.camera import FROZEN_S, open_camera, until_frozen
 from mien.video.frame import VideoFrame
 from mien.video.log import Log, LogWriter, log_header
 from mien.video.opening import open_video
+from mien.video.options.clips import DETECTOR_SIZE, FaceSelection
 from mien.video.reader import ReadStatus, Video
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import Smoothing
 from mien.video.sources import is_address, is_camera
-from mien.video.stages.pipeline import DETECT_INTERVAL_S, DETECTOR_SIZE, Pipeline
-from mien.video.stages.select import FaceSelection
+from mien.video.stages.pipeline import DETECT_INTERVAL_S, Pipeline
 from mien.video.stages.track import TrackedFrame
 from mien.video.threads import Dropped, prefetch
 from mien.video.tracking.people import People

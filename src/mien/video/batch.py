@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.inference.sinks import ReadFailure, Sink
+from mien.video.options.clips import ClipOptions
 from mien.video.output.table import TableWriter, open_table
 from mien.video.output.window import Window
 from mien.video.pool import ClipWork, read_together
 from mien.video.resume import Progress, load_progress, save_progress
 from mien.video.runner import (
     BatchObserver,
-    ClipOptions,
     ClipOutcome,
     ClipRunner,
     figures_of,

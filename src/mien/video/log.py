@@ -27,9 +27,10 @@ from mien.models.card import Head, read_head
 from mien.models.onnx import OnnxClassifier
 from mien.movements.measures import NAMES, Movements
 from mien.video.frame import FramePosition
+from mien.video.options.clips import FaceSelection
 from mien.video.results import AnalyzedFrame, FrameResult
 from mien.video.smoothing import Smoothing
-from mien.video.stages.select import FaceSelection, FaceSelector
+from mien.video.stages.select import FaceSelector
 from mien.video.stages.smooth import PartOf, SmoothStage
 from mien.video.stages.track import FrameRecord, final_ids, track_record
 from mien.video.tracking.people import People

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
 from mien.video.job import ClipResult
+from mien.video.options.clips import ClipOptions
 from mien.video.results import FrameResult
-from mien.video.runner import BatchObserver, ClipOptions, ClipOutcome, ClipRunner
+from mien.video.runner import BatchObserver, ClipOutcome, ClipRunner
 from mien.video.sources import without_password
 
 if TYPE_CHECKING:

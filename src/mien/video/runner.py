@@ -10,6 +10,7 @@ from mien.errors import CorrectionError, ImageError, UsageError
 from mien.inference.analyzer import Analyzer
 from mien.video.analysis import VideoAnalysis, open_source
 from mien.video.job import ClipJob, ClipResult
+from mien.video.options.clips import ClipOptions
 from mien.video.output.table import TableWriter
 from mien.video.output.timeline import Timeline
 from mien.video.output.window import Window
@@ -18,54 +19,11 @@ from mien.video.reader import Video
 from mien.video.results import FrameResult
 from mien.video.smoothing import Smoothing
 from mien.video.sources import without_password
-from mien.video.stages.pipeline import DETECTOR_SIZE
-from mien.video.stages.select import FaceSelection
-from mien.video.study.study import StudyOptions, clip_facts, keep_known_people, log_path, write_clip
-from mien.video.tracking.people import People, PeopleMode
+from mien.video.study.study import clip_facts, keep_known_people, log_path, write_clip
+from mien.video.tracking.people import People
 
 if TYPE_CHECKING:
     from mien.video.study.corrections import Corrections
-
-
-@dataclass(frozen=True)
-class ClipOptions:
-    """How clips are analyzed, and what is written.
-
-    Attributes:
-        form: ``"csv"``, ``"jsonl"``, ``"json"`` or ``"parquet"``; no table for None.
-        out: the table's file; stdout for None.
-        save: folder of annotated videos and timelines.
-        timeline: folder of timelines alone.
-        study: write `out` as the folder of a study, see `mien.video.study.study`; `form` is None then.
-        overwrite: replace files that exist.
-        resume: continue the run that was interrupted while it wrote `out`.
-        stream: let a source be an address, and connect to it.
-        blur_others: blur all faces that are not reported in what is saved or shown.
-        show: show the frames in a window.
-        jobs: how many clips are read at once, each in a process of its own; more than one for a study only.
-        people: who gets their number back when they return: in the same clip for ``"clip"``, in all clips of
-            the run for ``"all"``, nobody for ``"off"``.
-        interval_s, start_s, end_s, faces, smooth_s, detector_size: as `mien.analyze_video` takes them.
-    """
-
-    form: str | None = None
-    out: Path | None = None
-    save: Path | None = None
-    timeline: Path | None = None
-    study: StudyOptions | None = None
-    overwrite: bool = False
-    resume: bool = False
-    stream: bool = False
-    interval_s: float | None = None
-    start_s: float = 0.0
-    end_s: float | None = None
-    faces: FaceSelection = "all"
-    people: PeopleMode = "clip"
-    blur_others: bool = False
-    show: bool = False
-    jobs: int = 1
-    smooth_s: float = 0.2
-    detector_size: int = DETECTOR_SIZE
 
 
 class BatchObserver:

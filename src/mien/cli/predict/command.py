@@ -14,18 +14,19 @@ from mien.cli.predict.dataset import DataSetOptions
 from mien.cli.predict.sources import STUDY, check_data_set, format_of, span, split_sources
 from mien.errors import ImageError, UsageError
 from mien.models.registry import DEFAULT
+from mien.video.options.clips import ClipOptions
+from mien.video.options.study import StudyOptions
 
 if TYPE_CHECKING:
     from mien.batch.worker import ReadOptions
     from mien.inference.analyzer import Analyzer
     from mien.video.batch import WriteImages
-    from mien.video.runner import ClipOptions
 
 _CLIPS_ONLY = (
     "--timeline, --interval, --start, --end, --faces, --people, --blur-others, --show, --smooth, "
     "--detector-size, --stream, --jobs and --resume"
 )
-_STUDY_ONLY = "--bin, --baseline, --event-threshold, --event-hysteresis and --export"
+_STUDY_ONLY = "--bin, --baseline, --event-threshold, --event-hysteresis, --min-duration and --export"
 
 
 def predict(
@@ -59,6 +60,7 @@ def predict(
     baseline: own.Baseline = None,
     event_threshold: own.EventThreshold = 0.5,
     event_hysteresis: own.EventHysteresis = 0.1,
+    min_duration: own.MinDuration = 0.0,
     export: own.Export = None,
     jobs: own.Jobs = 1,
     apply: own.Apply = None,
@@ -71,21 +73,20 @@ def predict(
 ) -> None:
     """Read the apparent expression of each face in photos or clips.
 
-    Prints a table for people. With --json, --jsonl or --csv, only that goes to stdout. In a clip, each
-    person keeps a number while their face is tracked; --save also draws a timeline of each person. With
-    --out FOLDER, writes a data set of photos, which a second run continues, and a study of clips (tables).
+    Prints a table for people; with --json, --jsonl or --csv, only that. In a clip each person keeps a
+    number, and --save draws timelines. --out FOLDER writes a data set of photos and a study of clips.
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
     apply_alone(context, sources, apply, out)
     clips, photos = split_sources(sources or [])
-    options = _clip_options(jobs, None, out, save, timeline, None, overwrite, resume, stream, interval)
-    options = replace(options, start_s=start, end_s=end, smooth_s=smooth, detector_size=detector_size)
-    options = replace(options, faces=faces.value, people=people.value, blur_others=blur_others, show=show)
+    values = (interval, start, end, faces.value, people.value, blur_others, show, jobs, smooth, detector_size)
+    options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, *values)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
     data_set = _data_set(photos, form, bool(clips), shard, verify_hash, engine.value, address)
-    options = _for_study(options, form, bin_s, baseline, event_threshold, event_hysteresis, export or [])
+    study = (bin_s, event_threshold, event_hysteresis, span(baseline), _names(export), min_duration)
+    options = _for_study(options, form, StudyOptions(*study))
     read = _read_options(model, labels, detector_threshold, align, crops, device, movements)
     _exit(_predict(clips, photos, read, options, data_set, threads))
 
@@ -97,10 +98,8 @@ def _data_set(photos: list[str], form: str | None, clips: bool, *values: Any) ->
     return options
 
 
-def _clip_options(jobs: int, *values: Any) -> ClipOptions:
-    from mien.video.runner import ClipOptions
-
-    return replace(ClipOptions(*values), jobs=jobs)
+def _clip_options(*values: Any) -> ClipOptions:
+    return ClipOptions(*values)
 
 
 def _exit(failures: int) -> None:
@@ -125,24 +124,16 @@ def _read_options(
     return read if threshold is None else replace(read, detector_threshold=threshold)
 
 
-def _for_study(
-    clips: ClipOptions,
-    form: str | None,
-    bin_s: float,
-    baseline: str | None,
-    threshold: float,
-    hysteresis: float,
-    exports: list[own.ExportFormat],
-) -> ClipOptions:
+def _names(exports: list[own.ExportFormat] | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.value for name in exports or ()))
+
+
+def _for_study(clips: ClipOptions, form: str | None, options: StudyOptions) -> ClipOptions:
     """The options of clips with those of a study, or with the format where --out is not a folder.
 
     Raises:
         UsageError: there are options of a study and no folder.
     """
-    from mien.video.study.study import StudyOptions
-
-    names = tuple(dict.fromkeys(name.value for name in exports))
-    options = StudyOptions(bin_s, threshold, hysteresis, span(baseline), names)
     if form == STUDY:
         return replace(clips, study=options)
     if options != StudyOptions():
@@ -198,8 +189,6 @@ def _predict_clips(
 
 def _check(options: ClipOptions, clips: bool, crops: bool, detects: bool) -> None:
     """Raise a UsageError for options that do not fit the sources or each other."""
-    from mien.video.runner import ClipOptions
-
     if crops and clips:
         raise UsageError("--crops is for photos of cropped faces; in clips, faces have to be detected.")
     if crops and detects:

@@ -230,6 +230,15 @@ EventHysteresis: TypeAlias = Annotated[
         max=1.0,
     ),
 ]
+MinDuration: TypeAlias = Annotated[
+    float,
+    option(
+        _STUDY,
+        "--min-duration TIME",
+        "Leave out people who are seen for less in a clip, e.g. 0.5s.",
+        parser=seconds,
+    ),
+]
 Export: TypeAlias = Annotated[
     list[ExportFormat] | None,
     option(

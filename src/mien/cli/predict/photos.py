@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mien.inference.image_writer import AnnotatedFolder
     from mien.inference.sinks import ReadFailure, Sink
     from mien.video.batch import WriteImages
-    from mien.video.runner import ClipOptions
+    from mien.video.options.clips import ClipOptions
 
 # Fewer photos are read before a bar could be seen.
 _BAR_FROM = 4

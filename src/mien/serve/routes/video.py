@@ -16,7 +16,7 @@ from mien.serve.service import LabelsParameter, MovementsParameter, Service, cli
 from mien.serve.uploads import save_clip, upload_schema
 from mien.serve.video.job import JobOptions, TableFormat, VideoJob
 from mien.serve.video.queue import JobQueue
-from mien.video.stages.select import FaceSelection
+from mien.video.options.clips import FaceSelection
 
 _CONTENT_TYPES = {
     "csv": "text/csv; charset=utf-8",

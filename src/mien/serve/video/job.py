@@ -18,8 +18,8 @@ from mien.serve.video.full_disk import OverflowFile
 from mien.video.analysis import VideoAnalysis
 from mien.video.job import ClipJob
 from mien.video.opening import open_video
+from mien.video.options.clips import FaceSelection
 from mien.video.output.table import open_table
-from mien.video.stages.select import FaceSelection
 from mien.video.tracking.people import People
 
 _MAX_OVERFLOW = 64 * MB

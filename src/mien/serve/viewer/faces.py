@@ -18,11 +18,11 @@ from mien.files import staged
 from mien.inference.face import Face
 from mien.models.card import Head
 from mien.video.log import Log, head_of
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult, TrackedFace
 from mien.video.study.correct import ClipCorrections
 from mien.video.study.measures import Measures, rest_of, timed
 from mien.video.study.rewrite import clip_results
-from mien.video.study.study import StudyOptions
 from mien.video.study.tables import EventTable
 from mien.video.summary import GAP_S
 

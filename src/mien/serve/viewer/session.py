@@ -11,6 +11,7 @@ from typing import Any
 from mien.errors import UsageError
 from mien.serve.viewer.faces import ClipFaces, events_of, load_faces, people_of, uncertain_stretches
 from mien.serve.viewer.frames import FrameReader
+from mien.video.options.study import StudyOptions
 from mien.video.study.correct import clip_corrections
 from mien.video.study.corrections import (
     FILE,
@@ -28,7 +29,6 @@ from mien.video.study.rewrite import (
     rewrite,
     study_options,
 )
-from mien.video.study.study import StudyOptions
 
 _FRAMES_PER_NOTE = 200
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from mien.images.crop import FER2013_FRAMING
 from mien.inference.analyzer import Analyzer
 from mien.video.frame import Frame
+from mien.video.options.clips import DETECTOR_SIZE, FaceSelection
 from mien.video.smoothing import Smoothing
 from mien.video.stages.classify import ClassifyStage
 from mien.video.stages.detect import DetectStage
-from mien.video.stages.select import FaceSelection, FaceSelector
+from mien.video.stages.select import FaceSelector
 from mien.video.stages.smooth import SmoothStage
 from mien.video.stages.track import TrackedFrame, TrackStage
 from mien.video.tracking.people import People
 
-# The longest side of the detector's input, in pixels.
-DETECTOR_SIZE = 640
 # In a file the detector runs once in so long, see `DetectStage`.
 DETECT_INTERVAL_S = 0.1
 

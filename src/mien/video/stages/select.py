@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from mien.errors import UsageError
+from mien.video.options.clips import FaceSelection
 from mien.video.results import TrackedFace
-
-FaceSelection = Literal["all", "biggest"]
 
 # Somebody else becomes the biggest when their box has so many times the area, for so long, or at once when
 # the one who was it has been gone for that long.

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from mien.errors import CorrectionError, MissingExtra, UsageError
+from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult
 from mien.video.study.dictionary import TABLES
 from mien.video.study.study import (
     CLIP_SIDECAR,
     SIDECAR,
     CorrectedClip,
-    StudyOptions,
     read_study_corrections,
     write_clip,
     write_together,

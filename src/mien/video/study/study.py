@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from mien.files import sha256_file, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
 from mien.video.log import Log, head_of, replay_details
+from mien.video.options.study import StudyOptions
 from mien.video.output.timeline import Timeline
 from mien.video.reader import Video
 from mien.video.results import AnalyzedFrame, FrameResult
@@ -54,40 +55,8 @@ if TYPE_CHECKING:  # they need pydantic, which photos do without
 
 SIDECAR = "study.json"
 CLIP_SIDECAR, _LOG, _KNOWN = "clip.json", "log.jsonl", "known_people.json"
+_ROUNDING_S = 1e-6
 _TIME = "seconds since the beginning of the clip, as a player shows it; from the frames' own time stamps"
-
-
-@dataclass(frozen=True)
-class StudyOptions:
-    """How the tables of a study are computed.
-
-    Attributes:
-        bin_s: length of an interval.
-        threshold: an event begins where a probability (with a baseline, its change from rest) reaches it.
-        hysteresis: an event ends where it falls below the threshold less this.
-        baseline_s: from when to when a person is at rest, since the clip's beginning; None for no baseline.
-        exports: of `EXPORTS`.
-
-    Raises:
-        UsageError: a value is out of range.
-    """
-
-    bin_s: float = 1.0
-    threshold: float = 0.5
-    hysteresis: float = 0.1
-    baseline_s: tuple[float, float] | None = None
-    exports: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.bin_s <= 0:
-            raise UsageError(f"--bin must be longer than 0 s, not {self.bin_s:g} s.")
-        if not 0 <= self.hysteresis < self.threshold <= 1:
-            raise UsageError(
-                f"--event-threshold is {self.threshold:g} and --event-hysteresis {self.hysteresis:g}: the "
-                "threshold must be 1 or less, and the hysteresis smaller than the threshold."
-            )
-        if unknown := [name for name in self.exports if name not in EXPORTS]:
-            raise UsageError(f"--export {unknown[0]} is not known. Use {', '.join(EXPORTS)}.")
 
 
 def log_path(folder: Path, name: str) -> Path:
@@ -152,12 +121,15 @@ def write_clip(
     header = Log(log).header
     head = head_of(header)
     corrected = CorrectedClip(clip, corrections, check=facts.get("complete", True))
+    brief = corrected.leave_out(options.min_duration_s)
     moved = bool(header["options"].get("movements"))
     span_s = options.baseline_s
     rest = None if span_s is None else rest_of(corrected.results(), head, span_s, movements=moved)
     measures = Measures(head, rest, movements=moved)
     columns = _columns(head, measures)
     sidecar = _sidecar(header, options) | facts | _frame_facts(Log(log)) | corrected.facts
+    if options.min_duration_s:
+        sidecar["left_out"] = {str(person): round(seconds, 6) for person, seconds in brief.items()}
     if rest is not None:
         names = measures.names[: len(measures.names) // 2]
         sidecar["rest"] = {str(person): named("", names, values) for person, values in sorted(rest.items())}
@@ -268,6 +240,7 @@ class CorrectedClip:
     def __init__(self, clip: Path, corrections: Corrections | None, *, check: bool) -> None:
         self._clip, self._check = clip, check
         self._corrections: ClipCorrections | None = None
+        self._brief: dict[int, float] = {}
         self.names: dict[int, str] = {}
         self.facts: dict[str, Any] = {}
         if corrections and (entries := corrections.of_clip(clip.name)):
@@ -276,8 +249,27 @@ class CorrectedClip:
             self._corrections = clip_corrections(corrections, clip.name)
             self.names, self.facts = self._corrections.names, corrections.facts(entries)
 
+    def leave_out(self, min_duration_s: float) -> dict[int, float]:
+        """Leave out who is seen for less, from now on; returns for how long they are seen."""
+        if min_duration_s > 0:
+            seen_s: dict[int, float] = {}
+            for result, seconds in timed(self.results()):
+                for face in result.faces:
+                    seen_s[face.id] = seen_s.get(face.id, 0.0) + seconds
+            # Sums of time stamps: a face that is seen for exactly so long stays.
+            self._brief = {it: s for it, s in sorted(seen_s.items()) if s < min_duration_s - _ROUNDING_S}
+        return self._brief
+
     def details(self) -> Iterator[AnalyzedFrame]:
         """The frames, with the numbers that people had in the run where nobody corrected them."""
+        return map(self._without_brief, self._details()) if self._brief else self._details()
+
+    def _without_brief(self, analyzed: AnalyzedFrame) -> AnalyzedFrame:
+        faces = tuple(face for face in analyzed.result.faces if face.id not in self._brief)
+        thumbnails = {it: jpeg for it, jpeg in analyzed.thumbnails.items() if it not in self._brief}
+        return replace(analyzed, result=replace(analyzed.result, faces=faces), thumbnails=thumbnails)
+
+    def _details(self) -> Iterator[AnalyzedFrame]:
         tracker, log = None, self._clip / _LOG
         if (self._clip / _KNOWN).exists():
             people = People()

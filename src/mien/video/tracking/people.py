@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mien.video.tracking.portrait import Portrait, alike, likeness, portrait_from
-
-PeopleMode = Literal["clip", "off", "all"]
 
 # A portrait is kept of somebody if none before is so like it, and so many at most, the newest.
 _NEW_VIEW, _MOST_VIEWS = 0.6, 12
