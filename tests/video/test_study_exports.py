@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -79,6 +82,35 @@ def test_elan_reads_the_events_in_a_tier_per_person_and_emotion(clip: ExportedCl
         assert read.get_parameters_for_tier(tier)["PARTICIPANT"] == tier.split(":")[0]
     assert read.get_linked_files()[0]["MEDIA_URL"].endswith("my%20clip.mov")
     assert read.adocument["DATE"] == "2023-11-14T22:13:20+00:00"
+
+
+def test_the_file_of_elan_has_the_structure_of_its_format(clip: ExportedClip) -> None:
+    """Order of elements, required attributes, unique ids and references, by the description of EAF 3.0."""
+    EXPORTS["elan"](clip)
+    root = ElementTree.parse(clip.folder / "my clip.eaf").getroot()
+    order = ["HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE"]
+    tags = [child.tag for child in root]
+    assert list(dict.fromkeys(tags)) == order
+    assert tags == sorted(tags, key=order.index)
+    assert {"AUTHOR", "DATE", "FORMAT", "VERSION"} <= set(root.attrib)
+    slots = [slot.attrib for slot in root.iter("TIME_SLOT")]
+    annotations = [each.attrib for each in root.iter("ALIGNABLE_ANNOTATION")]
+    ids = [slot["TIME_SLOT_ID"] for slot in slots] + [each["ANNOTATION_ID"] for each in annotations]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[A-Za-z_][\w.-]*", each) for each in ids)
+    time_ms = {slot["TIME_SLOT_ID"]: int(slot["TIME_VALUE"]) for slot in slots}
+    assert all(time_ms[it["TIME_SLOT_REF1"]] < time_ms[it["TIME_SLOT_REF2"]] for it in annotations)
+    kinds = {kind.attrib["LINGUISTIC_TYPE_ID"] for kind in root.iter("LINGUISTIC_TYPE")}
+    tiers = [tier.attrib for tier in root.iter("TIER")]
+    assert {tier["LINGUISTIC_TYPE_REF"] for tier in tiers} <= kinds
+    assert len({tier["TIER_ID"] for tier in tiers}) == len(tiers)
+    for tier in root.iter("TIER"):
+        # Annotations of a tier that can be aligned with time must not overlap.
+        of_tier = sorted(
+            (time_ms[it.attrib["TIME_SLOT_REF1"]], time_ms[it.attrib["TIME_SLOT_REF2"]])
+            for it in tier.iter("ALIGNABLE_ANNOTATION")
+        )
+        assert all(a[1] <= b[0] for a, b in pairwise(of_tier))
 
 
 def test_elan_reads_a_clip_without_events(clip: ExportedClip) -> None:
