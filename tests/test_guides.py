@@ -65,7 +65,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("guides")
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copy(ROOT / "examples" / "astronaut.jpg", folder / "photo.jpg")
+    for ending in ("onnx", "json"):
+        shutil.copy(ROOT / f"src/mien/models/weights/mien-tiny.{ending}", folder)
     table = faces(70)
+    table.pixels[0].tofile(folder / "face.gray")
     rows = ["emotion,pixels,Usage"]
     for label, face, split in zip(table.labels, table.pixels, table.splits, strict=True):
         rows.append(f"{label},{' '.join(map(str, face.ravel()))},{split}")

@@ -1,4 +1,4 @@
-"""Parquet in Hugging Face's layout (`image` of bytes and path, `label`) into the table, and back."""
+"""Parquet and Arrow in Hugging Face's layout (`image` of bytes and path, `label`), read and written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.data.fer2013.reader import cores
-from mien.data.folders.labels import DROPPED, UNKNOWN, Contempt, label_of
+from mien.data.folders.labels import (
+    DROPPED,
+    NO_MAP,
+    UNKNOWN,
+    Contempt,
+    LabelMap,
+    OwnClasses,
+    folder_key,
+    label_of,
+)
+from mien.data.folders.reader import label_in, numbered_classes
 from mien.data.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS, VOTES
@@ -33,30 +43,47 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted((*folder.glob("*.parquet"), *folder.glob("*/*.parquet")))
 
 
-def read_parquet(paths: Sequence[Path], source: str, size: int, contempt: Contempt) -> FaceTable:
-    """The faces of one or several Parquet files, gray and `size` pixels wide.
+def arrow_files(folder: Path) -> list[Path]:
+    """The files of a data set that `datasets` saved to disk: in the folder, or in one folder per split."""
+    return sorted(
+        file for file in (*folder.glob("*.arrow"), *folder.glob("*/*.arrow")) if "cache" not in file.name
+    )
+
+
+def read_parquet(
+    paths: Sequence[Path], source: str, size: int, contempt: Contempt, mapping: LabelMap = NO_MAP
+) -> FaceTable:
+    """The faces of one or several Parquet files, or of `datasets`' Arrow files, gray and `size` pixels wide.
 
     The names of the labels come from the file (Hugging Face's metadata, or labels that are text), else they
-    are FER2013's in its order. The split comes from a column `split`, else from the file's name, else it is
-    Training. Without a column `row`, `rows` number the faces and are not FER2013's; `names` are then set.
+    are FER2013's in its order, or with a `mapping` the numbers themselves. The split comes from a column
+    `split`, else from the file's name (of Arrow: its folder's), else it is Training. Without a column `row`,
+    `rows` number the faces and are not FER2013's; `names` are then set.
 
     Raises:
         MissingExtra: pyarrow is not installed.
         FormatError: not Parquet, no such columns, or no face that can be used.
     """
     try:
-        from pyarrow import ArrowException, parquet
+        from pyarrow import ArrowException, ipc, memory_map, parquet
     except ModuleNotFoundError as error:
         raise MissingExtra("Reading Parquet", "data") from error
-    builder = _TableBuilder(size, contempt)
+    builder = _TableBuilder(size, contempt, mapping)
     for path in paths:
         try:
+            if path.suffix == ".arrow":
+                with memory_map(str(path)) as file, ipc.open_stream(file) as batches:
+                    columns = _FileColumns.of(batches.schema, path)
+                    for batch in batches:
+                        builder.add(batch.select(columns.wanted()).to_pydict(), columns, path)
+                continue
             with parquet.ParquetFile(path) as file:
                 columns = _FileColumns.of(file.schema_arrow, path)
                 for batch in file.iter_batches(_BATCH, columns=columns.wanted()):
                     builder.add(batch.to_pydict(), columns, path)
         except (ArrowException, OSError) as error:
-            raise FormatError(f"{path} is not Parquet, or is cut short or damaged: {error}") from error
+            kind = "Arrow" if path.suffix == ".arrow" else "Parquet"
+            raise FormatError(f"{path} is not {kind}, or is cut short or damaged: {error}") from error
     return builder.table(source)
 
 
@@ -81,6 +108,8 @@ class _FileColumns:
             )
         extra = tuple(name for name in ("split", "row", "votes", "subject") if name in schema.names)
         prefix = path.name.partition(".")[0].partition("-")[0]
+        if path.suffix == ".arrow":  # datasets writes a folder per split, in which all files are data-*.arrow
+            prefix = path.parent.name
         split = split_name(prefix) if is_split(prefix) else "Training"
         return cls(image, label, extra, _label_names(schema, label), split)
 
@@ -89,10 +118,10 @@ class _FileColumns:
 
 
 def _label_names(schema: Any, label: str | None) -> tuple[str, ...]:
-    """The names of the labels in Hugging Face's metadata, else FER2013's."""
+    """The names of the labels in Hugging Face's metadata; none if it has none."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     feature = metadata.get("info", {}).get("features", {}).get(label, {})
-    return tuple(feature.get("names") or FER2013) if isinstance(feature, dict) else FER2013
+    return tuple(feature.get("names") or ()) if isinstance(feature, dict) else ()
 
 
 @dataclass
@@ -101,6 +130,7 @@ class _TableBuilder:
 
     size: int
     contempt: Contempt
+    mapping: LabelMap
     pixels: list[NDArray[np.uint8]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
@@ -108,6 +138,7 @@ class _TableBuilder:
     votes: list[Sequence[int]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)  # of one's own, by face; "" for none
     problems: list[BadRow] = field(default_factory=list)
     read: int = 0
     dropped: int = 0
@@ -139,7 +170,13 @@ class _TableBuilder:
         self, face: NDArray[np.uint8] | str, row: dict[str, Any], columns: _FileColumns, where: str
     ) -> str:
         """Append a row to the columns; returns why it is refused, "" if it is not."""
-        label = UNLABELLED if columns.label is None else self._label(row[columns.label], columns)
+        own = isinstance(self.mapping, OwnClasses)
+        class_ = ""
+        label: int | str = UNLABELLED
+        if columns.label is not None and own:
+            class_, label = self._class(row[columns.label], columns)
+        elif columns.label is not None:
+            label = self._label(row[columns.label], columns)
         votes = row.get("votes")
         if isinstance(face, str):
             return face
@@ -151,6 +188,7 @@ class _TableBuilder:
             self.dropped += 1
             return ""
         self.pixels.append(face)
+        self.classes += [class_] if own else []
         self.labels.append(label)
         self.splits.append(split_name(str(row.get("split", columns.split))))
         self.subjects += [str(row["subject"])] if "subject" in row else []
@@ -164,15 +202,30 @@ class _TableBuilder:
 
     def _label(self, value: Any, columns: _FileColumns) -> int | str:
         """The label of a cell, or why it has none."""
-        names = columns.label_names
         if value == UNLABELLED:
             return UNLABELLED
-        if isinstance(value, int) and not 0 <= value < len(names):
-            return f"label {value} is not one of 0-{len(names) - 1}"
-        name = names[value] if isinstance(value, int) else value
-        label = label_of(name, self.contempt) if isinstance(name, str) else UNKNOWN
+        name = self._name(value, columns)
+        if name is None:
+            return f"label {value} is not one of 0-{len(columns.label_names or FER2013) - 1}"
+        label = label_in(name, self.contempt, self.mapping)
         self.has_contempt |= label >= len(FER2013)
         return label if label != UNKNOWN else f"label {value!r} ({name!r}) is not an emotion that mien knows"
+
+    def _name(self, value: Any, columns: _FileColumns) -> str | None:
+        """The name of a label; None for a number without one. With a label map a number may stand alone."""
+        if not isinstance(value, int):
+            return str(value)
+        names = columns.label_names or (() if self.mapping else FER2013)
+        return str(value) if not names else names[value] if 0 <= value < len(names) else None
+
+    def _class(self, value: Any, columns: _FileColumns) -> tuple[str, int | str]:
+        """The class of one's own of a cell, and why it has none instead of a label."""
+        name = self._name(value, columns)
+        if value == UNLABELLED or value is None:
+            return "", UNLABELLED
+        if name is None or (len(self.mapping) and folder_key(name) not in self.mapping):
+            return "", f"label {value!r} is not in the label map"
+        return self.mapping.get(folder_key(name), name), UNLABELLED
 
     def table(self, source: str) -> FaceTable:
         """All of it.
@@ -187,12 +240,15 @@ class _TableBuilder:
                 f"{source} has votes for {len(self.votes):,} of {len(self.labels):,} faces, not for all."
             )
         eight = self.has_contempt and self.contempt == "keep"
+        classes, labels = FERPLUS if eight else FER2013, self.labels
+        if isinstance(self.mapping, OwnClasses):
+            classes, labels = numbered_classes(self.classes, source)
         return FaceTable(
             pixels=np.stack(self.pixels),
-            labels=np.array(self.labels, dtype=np.int64),
+            labels=np.array(labels, dtype=np.int64),
             splits=np.array(self.splits),
             rows=np.array(self.rows, dtype=np.int64),
-            classes=FERPLUS if eight else FER2013,
+            classes=classes,
             votes=np.array(self.votes, dtype=np.uint8) if self.votes else None,
             names=np.array(self.names) if self.named else None,
             subjects=np.array(self.subjects) if self.subjects else None,

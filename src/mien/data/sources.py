@@ -17,7 +17,7 @@ from mien.data.fer2013.reader import read_csv
 from mien.data.folders.labels import NO_MAP, Contempt, LabelMap, OwnClasses
 from mien.data.folders.manifest import csv_columns, manifest_paths, parquet_columns, read_manifest
 from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
-from mien.data.parquet import parquet_files, read_parquet
+from mien.data.parquet import arrow_files, parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes
 from mien.errors import BadRows, DataError, FormatError, SourceNotFound, UsageError
@@ -42,8 +42,9 @@ def load(
     Args:
         source: ``"synthetic"``, or a path: FER2013's CSV (fer2013.csv, icml_face_data.csv, train.csv,
             test.csv), plain, in .gz, .zip or .tar.gz, or in the competition's zip; Parquet in Hugging
-            Face's layout; a folder with such files; a folder or zip with one folder of images per class; a
-            CSV or Parquet file with the columns ``path,label`` and perhaps ``split`` and ``subject``.
+            Face's layout; a folder with such files, or one that `datasets` saved to disk; a folder or zip
+            with one folder of images per class; a CSV or Parquet file with the columns ``path,label`` and
+            perhaps ``split`` and ``subject``.
         votes: FER+'s fer2013new.csv, joined by FER2013's row.
         strict: refuse a source with any problem. Otherwise problems are listed in `FaceTable.problems`, and
             bad rows are left out.
@@ -52,7 +53,7 @@ def load(
         size: width and height of images, of faces in Parquet, and of synthetic faces. FER2013's CSV always
             has 48.
         mapping: what folders mean that are not named after emotions, see `mien.data.folders.labels`. Only
-            for a folder or zip of images, or for the labels of a CSV or Parquet file of paths.
+            for a folder or zip of images, or for the labels of a CSV of paths, Parquet or Arrow.
         cache: keep the table in the cache (`mien.data.cache`) under the hash of the source, and read it from
             there next time. For a folder of images, names, sizes and times are hashed, not the bytes.
 
@@ -78,7 +79,7 @@ def load(
         )
     with readable(path):
         reading = _reading(path, contempt, size, mapping)
-        if isinstance(mapping, OwnClasses) and reading.options[0] in ("csv", "parquet"):
+        if isinstance(mapping, OwnClasses) and reading.options[0] == "csv":
             raise UsageError(
                 f"{reading.source} has no folders, and its classes cannot be named by a label map. Leave it "
                 "out, or give a CSV with the columns path,label."
@@ -141,15 +142,15 @@ def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _R
     if manifest := _manifest(path, contempt, size, mapping):
         return manifest
     if path.is_file() and _start_of(path).startswith(b"PAR1"):
-        return _parquet([path], str(path), contempt, size)
+        return _parquet([path], str(path), contempt, size, mapping)
     if member := find_csv(path):
         return _Reading(
             member.source, ("csv", member.inner), _hash_of(member.file), lambda: _read_member(member)
         )
     if path.is_file():
         return _zip_tree(path, contempt, size, mapping)
-    if files := parquet_files(path):
-        return _parquet(files, str(path), contempt, size)
+    if files := parquet_files(path) or arrow_files(path):
+        return _parquet(files, str(path), contempt, size, mapping)
     images = files_in_folder(path)
     paths = [os.path.join(path, *image.parts) for image in images]  # noqa: PTH118  # they are many
     return _Reading(
@@ -190,9 +191,14 @@ def _read_member(member: Member) -> FaceTable:
         return read_csv(stream, member.source)
 
 
-def _parquet(files: Sequence[Path], source: str, contempt: Contempt, size: int) -> _Reading:
-    options = ("parquet", [file.name for file in files], size, contempt)
-    return _Reading(source, options, _hash_of(*files), lambda: read_parquet(files, source, size, contempt))
+def _parquet(
+    files: Sequence[Path], source: str, contempt: Contempt, size: int, mapping: LabelMap
+) -> _Reading:
+    names = ["/".join(file.parts[-2:]) for file in files]  # of Arrow files the folder is the split
+    options = ("parquet", names, size, contempt, type(mapping).__name__, sorted(mapping.items()))
+    return _Reading(
+        source, options, _hash_of(*files), lambda: read_parquet(files, source, size, contempt, mapping)
+    )
 
 
 def _zip_tree(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading:

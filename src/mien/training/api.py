@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -31,6 +31,7 @@ from mien.training.process import Interrupt, settings_restored
 from mien.training.reporter import LogReporter, OnlyNotes, Progress, Reporter, WithCallbacks
 from mien.training.result import TrainResult
 from mien.training.run_folder import locked
+from mien.training.trackers import tracked, trackers_of
 from mien.training.trainer import Trainer
 
 
@@ -39,7 +40,7 @@ class TrainOptions:
     """What a run was started with besides its recipe; kept in run.json, so that it can be resumed.
 
     `data` is empty where the run was given a table instead of a path. `extensions` names the caller's own
-    loss and augmentation.
+    loss and augmentation, `track` the trackers that get its figures.
     """
 
     data: str = ""
@@ -48,6 +49,7 @@ class TrainOptions:
     threads: int | None = None
     label_map: str | None = None
     extensions: Mapping[str, str] = field(default_factory=dict)
+    track: Sequence[str] = ()
 
     def faces(self, size: int) -> FaceTable:
         """The faces, their images read at that side."""
@@ -69,6 +71,7 @@ def train(
     on_epoch: Callable[[Epoch], object] | None = None,
     loss: OwnLoss | None = None,
     augment: OwnAugmentation | None = None,
+    track: str | Sequence[str] = (),
     **changes: Any,
 ) -> TrainResult:
     """Train a network by a recipe and save the run in a folder.
@@ -95,6 +98,7 @@ def train(
         augment: applied to each batch after the recipe's augmentation: takes faces, float (N, 1, S, S) in
             0..1, and a `torch.Generator` on their device, and returns faces of the same shape. All its
             randomness must come from the generator, so that a resumed run repeats it.
+        track: ``"wandb"``, ``"mlflow"`` or both: they get the recipe and the figures of each epoch.
         changes: other values of the recipe by key; the section may be left out where only one has the key.
 
     Raises:
@@ -113,7 +117,7 @@ def train(
     own = Extensions(loss, augment)
     table = FaceTable.from_arrays(*data) if isinstance(data, tuple) else data
     options, faces = read_options(table, votes, label_map, device, threads)
-    options = replace(options, extensions=own.names)
+    options = replace(options, extensions=own.names, track=trackers_of(track))
     return go(plan, options, folder, _called(reporter, on_step, on_epoch), faces=faces, extensions=own)
 
 
@@ -156,7 +160,7 @@ def resume(
     if not isinstance(data, FaceTable):
         data, votes, mapping = data or begun.data, votes or begun.votes, begun.label_map
     options, faces = read_options(data, votes, mapping, device or begun.device, threads or begun.threads)
-    options = replace(options, extensions=own.names)
+    options = replace(options, extensions=own.names, track=begun.track)
     reporter = _called(reporter, on_step, on_epoch)
     return go(plan, options, folder, reporter, faces=faces, resume=True, extensions=own)
 
@@ -303,7 +307,11 @@ def run(
     """
     if not world.is_first:
         reporter = OnlyNotes(reporter, world.rank)
-    with locked(folder) if world.is_first else nullcontext():
+    trackers = (options or {}).get("track", ()) if world.is_first else ()
+    with (
+        locked(folder) if world.is_first else nullcontext(),
+        tracked(trackers, folder, plan, reporter) as reporter,
+    ):
         trainer = Trainer(
             plan,
             faces,
@@ -321,12 +329,12 @@ def run(
             result = trainer.run(interrupt)
         if world.is_first and result.is_finished:
             trainer.folder.finish(result.to_dict())
-    if world.is_first and result.epochs:
-        result = replace(result, figures=tuple(draw_run(folder)))
-    if not result.is_finished:
-        raise Interrupted(
-            f"interrupted, and saved. Resume with: mien train --resume {folder}", interrupt.signal
-        )
+        if world.is_first and result.epochs:
+            result = replace(result, figures=tuple(draw_run(folder)))
+        if not result.is_finished:
+            raise Interrupted(
+                f"interrupted, and saved. Resume with: mien train --resume {folder}", interrupt.signal
+            )
     reporter.done(result.summary)
     return result
 

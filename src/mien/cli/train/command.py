@@ -85,6 +85,10 @@ LrFolder: TypeAlias = Annotated[
         "Train 200 steps at rising learning rates, draw the loss into this folder, suggest a rate, exit.",
     ),
 ]
+Track: TypeAlias = Annotated[
+    list[str] | None,
+    option(OUTPUT, "--track NAME", "Send the figures of each epoch to wandb or mlflow, too. Repeatable."),
+]
 Device: TypeAlias = Annotated[
     str | None, option(MACHINE, "--device NAME", "auto, cpu, cuda, cuda:1 or mps. Default: auto.")
 ]
@@ -110,6 +114,7 @@ def train(
     resume: Resume = None,
     preview: PreviewFolder = None,
     find_lr: LrFolder = None,
+    track: Track = None,
     device: Device = None,
     threads: Threads = None,
 ) -> None:
@@ -129,7 +134,7 @@ def train(
     changed: dict[str, object] = {"recipe": recipe, "set": set_, "init": init, "out": out}
     if resume is not None:
         changed |= {"label-map": label_map, "holdout": holdout, "folds": folds, "fold": fold}
-        changed |= {"seeds": seeds}
+        changed |= {"seeds": seeds, "track": track}
         _refuse_with_resume(**changed, preview=preview, **{"find-lr": find_lr})
         _resume(resume, format, data=data, votes=votes, device=device, threads=threads)
         return
@@ -144,7 +149,7 @@ def train(
     if find_lr is not None:
         _find_lr(find_lr, recipe or "quick", texts, {**faces, **machine})
         return
-    options = {**faces, **machine, "out": out}
+    options = {**faces, **machine, "out": out, "track": track or ()}
     if seeds is not None:
         _train_seeds(recipe or "quick", texts, _parsed_seeds(seeds), format, options)
         return

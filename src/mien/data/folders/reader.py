@@ -138,15 +138,25 @@ def table_of_own(
     Raises:
         FormatError: fewer than two classes, or no file can be read as an image.
     """
-    classes = own_classes(name for _, name in named if name)
+    classes, labels = numbered_classes([name for _, name in named], source)
+    files = [replace(file, label=label) for (file, _), label in zip(named, labels, strict=True)]
+    return replace(table_of(files, source, size, problems), classes=classes)
+
+
+def numbered_classes(names: Sequence[str], source: str) -> tuple[tuple[str, ...], list[int]]:
+    """The classes of one's own among names, "" for none, and the index of each name in them.
+
+    Raises:
+        FormatError: fewer than two.
+    """
+    classes = own_classes(name for name in names if name)
     if len(classes) < 2:
         raise FormatError(
             f"{source} has too few classes ({', '.join(classes) or 'none'}): two are needed. Give a folder "
             "with one folder per class, or a CSV with the columns folder,class by --label-map."
         )
     index = {name: label for label, name in enumerate(classes)}
-    files = [replace(file, label=index[class_name(name)] if name else UNLABELLED) for file, name in named]
-    return replace(table_of(files, source, size, problems), classes=classes)
+    return classes, [index[class_name(name)] if name else UNLABELLED for name in names]
 
 
 def table_of(

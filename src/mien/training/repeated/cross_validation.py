@@ -21,6 +21,7 @@ from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
 from mien.training.data.splits import fold_of
 from mien.training.reporter import LogReporter, Reporter
+from mien.training.trackers import trackers_of
 
 PLAN, RESULT, SCORES = "folds.toml", "folds.json", "folds.csv"
 
@@ -76,6 +77,7 @@ def cross_validate(
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter | None = None,
+    track: str | Sequence[str] = (),
     **changes: Any,
 ) -> CrossValidation:
     """Train one run per fold of `data.folds`, in folders fold-1 and so on. Arguments as of `mien.train`.
@@ -93,6 +95,7 @@ def cross_validate(
     if kind_of_path(folder / PLAN, UsageError) != "nothing":
         raise UsageError(f"{folder} already has folds. Resume them with --resume {folder}.")
     options, faces = read_options(data, votes, label_map, device, threads)
+    options = replace(options, track=trackers_of(track))
     table = _checked_faces(plan, options, faces)
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder, {"options": asdict(options)})

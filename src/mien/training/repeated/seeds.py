@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mien.runs.seeds import SeedRuns, SeedScore, read_seed
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
 from mien.training.data.splits import with_splits_of
 from mien.training.reporter import LogReporter, Reporter, SummaryAsNote
+from mien.training.trackers import trackers_of
 
 
 def train_seeds(
@@ -31,6 +32,7 @@ def train_seeds(
     device: str = "auto",
     threads: int | None = None,
     reporter: Reporter | None = None,
+    track: str | Sequence[str] = (),
     **changes: Any,
 ) -> SeedRuns:
     """Train a recipe once per seed, in folders seed-0 and so on. Other arguments as of `mien.train`.
@@ -55,6 +57,7 @@ def train_seeds(
     if kind_of_path(folder / PLAN, UsageError) != "nothing":
         raise UsageError(f"{folder} already has seeds. Resume them with --resume {folder}.")
     options, faces = read_options(data, votes, label_map, device, threads)
+    options = replace(options, track=trackers_of(track))
     table = options.faces(plan.data.face_size) if faces is None else faces
     plan = with_splits_of(table, plan)  # what would stop the second seed stops the first
     folder.mkdir(parents=True, exist_ok=True)
