@@ -489,3 +489,17 @@ def test_a_new_run_begins_from_another_ones_weights(
     before = read_checkpoint(first / BEST).tensors
     after = dict(trainer.learner.network.named_parameters())
     assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_before_an_epoch_has_ended_the_run_notes_once_how_long_it_takes(
+    train: Train, tiny: Make, tmp_path: Path, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without waiting ten seconds here; a run that takes less than that has no such note."""
+    train(tiny(), tmp_path / "short", recorder)
+    assert not [note for note in recorder.notes if "the run takes about" in note]
+    monkeypatch.setattr(loop, "_FORECAST_AFTER_S", 0.0)
+    monkeypatch.setattr(loop, "_REPORT_INTERVAL_S", 0.0)
+    _, trainer = train(tiny(), tmp_path / "long", recorder)
+    (note,) = (note for note in recorder.notes if "the run takes about" in note)
+    assert note.startswith("At this speed the run takes about ")
+    assert f": 2 epochs of {trainer.steps} steps of 8 faces." in note
