@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mien.data import load
 from mien.exporting.export import measure_card
-from mien.models.registry import find_model
+from mien.models.registry import FOLDER, find_model, write_hashes
 
 
 def main() -> None:
@@ -30,6 +30,8 @@ def main() -> None:
     model = find_model(options.model, verify=True)
     table = load(options.data, votes=options.votes)
     measure_card(model, table, options.split, tta=not options.no_tta, progress=print)
+    if model.onnx.parent == FOLDER:
+        write_hashes()
     print(model.onnx.with_suffix(".json"))
 
 

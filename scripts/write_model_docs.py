@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.models.card import Card
-from mien.models.registry import ModelFile, find_model, shipped
+from mien.models.registry import ModelFile, find_model, shipped, write_hashes
 from mien.runs.recipe import keys as recipe_keys
 
 ROOT = Path(__file__).parent.parent
@@ -433,6 +433,7 @@ def draw_coverage(model: ModelFile, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    write_hashes()
     for each in _shipped():
         if "coverage" in each.card.figures[SPLIT]:
             draw_coverage(each, ROOT / "docs" / "images" / f"coverage-{each.card.name}.svg")

@@ -65,6 +65,8 @@ def test_the_wheel_contains_the_weights_their_cards_and_their_provenance(package
         folder / "provenance.json",
         *(folder / "weights").glob("*.onnx"),
         *(folder / "weights").glob("*.json"),
+        folder / "weights" / "SHA256SUMS",
+        folder / "weights" / "LICENSE.txt",
     ]
     assert {path.relative_to(ROOT / "src").as_posix() for path in expected} <= inside
     assert any(name.endswith("licenses/NOTICE") for name in inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -14,6 +15,10 @@ from typing import Any, Literal
 
 from mien.errors import MienError
 from mien.names import csv_cell, shown
+
+# What a write fails with where the disk is full (or its quota, or a limit on files), read-only or broken.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_BLOCK = 1 << 16
 
 
 @contextmanager
@@ -29,7 +34,8 @@ def staged(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
-        yield temporary
+        with named(path):
+            yield temporary
         if temporary.exists():
             temporary.replace(path)
     finally:
@@ -48,6 +54,40 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A ``with`` block whose errors of the system name a path, where they name none.
+
+    A file that is open does not name itself when a write fails on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def drop_partial_line(path: Path) -> None:
+    """Cut a text file behind its last whole line, after a write has failed; an empty file is deleted.
+
+    Raises:
+        OSError: the file cannot be changed.
+    """
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            if (newline := file.read(end - start).rfind(b"\n")) >= 0:
+                file.truncate(start + newline + 1)
+                return
+            end = start
+    path.unlink()
 
 
 @contextmanager
@@ -75,10 +115,10 @@ def hold_lock(path: Path) -> Iterator[str | None]:
         except OSError:  # a network file system without locks
             yield None
             return
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
         try:
+            with named(path):
+                os.ftruncate(file.fileno(), 0)
+                os.write(file.fileno(), f"{os.getpid()}\n".encode())
             yield None
         finally:
             path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import MissingExtra
+from mien.files import staged
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +50,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     paths = [folder / f"{name}.{ending}" for ending in FORMATS]
     with mpl.rc_context({"svg.hashsalt": name, "pdf.fonttype": 42}):
         for path in paths:
-            figure.savefig(path, dpi=DPI, metadata=undated.get(path.suffix))
+            with staged(path) as made:
+                figure.savefig(made, dpi=DPI, metadata=undated.get(path.suffix))
     return paths
 
 

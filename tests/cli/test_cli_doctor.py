@@ -12,7 +12,7 @@ import mien
 from mien.cli.app import app
 from mien.cli.doctor.machine import WEIGHTS, inspect_machine
 from mien.files import sha256_file
-from mien.models.registry import DEFAULT
+from mien.models.registry import DEFAULT, write_hashes
 from mien.testing.fakes import write_band_model
 
 
@@ -23,6 +23,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(WEIGHTS / name, tmp_path)
     write_band_model(tmp_path, name=DEFAULT)
     monkeypatch.setattr("mien.models.registry.FOLDER", tmp_path)
+    write_hashes()
     return tmp_path
 
 
@@ -51,6 +52,12 @@ def test_weights_that_were_changed_are_found_and_what_to_do_is_said(weights: Pat
     machine = inspect_machine(weights)
     assert {model.name for model in machine.models if not model.intact} == {name}
     assert any(f"{name}.onnx" in problem and "pip install" in problem for problem in machine.problems)
+
+
+def test_a_card_that_was_changed_is_found(weights: Path) -> None:
+    card = weights / f"{DEFAULT}.json"
+    card.write_text(card.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert any(f"{DEFAULT}.json" in problem for problem in inspect_machine(weights).problems)
 
 
 def test_a_missing_default_model_is_a_problem(weights: Path) -> None:

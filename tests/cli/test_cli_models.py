@@ -52,6 +52,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.with_suffix(".json").write_text(dataclasses.replace(card, figures=figures).to_json())
     write_band_model(tmp_path, name="mien-bare")
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    weights.write_hashes()
     return tmp_path
 
 

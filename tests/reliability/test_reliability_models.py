@@ -12,6 +12,7 @@ import pytest
 
 from mien.detection.blazeface import WEIGHTS, BlazeFace
 from mien.errors import CardError, ModelError
+from mien.files import sha256_file
 from mien.models import registry
 from mien.models.card import read_card
 from mien.models.onnx import OnnxModel
@@ -103,11 +104,44 @@ def _one_bit(source: Path, to: Path, at: int) -> Path:
 def test_one_bit_of_the_detector_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(registry, "FOLDER", tmp_path)
     shutil.copy(WEIGHTS.with_suffix(".json"), tmp_path)
+    shutil.copy(WEIGHTS.parent / registry.HASHES, tmp_path)
     weights = _one_bit(WEIGHTS, tmp_path / WEIGHTS.name, at)
     with pytest.raises(CardError, match="not the file that its card describes"):
         BlazeFace(weights=weights)
     shutil.copy(WEIGHTS, tmp_path)
     BlazeFace(weights=weights)
+
+
+@pytest.mark.parametrize("name", ["mien-lite0", "blazeface-back"])
+@pytest.mark.parametrize("change", [0, 1, 40, 300, -2, "value", "absent"])
+def test_any_change_of_a_card_that_ships_is_noticed(
+    name: str, change: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bit that makes another digit of a temperature or a licence was accepted."""
+
+    def load() -> object:
+        return (
+            find_model(name) if name.startswith("mien") else registry.expected_hash(tmp_path / f"{name}.onnx")
+        )
+
+    for path in (FOLDER / f"{name}.onnx", FOLDER / f"{name}.json", FOLDER / registry.HASHES):
+        shutil.copy(path, tmp_path)
+    monkeypatch.setattr(registry, "FOLDER", tmp_path)
+    load()
+    card = tmp_path / f"{name}.json"
+    if isinstance(change, int):
+        _one_bit(card, card, change)
+    elif change == "value":
+        card.write_text(card.read_text(encoding="utf-8").replace("Apache-2.0", "MIT"), encoding="utf-8")
+    else:
+        (tmp_path / registry.HASHES).unlink()
+    with pytest.raises(CardError, match="Install mien again"):
+        load()
+
+
+def test_the_hashes_of_the_cards_are_those_of_the_files() -> None:
+    lines = (FOLDER / registry.HASHES).read_text().splitlines()
+    assert lines == [f"{sha256_file(path)}  {path.name}" for path in sorted(FOLDER.glob("*.json"))]
 
 
 def test_one_bit_of_a_classifier_is_noticed(tmp_path: Path) -> None:

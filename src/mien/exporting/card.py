@@ -18,7 +18,7 @@ from mien.training.classifier import LoadedRun
 from mien.training.network.cost import count_macs, count_parameters
 from mien.training.network.model import HEAD_ABSTAIN, head_labels
 
-LICENCE = "Apache-2.0 (weights); see docs on FER2013's terms"
+LICENCE = "not set: whoever trained these weights chooses it, as far as the terms of the data allow"
 
 
 def card_of_run(

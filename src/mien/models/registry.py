@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import CardError, UnknownModel
-from mien.files import kind_of_path, sha256_file
+from mien.files import kind_of_path, sha256_file, write_atomically
 from mien.models.card import Card, read_card
 from mien.names import shown
 
 DEFAULT = "mien-lite0"
 FOLDER = Path(__file__).parent / "weights"
+# The SHA-256 of each card in that folder, as `sha256sum` writes them; made by `make docs`.
+HASHES = "SHA256SUMS"
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,35 @@ def expected_hash(path: Path) -> str | None:
     if path.parent != FOLDER:
         return None
     card = path.with_suffix(".json")
+    check_card(card)
     try:
         return str(json.loads(card.read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CardError(f"{card} cannot be read: {error!r}. Install mien again.") from error
+
+
+def check_card(card: Path) -> None:
+    """Raise for a card that ships and was changed; cards from elsewhere are checked by `read_card` alone.
+
+    Raises:
+        CardError: its SHA-256 is not that of the release, or has no entry there.
+    """
+    if card.parent != FOLDER:
+        return
+    try:
+        lines = (FOLDER / HASHES).read_text(encoding="ascii").splitlines()
+        known = {name: value for value, _, name in (line.partition("  ") for line in lines)}
+        same = known.get(card.name) == sha256_file(card)
+    except (OSError, ValueError) as error:
+        raise CardError(f"{card} cannot be checked: {error}. Install mien again.") from error
+    if not same:
+        raise CardError(f"{card} is not the card that ships: it was changed or damaged. Install mien again.")
+
+
+def write_hashes() -> None:
+    """Write the hashes of the cards that ship, after they were measured or edited."""
+    cards = sorted(FOLDER.glob("*.json"))
+    write_atomically(FOLDER / HASHES, "".join(f"{sha256_file(card)}  {card.name}\n" for card in cards))
 
 
 def shipped() -> list[str]:
@@ -63,6 +90,7 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
         names = ", ".join(shipped()) or "none"
         hint = f" Export a training run first: mien export {shown(model)}." if kind == "folder" else ""
         raise UnknownModel(f"{shown(model)!r} is neither a shipped model ({names}) nor an ONNX file.{hint}")
+    check_card(path.with_suffix(".json"))
     card = read_card(path.with_suffix(".json"))
     if verify and (found := sha256_file(path)) != card.sha256:
         raise CardError(

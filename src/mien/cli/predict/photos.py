@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from mien.errors import ImageError, UsageError
+from mien.files import DISK_ERRORS, drop_partial_line
 from mien.names import shown, shown_text
 
 if TYPE_CHECKING:
@@ -155,8 +156,16 @@ def _open_output(out: Path | None, overwrite: bool) -> Iterator[TextIO]:
         raise UsageError(f"{out} exists. Give another --out, or --overwrite to replace it.") from None
     except OSError as error:
         raise UsageError(f"--out {out} cannot be written: {error}.") from error
-    with file:
-        yield file
+    try:
+        with file:
+            yield file
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        with suppress(OSError):
+            out.unlink() if out.suffix == ".json" else drop_partial_line(out)
+        kept = "; the rows before are kept" if out.exists() else ""
+        raise UsageError(f"--out {out} cannot be written: {error.strerror or error}{kept}.") from error
 
 
 def _data_sink(form: str, stream: TextIO, analyzer: Analyzer) -> Sink:

@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from mien.errors import MissingExtra, UsageError
+from mien.files import DISK_ERRORS, drop_partial_line, staged
 from mien.inference.face import Face, face_columns, label_columns
 from mien.inference.sinks import CsvSink, ImageResult, JsonLinesSink, JsonSink, ReadFailure, Sink
 from mien.models.card import Head
@@ -182,13 +183,16 @@ def _write_parquet(lines: Path, out: Path, names: list[str]) -> None:
     try:
         with (
             lines.open(encoding="utf-8", errors="surrogateescape") as file,
-            pq.ParquetWriter(out, schema) as to,
+            staged(out) as made,
+            pq.ParquetWriter(made, schema) as to,
         ):
             while block := list(islice(file, _PARQUET_ROWS)):
                 rows = [row for row in map(json.loads, block) if "error" in names or "error" not in row]
                 to.write_table(pa.Table.from_pylist(rows, schema))
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error}.") from error
+        with suppress(OSError):
+            drop_partial_line(lines)  # rows stay; a file without any does not
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -208,5 +212,12 @@ def _open(path: Path | None, size: int | None, opened: Callable[[Path], IO[str]]
         )
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}.") from error
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        with suppress(OSError):
+            drop_partial_line(path)
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}.") from error
