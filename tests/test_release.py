@@ -106,7 +106,15 @@ def test_only_publishing_may_write() -> None:
     writing = {
         name for name, job in release["jobs"].items() if "write" in (job.get("permissions") or {}).values()
     }
-    assert writing == {"publish"}
+    assert writing == {"publish", "publish-npm"}
+
+
+def test_the_package_for_browsers_is_published_with_its_provenance_and_nothing_else() -> None:
+    release = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))
+    job = release["jobs"]["publish-npm"]
+    assert job["permissions"] == {"id-token": "write"}
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    assert commands == ["npm publish --provenance --access public ./npm/*.tgz"]
 
 
 def test_the_container_installs_only_pinned_and_hashed_packages() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import re
 import shutil
 import subprocess
 import threading
@@ -21,6 +22,8 @@ from mien.testing.camera import chromium_flags, find_chromium
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
 MEGABYTE = 1_000_000
+PATIENCE_MS = 120_000
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # What a page loads before its first answer, gzipped.
 SHARED = ("index.js", "worker.js", "ort.wasm", "blazeface-back.onnx")
 
@@ -35,28 +38,45 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Any]:
-    """A page of Chromium that shows the folder's index.html, served from a path below the root."""
+def shown(address: str) -> Iterator[Any]:
+    """A page of Chromium at an address."""
     from playwright.sync_api import sync_playwright
 
-    handler = functools.partial(Quiet, directory=str(folder.parent))
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        sync_playwright() as playwright,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags())
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{server.server_port}/{folder.name}/")
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(address)
         yield page
         browser.close()
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Any]:
+    """A page of Chromium that shows the folder's index.html, served from a path below the root."""
+    handler = functools.partial(Quiet, directory=str(folder.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with shown(f"http://127.0.0.1:{server.server_port}/{folder.name}/") as page:
+            yield page
         server.shutdown()
+
+
+def answer_of(page: Any) -> str:
+    page.wait_for_function(
+        "![null, 'Loading'].includes(document.querySelector('#answer')?.textContent ?? null)"
+    )
+    return str(page.text_content("#answer"))
 
 
 def answer(folder: Path) -> str:
     with opened(folder) as page:
-        page.wait_for_function("document.querySelector('#answer').textContent !== 'Loading'", timeout=60_000)
-        return str(page.text_content("#answer"))
+        return answer_of(page)
+
+
+def answer_at(address: str) -> str:
+    with shown(address) as page:
+        return answer_of(page)
 
 
 def expected() -> str:
@@ -65,28 +85,69 @@ def expected() -> str:
 
 
 @pytest.fixture(scope="module")
-def tarball(web_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pack")
-    command = ["npm", "pack", "--silent", "--pack-destination", str(folder)]
-    subprocess.run(command, cwd=web_package, check=True, capture_output=True, timeout=120)
-    return next(folder.glob("*.tgz"))
+def tarball(web_package: Path) -> Path:
+    return next((web_package / "dist").glob("*.tgz"))
+
+
+def install(project: Path, *packages: str) -> None:
+    run(project, "npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", *packages)
+
+
+def run(project: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_chromium
-@pytest.mark.parametrize("bundler", ["vite", "webpack"])
-def test_a_bundled_project_labels_a_face(tarball: Path, tmp_path: Path, bundler: str) -> None:
-    project = tmp_path / bundler
-    shutil.copytree(ROOT / "web" / "examples" / bundler, project)
-    public = project / ("public" if bundler == "vite" else "dist")
+@pytest.mark.parametrize("example", ["vite", "webpack", "react", "vue"])
+def test_a_bundled_project_labels_a_face(tarball: Path, tmp_path: Path, example: str) -> None:
+    project = tmp_path / example
+    shutil.copytree(ROOT / "web" / "examples" / example, project)
+    public = project / ("dist" if example == "webpack" else "public")
     public.mkdir()
     shutil.copy(PHOTO, public)
-    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", str(tarball)]
-    for command in (install, ["npm", "run", "build"]):
-        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=180)
-        assert done.returncode == 0, done.stdout + done.stderr
-    if bundler == "webpack":
+    install(project, str(tarball))
+    run(project, "npm", "run", "build")
+    if example == "webpack":
         shutil.copy(project / "index.html", public)
     assert answer(project / "dist") == expected()
+
+
+# An empty project of Vite, and the ten lines that a newcomer adds.
+VITE = "8.3.8"
+PAGE = """<img id="photo" src="/astronaut.jpg" alt="">
+<p id="answer">Loading</p>
+<script type="module" src="/main.js"></script>
+"""
+MAIN = """import { Analyzer } from "mien-js";
+
+const photo = document.querySelector("#photo");
+await photo.decode();
+const analyzer = await Analyzer.create();
+const [face] = await analyzer.analyze(photo);
+document.querySelector("#answer").textContent = face.top;
+"""
+
+
+@needs_chromium
+def test_a_newcomer_has_a_labelled_face_in_ten_lines(tarball: Path, tmp_path: Path) -> None:
+    """In Vite's development server, which bundles packages in another way than its build."""
+    assert len((PAGE + MAIN).splitlines()) == 10
+    (tmp_path / "public").mkdir()
+    shutil.copy(PHOTO, tmp_path / "public")
+    (tmp_path / "index.html").write_text(PAGE)
+    (tmp_path / "main.js").write_text(MAIN)
+    (tmp_path / "package.json").write_text('{"private": true, "type": "module"}')
+    install(tmp_path, f"vite@{VITE}", str(tarball))
+    command = ["node", "node_modules/vite/bin/vite.js", "--host", "127.0.0.1", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as vite:
+        try:
+            assert vite.stdout is not None
+            printed = (re.search(r"http://127\.0\.0\.1:\d+/", _COLOURS.sub("", line)) for line in vite.stdout)
+            address = next(match[0] for match in printed if match)
+            assert answer_at(address) == expected().split()[0]
+        finally:
+            vite.terminate()
 
 
 @needs_chromium

@@ -26,7 +26,7 @@ const addresses = {
     });
   },
 };
-const shared = { bundle: true, format: "esm", target: "es2022", minify: true, keepNames: true, absWorkingDir: web, legalComments: "none", plugins: [addresses] };
+const shared = { bundle: true, format: "esm", target: "es2022", minify: true, keepNames: true, absWorkingDir: web, legalComments: "none", plugins: [addresses], loader: { ".npy": "binary", ".obj": "text" } };
 await build({ ...shared, entryPoints: ["src/index.ts", "src/worker.ts"], outdir: dist, platform: "browser" });
 await build({ ...shared, entryPoints: ["src/node.ts"], outdir: dist, platform: "node" });
 
@@ -38,7 +38,7 @@ for (const model of ["mien-tiny", "mien-lite0"]) {
   const kept = Object.fromEntries(NEEDED.map((key) => [key, card[key]]));
   writeFileSync(join(dist, `${model}.json`), `${JSON.stringify(kept)}\n`);
 }
-copyFileSync(join(weights, "blazeface-back.onnx"), join(dist, "blazeface-back.onnx"));
+for (const file of ["blazeface-back.onnx", "facemesh.onnx"]) copyFileSync(join(weights, file), join(dist, file));
 copyFileSync(require.resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"), join(dist, "ort.wasm"));
 for (const file of ["LICENSE", "NOTICE"]) copyFileSync(join(web, "..", file), join(web, file));
 execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", web], { stdio: "inherit" });

@@ -1,10 +1,13 @@
 /** The square around a face, as mien.images.crop. */
 
-import { affine, BICUBIC, gray, part, reduce, resize, roundHalfEven, type Pixels } from "./pixels.js";
+import { affine, affineBilinear, BICUBIC, gray, part, reduce, resize, roundHalfEven, type Pixels } from "./pixels.js";
 
-/** A detected face: box (x, y, width, height) and six key points in pixels of the image. */
+/** x, y, width and height in pixels of the image; parts of it may lie outside. */
+export type FaceBox = [x: number, y: number, width: number, height: number];
+
+/** A detected face: its box and six key points in pixels of the image. */
 export interface Detection {
-  box: [number, number, number, number];
+  box: FaceBox;
   confidence: number;
   keypoints: [number, number][];
 }
@@ -40,12 +43,36 @@ const sideOnGrid = (side: number) => Math.max(onGrid(side), 1 / GRID);
 /** The square of a face as the model's input, gray (size, size), as light as it is in the image. */
 export function faceSquare(image: Pixels, detection: Detection, framing: Framing, size: number, align: boolean): Pixels {
   const [x, y, side] = cropBox(detection, framing);
-  const [right, left] = detection.keypoints;
-  const angle = Math.atan2(Math.fround(left[1] - right[1]), Math.fround(left[0] - right[0]));
+  const angle = eyeAngle(detection);
   if (angle && (align || Math.abs(angle) > TURN_FROM)) {
     return turnedSquare(image, detection, x, y, side, angle, size);
   }
   return sampleSquare(image, x, y, side, size, true);
+}
+
+/** How far the line from the right eye to the left is turned, in radians, clockwise as seen. */
+export function eyeAngle({ keypoints: [right, left] }: Detection): number {
+  return Math.atan2(Math.fround(left[1] - right[1]), Math.fround(left[0] - right[0]));
+}
+
+/** A square of an RGB image about a centre, turned by an angle in radians, resized to (size, size), bilinear. */
+export function sampleTurned(
+  image: Pixels,
+  x: number,
+  y: number,
+  side: number,
+  angle: number,
+  size: number,
+): Pixels {
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const reach = ((Math.abs(cos) + Math.abs(sin)) * side) / 2;
+  const [whole, x0, y0] = patchAround(image, x - reach, y - reach, x + reach, y + reach, false);
+  const factor = Math.max(1, Math.trunc(side / size));
+  const patch = reduce(whole, factor, factor);
+  const step = side / size;
+  const [left, top] = [x - ((cos - sin) * side) / 2, y - ((sin + cos) * side) / 2];
+  const map = [cos * step, -sin * step, left - x0, sin * step, cos * step, top - y0];
+  return affineBilinear(patch, size, map.map((value) => value / factor) as Parameters<typeof affineBilinear>[2]);
 }
 
 /** A dark crop with every value multiplied so that its 99th percentile becomes 220; others unchanged. */

@@ -4,14 +4,18 @@ import * as ort from "onnxruntime-web/wasm";
 import { brightened, faceSquare, sampleSquare, type Detection } from "./crop.js";
 import { BlazeFace } from "./detector.js";
 import { CardError, ModelError, UsageError } from "./errors.js";
-import { readFace, type Face } from "./face.js";
+import { readFace, type Face, type Outputs } from "./face.js";
 import { qualityOf, type Quality } from "./quality.js";
-import { headOf, LABEL_SETS, readCard, softmax, type Card } from "./model.js";
+import { landmarksOf, SIDE as MESH_SIDE } from "./movements/facemesh.js";
+import { movementsOf, type Movements } from "./movements/measures.js";
+import { headOf, LABEL_SETS, readCard, softmax, type Card, type Head } from "./model.js";
 import type { Pixels } from "./pixels.js";
 
 export interface EngineFiles {
   wasm: ArrayBuffer;
   detector: ArrayBuffer;
+  /** The face mesh, if movements are requested. */
+  mesh?: ArrayBuffer;
   model: ArrayBuffer;
   card: unknown;
   /** Where the card came from, for messages. */
@@ -23,19 +27,35 @@ export interface EngineOptions {
   align?: boolean;
   minFace?: number | null;
   threshold?: number;
+  /** Measure the movements of each face; loads the face mesh, 2.5 MB. */
+  movements?: boolean;
+  /**
+   * Threads of ONNX Runtime. If omitted, as many as the device has, up to 4, where the page is cross-origin isolated,
+   * and one elsewhere and in Node.
+   */
+  threads?: number;
 }
+
+// The models are small: more threads wait for each other longer than they save.
+const MOST_THREADS = 4;
 
 export class Engine {
   private constructor(
     readonly card: Card,
     private readonly model: ort.InferenceSession,
     private readonly detectorSession: ort.InferenceSession,
+    private readonly mesh: ort.InferenceSession | null,
     private readonly options: EngineOptions,
   ) {
     this.detector = new BlazeFace((image) => this.runDetector(image), options.threshold, options.minFace);
   }
 
   private readonly detector: BlazeFace;
+
+  /** The threads that ONNX Runtime uses. */
+  get threads(): number {
+    return ort.env.wasm.numThreads ?? 1;
+  }
 
   /**
    * Opens the models.
@@ -47,26 +67,31 @@ export class Engine {
     checkOptions(options);
     const card = readCard(files.card, files.cardName);
     await checkHash(files.model, card, files.cardName);
-    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.numThreads = threadsOf(options.threads);
     ort.env.wasm.wasmBinary = files.wasm;
     ort.env.logLevel = "error";
     const detector = await open(files.detector, "the detector");
     const model = await open(files.model, `model '${card.name}'`);
-    return new Engine(card, model, detector, options);
+    const mesh = files.mesh ? await open(files.mesh, "the face mesh") : null;
+    return new Engine(card, model, detector, mesh, options);
   }
 
   /** The faces of an RGB image, the largest first. */
   async analyze(image: Pixels): Promise<Face[]> {
     const found = await this.detector.detectTurned(image);
     const detections = found.sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3]);
-    const { framing, input_size: size } = this.card;
-    const squares = detections.map((face) => faceSquare(image, face, framing, size, this.options.align ?? false));
+    const squares = detections.map((face) => this.square(image, face));
     const qualities = detections.map((face, i) => qualityOf(face, squares[i], image));
-    return this.classify(squares.map(brightened), detections.map((face) => face.box), detections, qualities);
+    const movements = await this.measure(image, detections);
+    const boxes = detections.map((face) => face.box);
+    return this.classify(squares.map(brightened), boxes, detections, qualities, movements);
   }
 
   /** One face per RGB image, each whole image treated as one cropped face. */
   async analyzeCrops(images: Pixels[]): Promise<Face[]> {
+    if (this.mesh) {
+      throw new UsageError("movements need detected faces, and cropped faces are not detected. Leave out one.");
+    }
     const boxes = images.map(({ width, height }) => {
       const side = Math.min(width, height);
       return [(width - side) >> 1, (height - side) >> 1, side, side] as Detection["box"];
@@ -76,10 +101,45 @@ export class Engine {
     return this.classify(crops, boxes, null);
   }
 
+  /** The faces of a frame of a clip, the most confident first; frames are upright. */
+  detect(image: Pixels): Promise<Detection[]> {
+    return this.detector.detect(image);
+  }
+
+  /** A face as the model gets it. */
+  crop(image: Pixels, face: Detection): Pixels {
+    return brightened(this.square(image, face));
+  }
+
+  /** The movements of each face, null for one without landmarks; empty if they are not requested. */
+  async measure(image: Pixels, faces: Detection[]): Promise<(Movements | null)[]> {
+    const found: (Movements | null)[] = [];
+    if (!this.mesh) return found;
+    for (const face of faces) {
+      const landmarks = await landmarksOf((square) => this.runMesh(square), image, face);
+      found.push(landmarks && movementsOf(landmarks));
+    }
+    return found;
+  }
+
+  /** The probabilities of all outputs of the network in one row per crop. */
+  async rows(crops: Pixels[]): Promise<number[][]> {
+    return (await this.outputs(crops)).map((outputs) => this.heads.flatMap(({ name }) => outputs[name]));
+  }
+
+  /** The face of a row of `rows`. */
+  faceOf(row: number[], detection: Detection, movements?: Movements | null): Face {
+    const outputs: Outputs = {};
+    let from = 0;
+    for (const { name, labels } of this.heads) outputs[name] = row.slice(from, (from += labels.length));
+    return readFace(outputs, this.head, detection.box, detection, null, this.card.limits, movements);
+  }
+
   /** Frees the memory of both models. */
   async dispose(): Promise<void> {
     await this.model.release();
     await this.detectorSession.release();
+    await this.mesh?.release();
   }
 
   private async classify(
@@ -87,10 +147,32 @@ export class Engine {
     boxes: Detection["box"][],
     found: Detection[] | null,
     qualities: Quality[] = [],
+    movements: (Movements | null)[] = [],
   ): Promise<Face[]> {
-    if (!crops.length) return [];
+    const { limits } = this.card;
+    return (await this.outputs(crops)).map((outputs, i) =>
+      readFace(outputs, this.head, boxes[i], found && found[i], qualities[i] ?? null, limits, movements[i]),
+    );
+  }
+
+  private square(image: Pixels, face: Detection): Pixels {
+    return faceSquare(image, face, this.card.framing, this.card.input_size, this.options.align ?? false);
+  }
+
+  /** The head that predicts. */
+  private get head(): Head {
     const { labels } = this.options;
-    const head = headOf(this.card, labels === undefined ? this.card.default_head : LABEL_SETS[labels]);
+    return headOf(this.card, labels === undefined ? this.card.default_head : LABEL_SETS[labels]);
+  }
+
+  /** The heads that are outputs of the network. */
+  private get heads(): Head[] {
+    return this.card.heads.filter((one) => !one.combination);
+  }
+
+  /** The probabilities of each output of the network, per crop. */
+  private async outputs(crops: Pixels[]): Promise<Outputs[]> {
+    if (!crops.length) return [];
     const size = this.card.input_size;
     const pixels = new Uint8Array(crops.length * size * size);
     crops.forEach((crop, i) => pixels.set(crop.data, i * size * size));
@@ -100,8 +182,8 @@ export class Engine {
       `model '${this.card.name}'`,
     );
     return crops.map((_, i) => {
-      const outputs: Record<string, number[]> = {};
-      for (const each of this.card.heads.filter((one) => !one.combination)) {
+      const outputs: Outputs = {};
+      for (const each of this.heads) {
         const n = each.labels.length;
         const logits = (results[each.name].data as Float32Array).subarray(i * n, (i + 1) * n);
         if (!logits.every(Number.isFinite)) {
@@ -109,8 +191,15 @@ export class Engine {
         }
         outputs[each.name] = softmax(logits, each.temperature);
       }
-      return readFace(outputs, head, boxes[i], found && found[i], qualities[i] ?? null, this.card.limits);
+      return outputs;
     });
+  }
+
+  private async runMesh({ data }: Pixels) {
+    if (!this.mesh) throw new UsageError("movements were not requested.");
+    const image = new ort.Tensor("uint8", data, [1, MESH_SIDE, MESH_SIDE, 3]);
+    const { landmarks, presence } = await run(this.mesh, { image }, "the face mesh");
+    return { landmarks: landmarks.data as Float32Array, presence: (presence.data as Float32Array)[0] };
   }
 
   private async runDetector({ data, width, height }: Pixels) {
@@ -120,7 +209,16 @@ export class Engine {
   }
 }
 
-function checkOptions({ labels, minFace, threshold }: EngineOptions): void {
+/** Only a page that is cross-origin isolated can share memory between threads. */
+function threadsOf(wanted: number | undefined): number {
+  if (!globalThis.crossOriginIsolated) return 1;
+  return wanted ?? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1);
+}
+
+function checkOptions({ labels, minFace, threshold, threads }: EngineOptions): void {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
+    throw new UsageError(`threads must be 1 or more, not ${threads}.`);
+  }
   if (labels !== undefined && !(labels in LABEL_SETS)) {
     throw new UsageError(`labels must be one of ${Object.keys(LABEL_SETS).join(", ")}, not '${labels}'.`);
   }

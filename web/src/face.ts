@@ -3,6 +3,7 @@
 import { CardError } from "./errors.js";
 import { combine, tempered, type Head } from "./model.js";
 import type { Detection } from "./crop.js";
+import { roundedMovements, type Movements } from "./movements/measures.js";
 import { roundedQuality, warningsOf, type Limits, type Quality } from "./quality.js";
 
 /** The apparent expression of one face. How it looks, not what the person feels. */
@@ -25,6 +26,8 @@ export interface Face {
   quality: Quality | null;
   /** What of the quality lies beyond the limits within which the model was measured, such as "blurred". */
   warnings: string[];
+  /** Named movements, if they were requested; null for a face without landmarks, which `warnings` name. */
+  movements?: Movements | null;
   /** A set that holds the voters' majority at a coverage of 0.90, the most probable first. */
   set: string[];
   /** By how much the most probable emotion leads the second, see `Face.margin` in Python. */
@@ -35,6 +38,9 @@ export interface Face {
 
 const COVERAGE = "0.90";
 const HALF = 0.5;
+// Explained in mien/inference/face.py.
+const YAW_OF_KEYPOINTS = 1.16;
+const NO_LANDMARKS = "no landmarks";
 
 const hundredth = (value: number) => Math.round(value * 100) / 100;
 
@@ -47,16 +53,20 @@ function without(shares: Record<string, number>, leftOut: string[]): Record<stri
 
 const named = (labels: string[], values: number[]) => Object.fromEntries(labels.map((name, i) => [name, values[i]]));
 
+/** The probabilities of each output of the network, by the head's name. */
+export type Outputs = Record<string, number[]>;
+
 /** The face of one crop, from the probabilities of each output of the network. */
 export function readFace(
-  outputs: Record<string, number[]>,
+  outputs: Outputs,
   head: Head,
   box: Detection["box"],
   detection: Detection | null,
   quality: Quality | null,
   limits: Limits,
+  movements?: Movements | null,
 ): Face {
-  const warnings = quality ? warningsOf(quality, limits) : [];
+  const warnings = warningsWith(quality, limits, movements);
   const both = head.combination;
   let votes: Record<string, number> | null = null;
   let probabilities = outputs[head.name];
@@ -84,10 +94,21 @@ export function readFace(
     keypoints: detection && detection.keypoints.map(([x, y]) => [hundredth(x), hundredth(y)]),
     quality: quality && roundedQuality(quality),
     warnings,
+    ...(movements === undefined ? {} : { movements: movements && roundedMovements(movements) }),
     set: adaptiveSet(ranked, head),
     margin,
     votes,
   };
+}
+
+/** What lies outside of the limits; the yaw of the face mesh is better than that of the key points. */
+function warningsWith(quality: Quality | null, limits: Limits, movements?: Movements | null): string[] {
+  if (movements === undefined) return quality ? warningsOf(quality, limits) : [];
+  const { yaw, ...others } = limits;
+  const found = quality ? warningsOf(quality, others) : [];
+  if (!movements) return [...found, NO_LANDMARKS];
+  const most = yaw ? yaw[1] : null;
+  return most !== null && Math.abs(movements.head_yaw) * YAW_OF_KEYPOINTS > most ? [...found, "turned"] : found;
 }
 
 /** From the most probable emotion on, until those in the set have more together than the card's threshold. */

@@ -8,16 +8,28 @@ import { ImageError, ModelError, UsageError } from "./errors.js";
 import type { Face } from "./face.js";
 import { modelFiles, type AnalyzerOptions } from "./options.js";
 import { fromRgba, type Pixels } from "./pixels.js";
+import { VideoPipeline, type FrameResult, type VideoOptions } from "./video.js";
 
 export { CardError, ImageError, MienError, ModelError, UnknownModel, UsageError } from "./errors.js";
 export { MODELS, type AnalyzerOptions } from "./options.js";
 export type { Face } from "./face.js";
+export type { Movements } from "./movements/measures.js";
+export type { Quality } from "./quality.js";
+export type { FrameResult, TrackedFace, VideoOptions } from "./video.js";
 
 /** Decoded pixels: RGB or RGBA, row by row. */
 export interface RawImage {
   width: number;
   height: number;
   data: Uint8Array | Uint8ClampedArray;
+}
+
+/** One stream or clip: frames in, faces with persons' numbers out. */
+export interface VideoAnalysis {
+  /** Takes the next frame and its time in seconds; resolves to the results that are complete by now. */
+  feed(image: RawImage, timeS?: number): Promise<FrameResult[]>;
+  /** Ends it; resolves to the results that were still waiting. */
+  finish(): Promise<FrameResult[]>;
 }
 
 /** Finds the faces in images and predicts the expression of each; made once, used often. */
@@ -41,7 +53,8 @@ export class Analyzer {
     const [wasm, detector, model, card] = await Promise.all(
       [own("ort.wasm"), own("blazeface-back.onnx"), path(names.onnx), path(names.card)].map(bytes),
     );
-    const files = { wasm, detector, model, card: JSON.parse(new TextDecoder().decode(card)), cardName: names.card };
+    const mesh = options.movements ? await bytes(own("facemesh.onnx")) : undefined;
+    const files = { wasm, detector, mesh, model, card: JSON.parse(new TextDecoder().decode(card)), cardName: names.card };
     return new Analyzer(await Engine.create(files, options));
   }
 
@@ -53,6 +66,24 @@ export class Analyzer {
   /** One face per image, each whole image treated as one cropped face. */
   analyzeCrops(images: RawImage[]): Promise<Face[]> {
     return this.next(() => this.engine.analyzeCrops(images.map(toPixels)));
+  }
+
+  /** Frames of a stream or a clip, in which persons keep their numbers. @throws UsageError an option out of range. */
+  async openVideo(options: VideoOptions = {}): Promise<VideoAnalysis> {
+    const video = new VideoPipeline(this.engine, options);
+    let finished = false;
+    const open = <T>(work: () => Promise<T>): Promise<T> => {
+      if (finished) return Promise.reject(new UsageError("the video is finished. Open another one."));
+      return this.next(work);
+    };
+    return {
+      feed: (image, timeS = performance.now() / 1000) => open(() => video.feed(toPixels(image), timeS)),
+      finish: () => {
+        const rest = open(() => video.finish());
+        finished = true;
+        return rest;
+      },
+    };
   }
 
   /** Frees the memory of the models, once what is being analyzed is done. */

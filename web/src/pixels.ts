@@ -21,6 +21,9 @@ interface Filter {
 
 export const BILINEAR: Filter = { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
 
+/** The mean of the pixels that a result covers. */
+export const BOX: Filter = { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) };
+
 /** Keys 1981, with a = -0.5. */
 export const BICUBIC: Filter = {
   support: 2,
@@ -312,6 +315,32 @@ export function affine(image: Pixels, side: number, [a, b, c, d, e, f]: Affine):
       const x = a * (i + 0.5) + b * (j + 0.5) + c;
       const y = d * (i + 0.5) + e * (j + 0.5) + f;
       result.data[to] = bicubicAt(image, x, y);
+    }
+  }
+  return result;
+}
+
+/** Pillow's affine transform of an image to a square, bilinear. */
+export function affineBilinear(image: Pixels, side: number, [a, b, c, d, e, f]: Affine): Pixels {
+  const { width, height, channels, data } = image;
+  const result = blank(side, side, channels);
+  const within = (value: number, size: number) => Math.min(Math.max(value, 0), size - 1);
+  for (let j = 0, to = 0; j < side; j++) {
+    for (let i = 0; i < side; i++, to += channels) {
+      const x = a * (i + 0.5) + b * (j + 0.5) + c;
+      const y = d * (i + 0.5) + e * (j + 0.5) + f;
+      if (x < 0 || x >= width || y < 0 || y >= height) continue;
+      const [left, top] = [Math.floor(x - 0.5), Math.floor(y - 0.5)];
+      const [dx, dy] = [x - 0.5 - left, y - 0.5 - top];
+      const columns = [within(left, width) * channels, within(left + 1, width) * channels];
+      const rows = [within(top, height) * width * channels, within(top + 1, height) * width * channels];
+      for (let k = 0; k < channels; k++) {
+        const [upper, lower] = rows.map((row) => {
+          const first = data[row + columns[0] + k];
+          return first + (data[row + columns[1] + k] - first) * dx;
+        });
+        result.data[to + k] = Math.trunc(upper + (lower - upper) * dy);
+      }
     }
   }
   return result;

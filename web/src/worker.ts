@@ -4,8 +4,10 @@ import { Engine } from "./engine.js";
 import { ImageError, UsageError } from "./errors.js";
 import { fromRgba, type Pixels } from "./pixels.js";
 import type { Reply, Request } from "./protocol.js";
+import { VideoPipeline } from "./video.js";
 
 let engine: Engine | null = null;
+const videos = new Map<number, VideoPipeline>();
 let canvas: OffscreenCanvas | null = null;
 
 function toPixels(image: ImageBitmap | Pixels): Pixels {
@@ -21,32 +23,40 @@ function toPixels(image: ImageBitmap | Pixels): Pixels {
   return fromRgba(context.getImageData(0, 0, width, height).data, width, height);
 }
 
-async function answer(request: Request): Promise<Reply> {
-  const { id } = request;
+async function answer(request: Request): Promise<unknown> {
   if (request.kind === "create") {
     engine = await Engine.create(request.files, request.options);
-    return { id, faces: null, model: engine.card.name };
+    return { model: engine.card.name, threads: engine.threads };
   }
-  if (!engine) throw new UsageError("the analyzer is disposed. Create another one.");
-  if (request.kind === "analyze") return { id, faces: await engine.analyze(toPixels(request.image)) };
-  if (request.kind === "crops") return { id, faces: await engine.analyzeCrops(request.images.map(toPixels)) };
-  await engine.dispose();
-  engine = null;
-  return { id, faces: null };
+  if (!engine) throw new UsageError("the analyzer has no model yet. Create it first.");
+  if (request.kind === "analyze") return engine.analyze(toPixels(request.image));
+  if (request.kind === "crops") return engine.analyzeCrops(request.images.map(toPixels));
+  if (request.kind === "open") {
+    videos.set(request.video, new VideoPipeline(engine, request.options));
+    return null;
+  }
+  const video = videos.get(request.video);
+  if (!video) throw new UsageError("the video is finished. Open another one.");
+  if (request.kind === "feed") return video.feed(toPixels(request.image), request.timeS);
+  videos.delete(request.video);
+  return video.finish();
 }
 
 // One request at a time: a session of ONNX Runtime on WASM runs no two at once.
 let last: Promise<void> = Promise.resolve();
 
-self.onmessage = ({ data }: MessageEvent<Request>) => {
+function take({ data }: MessageEvent<Request>): void {
   last = last.then(async () => {
     let reply: Reply;
     try {
-      reply = await answer(data);
+      reply = { id: data.id, value: await answer(data) };
     } catch (error) {
       const { name, message } = error instanceof Error ? error : new Error(String(error));
       reply = { id: data.id, error: { name, message } };
     }
     self.postMessage(reply);
   });
-};
+}
+
+// ONNX Runtime starts this file again for each of its threads, under a name of its own, and listens there itself.
+if (!self.name.startsWith("em-pthread")) self.onmessage = take;
