@@ -28,7 +28,7 @@ export async function measure(name, { place, base, peers, address, faces, frame,
 function image(place, rgb, width, height) {
   if (place === "node") return { width, height, data: rgb };
   const data = new ImageData(width, height);
-  for (let from = 0, to = 0; from < rgb.length; to++) data.data[to] = to % 4 === 3 ? 255 : rgb[from++];
+  for (let from = 0, to = 0; to < data.data.length; to++) data.data[to] = to % 4 === 3 ? 255 : rgb[from++];
   return data;
 }
 
