@@ -3,8 +3,8 @@
     make web && python benchmarks/web_decoding.py PHOTOS...
 
 "decoded": both analyze the same file. "halved": both analyze it at half its size; Chromium's canvas resizes
-one copy (`drawImage`, high quality), Pillow the other (bicubic). Faces are matched by overlap. Prints one JSON
-object.
+one copy (`drawImage`, high quality), Pillow the other (bicubic). Faces are matched by overlap. Prints one
+JSON object.
 """
 
 from __future__ import annotations
