@@ -1,110 +1,197 @@
-"""The static page: no server computes anything, no other host is reached, and it opens offline."""
+"""The static page in Chromium: no server computes anything, no other host is reached, it opens offline."""
 
 from __future__ import annotations
 
-import functools
-import http.server
+import io
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from mien import analyze
+from mien.inference.face import Face
 from mien.serve.settings import NOTICE
-from mien.serve.static_page.site import write_site
-from mien.testing.camera import chromium_flags, find_chromium, pan, write_y4m
+from mien.serve.static_page.local import make_local_server
+from mien.serve.static_page.site import SiteOptions
+from mien.testing.camera import chromium_flags, find_chromium
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "astronaut.jpg"
-PATIENCE_MS = 60_000
 
-pytestmark = pytest.mark.skipif(
-    find_chromium() is None, reason="no Chromium: install it, or name one in MIEN_CHROMIUM"
-)
+Serve = Callable[[Path], AbstractContextManager[str]]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
+def png(image: Image.Image, name: str = "photo.png") -> dict[str, Any]:
+    """A file for the page, without the losses of JPEG, which browsers decode in their own way."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
 
 
-@pytest.fixture(scope="module")
-def site(web_package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("host") / "mien"
-    write_site(folder)
-    return folder
+def photo() -> Image.Image:
+    with Image.open(PHOTO) as image:
+        return image.convert("RGB")
 
 
-@contextmanager
-def served(site: Path) -> Iterator[tuple[str, http.server.ThreadingHTTPServer]]:
-    """The address of the page below the root of a host, as on GitHub Pages."""
-    handler = functools.partial(Quiet, directory=str(site.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+def python_face(image: Image.Image, model: str = "mien-tiny") -> Face:
+    return analyze(np.asarray(image), model=model)[0]
+
+
+def shown_percents(visit: Any) -> dict[str, int]:
+    rows = visit.page.locator(".bar").all_inner_texts()
+    return {row.split("\n")[0]: int(row.split("\n")[1].split()[0]) for row in rows}
+
+
+def close_to(face: Face) -> Any:
+    return pytest.approx({name: 100 * share for name, share in face.emotions.items()}, abs=1.1)
+
+
+def test_a_photo_is_analyzed_on_the_page_and_again_offline(site: Path, serve: Serve, visit: Any) -> None:
+    top = python_face(photo()).top[0]
+    with serve(site) as address:
+        visit.open(address).photos(str(PHOTO))
+        assert top in visit.text(".face-top")
+        visit.wait("document.getElementById('kept').textContent.includes('works offline')")
+    visit.open(address).photos(str(PHOTO))  # the server is gone
+    assert top in visit.text(".face-top")
+    visit.page.select_option("#models", "mien-lite0")
+    visit.page.wait_for_selector("#alert-text:not(:empty)")
+    assert "mien-lite0.json cannot be loaded" in visit.text("#alert-text")
+    assert "Check the connection" in visit.text("#alert-text")
+    others = [each for each in visit.requests if not each.startswith((f"GET {address}", "GET blob:"))]
+    assert others == []
+
+
+def test_a_model_that_was_used_once_works_offline_too(site: Path, serve: Serve, visit: Any) -> None:
+    with serve(site) as address:
+        visit.open(address).photos(png(photo()))
+        visit.wait("document.getElementById('kept').textContent.includes('works offline')")
+        visit.page.select_option("#models", "mien-lite0")
+        visit.wait("document.getElementById('model').textContent === 'model mien-lite0'")
+    visit.open(address).photos(png(photo()))
+    visit.page.select_option("#models", "mien-lite0")
+    visit.wait("document.getElementById('rows').textContent === '2'")
+    assert shown_percents(visit) == close_to(python_face(photo(), "mien-lite0"))
+
+
+def test_another_model_analyzes_the_photo_again(address: str, visit: Any) -> None:
+    visit.open(address).photos(png(photo()))
+    assert shown_percents(visit) == close_to(python_face(photo()))
+    visit.page.select_option("#models", "mien-lite0")
+    visit.wait("document.getElementById('model').textContent === 'model mien-lite0'")
+    visit.wait("document.getElementById('rows').textContent === '2'")
+    assert shown_percents(visit) == close_to(python_face(photo(), "mien-lite0"))
+    assert visit.errors == []
+
+
+def test_the_camera_starts_only_after_consent_and_gives_faces(address: str, visit: Any) -> None:
+    visit.open(address)
+    assert visit.page.is_disabled("#start")
+    assert visit.text(".notice") == NOTICE
+    assert "leaves this device" in visit.text("#consent")
+    visit.start()
+    visit.wait("parseFloat(document.querySelector('#fps').textContent) > 1")
+    visit.page.select_option("#labels", "fer2013")
+    visit.wait("!document.querySelector('#legend').textContent.includes('ontempt')")
+    visit.page.wait_for_selector(".bar[data-emotion=contempt]", state="detached")
+    assert not visit.page.is_visible("#alert")
+    assert visit.errors == []
+
+
+def test_the_thresholds_hide_faces_and_make_predictions_uncertain(address: str, visit: Any) -> None:
+    face = python_face(photo())
+    assert face.confidence is not None
+    assert face.confidence < 0.95
+    visit.open(address).photos(png(photo()))
+    assert visit.page.locator(".face:not(.uncertain)").count() == 1
+    visit.set_slider("#probability", 95)
+    assert face.emotions[face.top[0]] < 0.95
+    assert visit.text(".face-word") == "uncertain"
+    visit.set_slider("#probability", 0)
+    assert visit.text("#probability-value") == "the model's rule" or not visit.page.is_visible("#probability")
+    assert visit.text(".face-word") == face.top[0]
+    visit.set_slider("#confidence", 95)
+    assert visit.page.locator(".face").count() == 0
+    assert visit.text("#note") == "No face in this photo."
+    assert b"happy" in visit.saved("#download")  # the table keeps it
+
+
+def test_a_face_that_is_hard_to_see_is_named_with_its_quality(address: str, visit: Any) -> None:
+    blurred = photo().filter(ImageFilter.GaussianBlur(4))
+    face = python_face(blurred)
+    assert face.warnings
+    assert face.quality is not None
+    visit.open(address).photos(png(blurred))
+    assert visit.text(".face-warnings") == f"Hard to see: {', '.join(face.warnings)}"
+    assert visit.text(".face-word") == "uncertain"
+    visit.page.click(".face-quality summary")
+    visit.page.wait_for_selector(".quality dd:not(:empty)")
+    shown = dict(row.split("\n") for row in visit.page.locator(".quality div").all_inner_texts())
+    assert shown["size"] == f"{face.quality.size:.0f} px"
+    assert float(shown["sharpness"]) == pytest.approx(face.quality.sharpness, abs=0.006)
+    assert float(shown["turn"].rstrip("°")) == pytest.approx(face.quality.yaw, abs=0.6)
+    visit.photos(png(photo()))
+    assert not visit.page.is_visible(".face-warnings")
+
+
+def test_the_page_can_be_installed(playwright: Any, address: str, tmp_path: Path) -> None:
+    """In a profile that is kept: Chromium refuses to install pages in private windows."""
+    context = playwright.chromium.launch_persistent_context(
+        str(tmp_path), executable_path=find_chromium(), args=chromium_flags()
+    )
+    page = context.pages[0]
+    page.goto(address)
+    page.wait_for_selector("#kept:not(:empty)")
+    session = context.new_cdp_session(page)
+    assert session.send("Page.getInstallabilityErrors")["installabilityErrors"] == []
+    context.close()
+
+
+def test_from_a_file_the_page_names_what_to_do(site: Path, visit: Any) -> None:
+    visit.page.goto((site / "index.html").as_uri())
+    visit.page.wait_for_selector("#alert-text:not(:empty)")
+    assert "python -m http.server" in visit.text("#alert-text")
+    assert "mien live --local" in visit.text("#alert-text")
+    assert visit.page.locator("#consent button:not([disabled])").count() == 0
+
+
+def test_live_local_sends_nothing_but_requests_for_its_files(web_package: Path, visit: Any) -> None:
+    options = SiteOptions(("mien-tiny",), labels="ferplus", notice="Attention.", offline=False)
+    with make_local_server(options) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/{site.name}/", server
+        address = f"http://127.0.0.1:{server.server_port}/"
+        visit.open(address).start()
+        visit.wait("Number(document.getElementById('rows').textContent) > 10")
         server.shutdown()
+    visit.wait("Number(document.getElementById('rows').textContent) > 20")  # also without it
+    assert visit.text(".notice") == "Attention."
+    assert visit.page.input_value("#labels") == "ferplus"
+    assert not visit.page.is_visible("#models")
+    assert all(each.startswith((f"GET {address}", "GET blob:")) for each in visit.requests)
+    assert visit.page.evaluate("caches.keys()") == []
+    assert visit.errors == []
 
 
-def until(page: Any, condition: str) -> None:
-    """Wait until a condition holds. Playwright's own way evaluates text, which the page's policy forbids."""
-    deadline = time.monotonic() + PATIENCE_MS / 1000
-    while not page.evaluate(condition):
-        assert time.monotonic() < deadline, condition
-        page.wait_for_timeout(100)
-
-
-@contextmanager
-def page_of(camera: Path | None = None) -> Iterator[tuple[Any, list[str]]]:
-    """A page of Chromium, and the list of its errors and of the addresses that it requested."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(camera))
-        page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        seen: list[str] = []
-        page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-        page.on("console", lambda message: seen.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: seen.append(request.url))
-        yield page, seen
-        browser.close()
-
-
-def open_photo(page: Any) -> str:
-    page.set_input_files("#files", str(PHOTO))
-    page.wait_for_selector("#faces li")
-    return str(page.text_content("#faces li"))
-
-
-def test_a_photo_is_analyzed_on_the_page_and_again_offline(site: Path) -> None:
-    top = analyze(PHOTO, model="mien-tiny")[0].top[0]
-    with page_of() as (page, seen):
-        with served(site) as (address, _):
-            page.goto(address)
-            assert top in open_photo(page).lower()
-            page.evaluate("() => navigator.serviceWorker.ready")
-        page.goto(address)  # the server is gone
-        assert top in open_photo(page).lower()
-    assert not [each for each in seen if not each.startswith((address, "blob:", "data:"))]
-
-
-def test_the_camera_starts_only_after_consent_and_gives_faces(site: Path, tmp_path: Path) -> None:
-    image = np.asarray(Image.open(PHOTO).convert("RGB"))
-    camera = write_y4m(tmp_path / "camera.y4m", pan(image, (480, 360), frames=30))
-    with served(site) as (address, _), page_of(camera) as (page, _):
-        page.goto(address)
-        assert page.is_disabled("#start")
-        assert page.text_content(".notice") == NOTICE
-        assert "leaves this device" in page.text_content("#consent")
-        page.check("#agreed")
-        page.click("#start")
-        page.wait_for_selector("#faces li")
-        until(page, "parseFloat(document.querySelector('#fps').textContent) > 1")
-        page.select_option("#labels", "fer2013")
-        until(page, "!document.querySelector('#legend').textContent.includes('ontempt')")
+def test_the_policy_stops_a_frame_on_its_way_to_another_host(address: str, visit: Any) -> None:
+    visit.open(address)
+    blocked = visit.page.evaluate(
+        """async () => {
+            const canvas = document.createElement("canvas");
+            const post = fetch("http://127.0.0.1:9/", { method: "POST", body: canvas.toDataURL() });
+            const sent = await post.then(() => "sent", () => "refused");
+            const beacon = await new Promise((resolve) => {
+                document.addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI));
+                const image = new Image();
+                image.src = "http://127.0.0.1:9/" + canvas.toDataURL().slice(0, 20);
+            });
+            return [sent, beacon];
+        }"""
+    )
+    assert blocked[0] == "refused"
+    assert blocked[1].startswith("http://127.0.0.1:9/")
+    assert any("connect-src" in error or "default-src" in error for error in visit.errors)

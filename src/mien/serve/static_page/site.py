@@ -151,6 +151,7 @@ def _index(text: str, options: SiteOptions) -> str:
         "" if options.notice is None else f'<p class="notice" role="note">{html.escape(options.notice)}</p>'
     )
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    head += '\n  <script src="js/file.js"></script>'
     if options.offline:
         head += (
             '\n  <link rel="manifest" href="manifest.webmanifest">'

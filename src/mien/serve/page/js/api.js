@@ -13,9 +13,10 @@
  * @property {Object<string, number>} emotions name to probability, smoothed over time
  * @property {Object<string, number>} abstentions reason to abstain to its share of the votes
  * @property {number} [change] gray levels by which the face differs from when it appeared; not for photos
+ * @property {Object<string, number|null>} [quality] by name, as in `Face.quality` of Python
  * @property {Object<string, number>} raw emotions and abstentions of this frame alone
  * @property {Object<string, number|null>|null} [movements] by name; null without landmarks, undefined if not measured
- * @property {string[]} [warnings] why the face is uncertain, where movements are measured
+ * @property {string[]} [warnings] why the face is hard to see, such as "blurred"
  *
  * @typedef {object} Prediction
  * @property {number} width of the analyzed image
@@ -195,8 +196,8 @@ export class ServerApi {
   }
 }
 
-function faceOf({ box, confidence, top, uncertain, emotions, abstentions, movements, warnings }) {
-  return { box: boxOf(box), confidence, top, uncertain, emotions, abstentions, movements, warnings };
+function faceOf({ box, confidence, top, uncertain, emotions, abstentions, movements, warnings, quality }) {
+  return { box: boxOf(box), confidence, top, uncertain, emotions, abstentions, movements, warnings, quality };
 }
 
 function boxOf([x, y, width, height]) {

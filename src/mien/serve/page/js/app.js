@@ -1,12 +1,14 @@
 /** The states of the page (consent, live, paused, video, ended, photos, off) and the transitions between them. */
 
 import { Camera } from "./camera.js";
+import { ClipResults } from "./clip-results.js";
 import { Controls } from "./controls.js";
 import { fileName, save } from "./download.js";
 import { acceptFiles, isVideo } from "./dropzone.js";
-import { FrameLoop, eachFrame } from "./frame-loop.js";
+import { FrameLoop, copyFrame, eachFrame } from "./frame-loop.js";
 import { PhotoStrip, analyzePhotos } from "./photos.js";
 import { Results } from "./results.js";
+import { applyThresholds } from "./thresholds.js";
 import { VideoFile } from "./video-file.js";
 import { View } from "./view.js";
 
@@ -29,6 +31,11 @@ export class App {
   #camera = new Camera(this.#video);
   #videoFile = new VideoFile(this.#video);
   #photos = new PhotoStrip($("photos"));
+  #photoMs = null; // what the shown photo took
+  #clip = null; // the results of the open clip
+  #jumped = false; // the clip went on elsewhere since its last frame was sent
+  #hidden = false; // the clip was stopped because nobody could see it
+  #connected = Promise.resolve();
   #state = "consent";
   #generation = 0; // of what is shown; a callback for something earlier sees another number
   #starts = 0; // how often the camera was started
@@ -52,8 +59,10 @@ export class App {
     this.#frameLoop.onprediction = (prediction, frame, timeS) => this.#update(prediction, frame, timeS);
     this.#frameLoop.onerror = (error) => this.#onError(error);
     this.#controls.setLoading("Loading the model…");
+    const opened = this.#api.open();
+    this.#connected = opened.catch(() => {}); // whatever failed is shown below
     try {
-      this.#showAbout(await this.#api.open());
+      this.#showAbout(await opened);
       this.#controls.showKeyForm(false);
       this.#controls.hideAlert();
     } catch (error) {
@@ -87,6 +96,11 @@ export class App {
     on("download", "click", () => this.#saveTable());
     on("mirror", "change", () => this.#draw());
     on("blur", "change", () => this.#updateBlur());
+    on("confidence", "input", () => this.#updateThresholds());
+    on("probability", "input", () => this.#updateThresholds());
+    on("event-threshold", "input", () => this.#updateClip(true));
+    on("seek", "input", () => this.#videoFile.seek(Number($("seek").value)));
+    document.addEventListener("visibilitychange", () => this.#onVisibility());
     on("labels", "change", () => this.#setLabels($("labels").value));
     // The page that works without a server measures no movements.
     $("movements")?.addEventListener("change", () => this.#setMovements($("movements").checked));
@@ -104,6 +118,8 @@ export class App {
     };
     this.#camera.onfrozen = (frozen) => this.#onFrozen(frozen);
     this.#videoFile.onended = () => this.#setState("ended");
+    this.#videoFile.onjump = () => this.#onJump();
+    this.#results.onseek = (timeS) => this.#clip && this.#videoFile.seek(timeS);
     this.#photos.onchoose = (photo) => this.#showPhoto(photo);
     const elements = { input: $("files"), buttons: document.querySelectorAll(".open-files"), veil: $("drop") };
     acceptFiles(elements, (files) => this.#open(files));
@@ -127,7 +143,10 @@ export class App {
     }
     this.#starts += 1;
     const startMs = performance.now();
-    this.#begin(this.#starts === 1 ? "camera" : `camera ${this.#starts}`, () => (performance.now() - startMs) / 1000);
+    this.#api.restart();
+    this.#results.begin(this.#starts === 1 ? "camera" : `camera ${this.#starts}`);
+    this.#lastFaceMs = startMs;
+    this.#endLoop = eachFrame(this.#video, () => this.#onCameraFrame((performance.now() - startMs) / 1000));
     this.#setState("live");
     this.#controls.focusWork();
     this.#results.announce("The camera is on. Detecting faces.");
@@ -156,21 +175,79 @@ export class App {
       this.#controls.alert(error.message);
       return;
     }
-    this.#begin(video.name, () => this.#video.currentTime);
+    if (generation !== this.#generation) return;
+    this.#beginClip();
     this.#setState("video");
     this.#controls.focusWork();
   }
 
-  /** Draws every frame of the video element from now on, and sends it if no prediction is pending. */
-  #begin(source, clock) {
-    this.#api.restart();
-    this.#results.begin(source);
+  /** Analyzes the open clip from here on; what was predicted before stays in the table. */
+  #beginClip() {
+    this.#frameLoop.cancel();
+    this.#clip = new ClipResults();
+    this.#jumped = true;
     this.#lastFaceMs = performance.now();
-    this.#endLoop = eachFrame(this.#video, () => {
-      if (!this.#moving) return;
-      if (performance.now() >= this.#waitUntil) this.#frameLoop.submit(this.#video, clock());
-      this.#draw();
-    });
+    this.#results.beginClip(this.#videoFile.name, this.#clip, this.#videoFile.durationS);
+    this.#endLoop();
+    this.#endLoop = eachFrame(this.#video, (timeS) => this.#onClipFrame(timeS));
+  }
+
+  /** Draws a frame of the camera, and sends it if no prediction is pending. */
+  #onCameraFrame(timeS) {
+    if (!this.#moving) return;
+    if (performance.now() >= this.#waitUntil) this.#frameLoop.submit(this.#video, timeS);
+    this.#draw();
+  }
+
+  /** Draws a frame of the clip, with its prediction if it has one; sends it otherwise. Also while it is paused. */
+  #onClipFrame(timeS) {
+    const known = this.#clip.at(timeS);
+    if (known) {
+      this.#view.update(known, copyFrame(this.#video));
+      if (known.faces.length) this.#lastFaceMs = performance.now();
+      this.#showResults();
+    } else if (performance.now() >= this.#waitUntil) {
+      if (this.#jumped) {
+        this.#jumped = false;
+        this.#api.restart();
+        this.#clip.jump();
+      }
+      if (this.#moving) this.#frameLoop.submit(this.#video, timeS);
+      else this.#frameLoop.submitLast(this.#video, timeS);
+    }
+    this.#updateClip();
+    this.#draw();
+  }
+
+  #onJump() {
+    this.#frameLoop.cancel();
+    this.#jumped = true;
+    if (this.#state === "ended") this.#setState("paused");
+  }
+
+  /** Shows where the clip is and what was found in it so far. */
+  #updateClip(atOnce = false) {
+    if (!this.#clip) return;
+    const { timeS, durationS } = this.#videoFile;
+    this.#controls.setPosition(timeS, durationS, this.#videoFile.position());
+    const options = { threshold: this.#controls.eventThreshold };
+    this.#results.updateClip(timeS, (prediction) => this.#shown(prediction).faces, options, atOnce);
+  }
+
+  #shown(prediction) {
+    return applyThresholds(prediction, this.#controls.thresholds);
+  }
+
+  /** Nobody sees the frames of a hidden page, so a clip waits; a camera goes on, with its sign in the title. */
+  #onVisibility() {
+    this.#lastFaceMs = performance.now();
+    if (document.hidden && this.#state === "video") {
+      this.#hidden = true;
+      this.#video.pause();
+    } else if (!document.hidden && this.#hidden) {
+      this.#hidden = false;
+      if (this.#state === "video") this.#video.play();
+    }
   }
 
   /** Stops whatever is shown now; returns the generation of what comes next. */
@@ -179,6 +256,8 @@ export class App {
     this.#frameLoop.cancel();
     this.#camera.stop();
     this.#videoFile.stop();
+    this.#clip = null;
+    this.#hidden = false;
     this.#photos.clear();
     this.#view.clear();
     this.#controls.hideAlert();
@@ -194,21 +273,25 @@ export class App {
       this.#results.announceFaces("Paused.", this.#view.faces ?? []);
       return;
     }
-    if (this.#state === "ended") this.#api.restart();
     this.#video.play();
     this.#setState(this.#camera.running ? "live" : "video");
     this.#results.announce("Continued.");
   }
 
   #update(prediction, frame, timeS) {
-    this.#view.update(prediction, frame);
-    if (prediction.faces.length) this.#lastFaceMs = performance.now();
-    this.#results.add(timeS, prediction.faces);
+    const predicted = this.#clip ? this.#clip.add(timeS, prediction) : prediction;
+    this.#view.update(predicted, frame);
+    const { faces } = this.#view;
+    if (faces.length) this.#lastFaceMs = performance.now();
+    if (this.#clip) this.#results.addShown(timeS, faces);
+    else this.#results.add(timeS, predicted.faces, faces);
     if (this.#waitUntil) {
       this.#waitUntil = 0;
       this.#controls.hideAlert();
     }
     this.#showResults();
+    if (!this.#moving) this.#updateClip(true);
+    if (!this.#moving) this.#draw();
   }
 
   #onError(error) {
@@ -230,6 +313,16 @@ export class App {
     const noFace = this.#view.faces?.length === 0;
     const lasting = performance.now() - this.#lastFaceMs > NO_FACE_AFTER_MS;
     this.#controls.updateNote({ noFace, lasting, camera: this.#camera.running, startedBefore: this.#starts > 0 });
+  }
+
+  #updateThresholds() {
+    this.#view.setThresholds(this.#controls.thresholds);
+    if (this.#clip) {
+      this.#results.redrawClip(this.#videoFile.durationS, (prediction) => this.#shown(prediction).faces);
+      this.#updateClip(true);
+    }
+    this.#showResults();
+    this.#draw();
   }
 
   #updateBlur() {
@@ -272,6 +365,9 @@ export class App {
       this.#controls.setLoading("");
     }
     if (this.#state === "photos") this.#analyzePhotos(this.#photos.files());
+    if (!this.#clip) return;
+    this.#beginClip();
+    if (!this.#moving) this.#videoFile.seek(this.#videoFile.timeS); // so that the frame is given once more
   }
 
   async #updateCameras() {
@@ -280,9 +376,12 @@ export class App {
 
   async #analyzePhotos(files) {
     const generation = this.#generation;
+    this.#view.clear(); // the photo that it shows is closed next
     this.#photos.clear();
     this.#controls.setBadge("Analyzing…");
+    this.#results.beginPhotos();
     this.#setState("photos");
+    await this.#connected; // the time of a photo is without that of loading the model
     const errors = await analyzePhotos(files, this.#api, (photo) => {
       if (generation !== this.#generation) return;
       this.#results.addPhoto(photo.file.name, photo.prediction.faces);
@@ -294,7 +393,8 @@ export class App {
     if (!this.#photos.count) this.#setState("off");
   }
 
-  #showPhoto({ file, prediction, image }) {
+  #showPhoto({ file, prediction, ms, image }) {
+    this.#photoMs = ms;
     this.#view.clear();
     this.#view.update(prediction, image, { width: prediction.width, height: prediction.height });
     this.#controls.setBadge(file.name);
@@ -315,13 +415,16 @@ export class App {
   #setState(state) {
     this.#state = state;
     const camera = this.#camera.running;
-    this.#controls.setState(state, { camera, startedBefore: this.#starts > 0, photos: this.#photos.count });
+    const shown = { camera, startedBefore: this.#starts > 0, photos: this.#photos.count, clip: this.#clip !== null };
+    this.#controls.setState(state, shown);
+    this.#updateClip(true);
     this.#showResults();
     this.#draw();
   }
 
   #updatePerformance() {
-    const measured = this.#moving ? this.#frameLoop.statistics() : { fps: 0, latencyMs: null };
+    const photoMs = this.#state === "photos" ? this.#photoMs : null;
+    const measured = this.#moving ? this.#frameLoop.statistics() : { fps: 0, offered: 0, latencyMs: photoMs };
     this.#controls.setPerformance(measured);
     this.#slow = measured.latencyMs > (this.#slow ? SLOW_MS / 2 : SLOW_MS);
     if (this.#videoFile.open) this.#controls.setBadge(this.#videoFile.progress());

@@ -11,6 +11,7 @@ const MODELS = {
 };
 const LOCAL = ["127.0.0.1", "localhost", "[::1]"];
 const MOVING = ["live", "paused", "video", "ended"];
+const SLIDERS = ["confidence", "probability", "event-threshold"];
 
 const $ = (id) => document.getElementById(id);
 
@@ -24,6 +25,24 @@ export class Controls {
     $("agreed").addEventListener("change", () => this.#enableStart());
     $("alert-close").addEventListener("click", () => this.hideAlert());
     $("alert-retry").addEventListener("click", () => this.#retry?.());
+    for (const id of SLIDERS) {
+      $(id).addEventListener("input", () => this.#writeSlider(id));
+      this.#writeSlider(id); // browsers keep its value when a page is reloaded
+    }
+  }
+
+  /** From which confidence on a face is shown, and from which probability on its emotion is named; 0..1. */
+  get thresholds() {
+    return { confidence: $("confidence").value / 100, probability: $("probability").value / 100 };
+  }
+
+  get eventThreshold() {
+    return $("event-threshold").value / 100;
+  }
+
+  #writeSlider(id) {
+    const value = Number($(id).value);
+    write(`${id}-value`, id === "probability" && value === 0 ? "the model's rule" : `${value} %`);
   }
 
   get agreed() {
@@ -39,7 +58,7 @@ export class Controls {
   }
 
   /** Shows the elements of a state and hides the others. */
-  setState(state, { camera, startedBefore, photos }) {
+  setState(state, { camera, startedBefore, photos, clip }) {
     this.#state = state;
     document.body.dataset.state = state;
     document.title = camera ? "● Camera on – mien" : "mien";
@@ -55,6 +74,10 @@ export class Controls {
     $("mirror").closest("label").hidden = !camera;
     if (!camera) show("cameras-label", false);
     show("photos", state === "photos" && photos > 1);
+    show("clip-events", clip);
+    show("timeline", state !== "photos");
+    show("legend", state !== "photos");
+    if (!clip) show("seek-bar", false);
     show("badge", !camera && ["video", "paused", "ended", "photos"].includes(state));
     $("snapshot").disabled = state === "off";
     this.#enableStart();
@@ -114,8 +137,19 @@ export class Controls {
     $("download").disabled = count === 0;
   }
 
-  setPerformance({ fps, latencyMs }) {
+  /** The position in a clip; without a length there is no bar. */
+  setPosition(timeS, durationS, text) {
+    show("seek-bar", durationS !== null);
+    $("seek").max = durationS ?? 0;
+    $("seek").value = timeS;
+    $("seek").setAttribute("aria-valuetext", text);
+    write("position", text);
+  }
+
+  /** Predictions per second, of how many frames per second of the video, and the latency. */
+  setPerformance({ fps, offered, latencyMs }) {
     write("fps", fps ? fps.toFixed(0) : "–");
+    write("offered", fps && offered > fps + 0.5 ? ` of ${offered.toFixed(0)}` : "");
     write("latency", latencyMs === null ? "–" : `${latencyMs.toFixed(0)} ms`);
   }
 

@@ -8,29 +8,37 @@ const PREDICTION = ["confidence", "detected", "change", "top", "uncertain"];
 const AGAINST_HAPPY = ["angry", "disgust", "fear", "sad"];
 
 export class CsvTable {
-  #rows = [];
+  #parts = [[]]; // rows, or the results of a clip, which may still grow
+  #count = 0; // of the rows
 
   get count() {
-    return this.#rows.length;
+    return this.#parts.reduce((sum, part) => sum + (part.clip ? part.clip.rows : 0), this.#count);
+  }
+
+  /** Adds a clip; its rows are those of its results at the time of `csv`. */
+  addClip(source, clip) {
+    this.#parts.push({ source, clip }, []);
   }
 
   /** Adds the faces of one image; an image without faces has one row without a face. */
   add(source, frame, timeS, faces) {
-    if (this.#rows.length >= MAX_ROWS) return;
-    if (!faces.length) this.#rows.push({ source, frame, timeS, face: null });
-    for (const face of faces) this.#rows.push({ source, frame, timeS, face });
+    if (this.#count >= MAX_ROWS) return;
+    const rows = rowsOf(source, frame, timeS, faces);
+    this.#parts.at(-1).push(...rows);
+    this.#count += rows.length;
   }
 
   /** The table as CSV: one row per face and frame, each emotion smoothed and then raw. */
   csv() {
-    const names = [...this.#names("emotions"), ...this.#names("abstentions")];
+    const rows = this.#rows();
+    const names = [...namesIn(rows, "emotions"), ...namesIn(rows, "abstentions")];
     const derived = [...AGAINST_HAPPY, "happy"].every((name) => names.includes(name)) ? ["valence"] : [];
     const columns = names.map((name) => name.replaceAll(" ", "_"));
-    const moved = this.#names("movements");
+    const moved = namesIn(rows, "movements");
     const raw = columns.map((name) => `raw_${name}`);
     const warnings = moved.length ? ["warnings"] : [];
     const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...moved, ...raw, ...warnings];
-    const lines = this.#rows.map(({ source, frame, timeS, face }) => {
+    const lines = rows.map(({ source, frame, timeS, face }) => {
       const position = [source, frame ?? "", timeS === null ? "" : timeS.toFixed(3)];
       if (!face) return [...position, ...Array(header.length - position.length).fill("")];
       const { x, y, width, height } = face.box;
@@ -49,10 +57,21 @@ export class CsvTable {
     return [header, ...lines].map((cells) => cells.map(quoted).join(",")).join("\n") + "\n";
   }
 
-  /** All names in this field of any face, in order of appearance. */
-  #names(field) {
-    return [...new Set(this.#rows.flatMap(({ face }) => Object.keys(face?.[field] ?? {})))];
+  #rows() {
+    const ofClip = ({ source, clip }) =>
+      clip.frames.flatMap(({ timeS, prediction }, frame) => rowsOf(source, frame, timeS, prediction.faces));
+    return this.#parts.flatMap((part) => (part.clip ? ofClip(part) : part));
   }
+}
+
+/** The rows of one image: one per face, or one without a face. */
+function rowsOf(source, frame, timeS, faces) {
+  return (faces.length ? faces : [null]).map((face) => ({ source, frame, timeS, face }));
+}
+
+/** All names in this field of any face, in order of appearance. */
+function namesIn(rows, field) {
+  return [...new Set(rows.flatMap(({ face }) => Object.keys(face?.[field] ?? {})))];
 }
 
 /** Happy less the strongest negative emotion; empty where an emotion is missing. */

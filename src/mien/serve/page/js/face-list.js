@@ -66,8 +66,12 @@ export class FaceList {
     for (const { row } of rows.values()) bars.append(row);
     const movements = element("p", "face-movements");
     movements.hidden = true;
-    root.append(head, top, bars, movements);
-    return { root, me, word, note, rows, names, movements };
+    const warnings = element("p", "face-warnings");
+    const details = element("details", "face-quality");
+    const quality = element("dl", "quality");
+    details.append(element("summary", "", "Quality"), quality);
+    root.append(head, top, warnings, bars, movements, details);
+    return { root, me, word, note, rows, names, movements, warnings, details, quality };
   }
 }
 
@@ -91,11 +95,47 @@ function fill(card, face) {
   write(card.note, face.uncertain ? `${first} or ${second}` : percent(face.emotions[first]));
   card.movements.hidden = face.movements === undefined;
   write(card.movements, movementLines(face.movements).join("\n"));
+  card.warnings.hidden = !face.warnings?.length;
+  write(card.warnings, face.warnings?.length ? `Hard to see: ${face.warnings.join(", ")}` : "");
+  card.details.hidden = !face.quality;
+  if (face.quality && card.details.open) fillQuality(card.quality, face.quality);
+  card.details.ontoggle = () => face.quality && fillQuality(card.quality, face.quality);
   for (const [name, { row, filled, value }] of card.rows) {
     row.classList.toggle("first", name === first && !face.uncertain);
     filled.style.width = `${(100 * face.emotions[name]).toFixed(1)}%`;
     write(value, percent(face.emotions[name]));
   }
+}
+
+/** Name, format and meaning of each number in a face's quality. */
+const QUALITY = [
+  ["size", (value) => `${value.toFixed(0)} px`, "size", "Side of the face in the image"],
+  ["sharpness", (value) => value.toFixed(2), "sharpness", "Contrast between neighbouring pixels; low is blurred"],
+  ["light", percent, "light", "Mean brightness of the face"],
+  ["cut_off", percent, "cut off", "Share of the face outside the image"],
+  ["roll", degrees, "tilt", "To the side"],
+  ["yaw", degrees, "turn", "To the left or right, estimated"],
+  ["pitch", degrees, "up or down", "Downwards, estimated"],
+];
+
+function degrees(value) {
+  return `${value.toFixed(0)}°`;
+}
+
+function fillQuality(list, quality) {
+  if (!list.children.length) {
+    for (const [, , name, meaning] of QUALITY) {
+      const row = element("div", "");
+      const term = element("dt", "", name);
+      term.title = meaning;
+      row.append(term, element("dd", ""));
+      list.append(row);
+    }
+  }
+  QUALITY.forEach(([key, format], i) => {
+    const value = quality[key];
+    write(list.children[i].lastChild, value === null || value === undefined ? "–" : format(value));
+  });
 }
 
 function element(tag, className, text = "") {

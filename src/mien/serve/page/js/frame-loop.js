@@ -11,7 +11,10 @@ export class FrameLoop {
   #busy = false;
   #generation = 0;
   #spare = document.createElement("canvas");
+  #pending = Promise.resolve();
+  #turn = 0;
   #latencies = []; // of the predictions of the last two seconds, as {at, ms}
+  #offered = []; // when frames were submitted in the last two seconds
 
   /** @param {import("./api.js").Api} api */
   constructor(api) {
@@ -26,41 +29,52 @@ export class FrameLoop {
   /** Sends a video's current frame, unless a prediction is pending. */
   submit(video, timeS) {
     if (!video.videoWidth) return;
+    this.#offered.push(performance.now());
     if (this.#busy) {
       this.dropped += 1;
       return;
     }
     this.#busy = true;
-    this.#predict(video, timeS).finally(() => {
+    this.#pending = this.#predict(video, timeS).finally(() => {
       this.#busy = false;
     });
+  }
+
+  /** As `submit`, but waits for a pending prediction; only the last of several calls that wait is sent. */
+  async submitLast(video, timeS) {
+    this.#turn += 1;
+    const turn = this.#turn;
+    while (this.#busy) await this.#pending;
+    if (turn === this.#turn) this.submit(video, timeS);
   }
 
   /** Ignores the pending prediction. */
   cancel() {
     this.#generation += 1;
+    this.#turn += 1;
     this.#latencies = [];
+    this.#offered = [];
   }
 
-  /** Predictions per second, and the median time from frame to prediction; over the last two seconds. */
+  /**
+   * Over the last two seconds: predictions per second, frames of the video per second, and the median time from
+   * frame to prediction.
+   */
   statistics() {
     const now = performance.now();
     this.#latencies = this.#latencies.filter(({ at }) => now - at < RECENT_MS);
-    if (!this.#latencies.length) return { fps: 0, latencyMs: null };
+    this.#offered = this.#offered.filter((at) => now - at < RECENT_MS);
+    if (!this.#latencies.length) return { fps: 0, offered: 0, latencyMs: null };
     const sorted = this.#latencies.map(({ ms }) => ms).sort((a, b) => a - b);
-    const span = Math.max(now - this.#latencies[0].at, 500);
-    return { fps: (1000 * sorted.length) / span, latencyMs: sorted[sorted.length >> 1] };
+    const span = Math.max(now - Math.min(this.#offered[0] ?? now, this.#latencies[0].at), 500);
+    const rate = (count) => (1000 * count) / span;
+    return { fps: rate(sorted.length), offered: rate(this.#offered.length), latencyMs: sorted[sorted.length >> 1] };
   }
 
   async #predict(video, timeS) {
     const generation = this.#generation;
     const start = performance.now();
-    const frame = this.#spare;
-    const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
-    const width = Math.round(video.videoWidth * scale);
-    const height = Math.round(video.videoHeight * scale);
-    if (frame.width !== width || frame.height !== height) Object.assign(frame, { width, height });
-    frame.getContext("2d", { alpha: false }).drawImage(video, 0, 0, width, height);
+    const frame = copyFrame(video, this.#spare);
     try {
       const prediction = await this.#api.predict(frame, timeS);
       if (generation !== this.#generation) return;
@@ -73,7 +87,22 @@ export class FrameLoop {
   }
 }
 
-/** Calls back for each new frame of a playing video; returns a function that stops this. */
+/** Draws a video's current frame, no larger than it is analyzed, on a canvas and returns the canvas. */
+export function copyFrame(video, canvas = document.createElement("canvas")) {
+  const scale = Math.min(1, LONGEST_SIDE / Math.max(video.videoWidth, video.videoHeight));
+  const width = Math.round(video.videoWidth * scale);
+  const height = Math.round(video.videoHeight * scale);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d", { alpha: false }).drawImage(video, 0, 0, width, height);
+  return canvas;
+}
+
+/**
+ * Calls back for each new frame of a video, with its time in a clip; returns a function that stops this.
+ *
+ * @param {HTMLVideoElement} video
+ * @param {(timeS: number) => void} callback
+ */
 export function eachFrame(video, callback) {
   let ended = false;
   const byFrame = "requestVideoFrameCallback" in video;
@@ -81,9 +110,9 @@ export function eachFrame(video, callback) {
     if (byFrame) video.requestVideoFrameCallback(step);
     else requestAnimationFrame(step);
   };
-  const step = () => {
+  const step = (_, frame) => {
     if (ended) return;
-    callback();
+    callback(frame?.mediaTime ?? video.currentTime);
     next();
   };
   next();

@@ -7,7 +7,7 @@ export class PhotoStrip {
   /** @param {HTMLElement} group contains the buttons */
   constructor(group) {
     this.#group = group;
-    /** @type {(photo: {file: File, prediction, image: CanvasImageSource}) => void} */
+    /** @type {(photo: {file: File, prediction, ms: number, image: CanvasImageSource}) => void} */
     this.onchoose = () => {};
   }
 
@@ -51,15 +51,17 @@ export class PhotoStrip {
  *
  * @param {File[]} files
  * @param {import("./api.js").Api} api
- * @param {(photo: {file: File, prediction, image: CanvasImageSource}) => void} onPhoto
+ * @param {(photo: {file: File, prediction, ms: number, image: CanvasImageSource}) => void} onPhoto
  * @returns {Promise<string[]>} the error messages
  */
 export async function analyzePhotos(files, api, onPhoto) {
   const errors = [];
   for (const file of files) {
     try {
+      const startMs = performance.now();
       const prediction = await api.analyzePhoto(file);
-      onPhoto({ file, prediction, image: await decode(file, prediction) });
+      const ms = performance.now() - startMs;
+      onPhoto({ file, prediction, ms, image: await decode(file, prediction) });
     } catch (error) {
       errors.push(error.message);
     }

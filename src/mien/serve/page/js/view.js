@@ -1,11 +1,14 @@
 /** The image that is shown: the newest frame of the video, or the frame of the last prediction. */
 
 import { Overlay } from "./overlay.js";
+import { applyThresholds } from "./thresholds.js";
 
 export class View {
   #overlay;
   #video;
-  #shown = null; // {prediction, source, size} of the last prediction
+  #shown = null; // {prediction, source, size} of the last prediction, as predicted
+  #visible = null; // its prediction as it is shown
+  #thresholds = undefined;
   #own = null; // id of the user's own face, which is not blurred
 
   /**
@@ -17,9 +20,9 @@ export class View {
     this.#video = video;
   }
 
-  /** The faces of the last prediction; null before the first. */
+  /** The faces of the last prediction that are shown; null before the first. */
   get faces() {
-    return this.#shown?.prediction.faces ?? null;
+    return this.#visible?.faces ?? null;
   }
 
   get own() {
@@ -29,15 +32,23 @@ export class View {
   /** Sets a prediction and its image. */
   update(prediction, source, size = source) {
     this.#shown = { prediction, source, size };
+    this.#visible = applyThresholds(prediction, this.#thresholds);
+  }
+
+  /** @param {{confidence: number, probability: number}} thresholds */
+  setThresholds(thresholds) {
+    this.#thresholds = thresholds;
+    if (this.#shown) this.#visible = applyThresholds(this.#shown.prediction, thresholds);
   }
 
   /** Removes the last prediction: its boxes would no longer match the image. */
   clearPrediction() {
     this.#shown = null;
+    this.#visible = null;
   }
 
   clear() {
-    this.#shown = null;
+    this.clearPrediction();
     this.#own = null;
     this.#overlay.clear();
   }
@@ -62,9 +73,9 @@ export class View {
     const { videoWidth: width, videoHeight: height } = this.#video;
     // With blur, a frame is shown only once the positions of its faces are known.
     if (ahead && width && !blur) {
-      this.#overlay.draw(this.#video, { width, height }, this.#shown?.prediction ?? null, options);
+      this.#overlay.draw(this.#video, { width, height }, this.#visible, options);
     } else if (this.#shown) {
-      this.#overlay.draw(this.#shown.source, this.#shown.size, this.#shown.prediction, options);
+      this.#overlay.draw(this.#shown.source, this.#shown.size, this.#visible, options);
     }
   }
 

@@ -1,5 +1,7 @@
 /** Numbers for faces from frame to frame: the same while a face overlaps its place of a moment ago. */
 
+import { iou } from "./geometry.js";
+
 const SAME_FACE_IOU = 0.3;
 const FORGET_S = 1; // as long as mien.video.stages.track hides a face that is not seen
 
@@ -31,11 +33,4 @@ export class Tracks {
   restart() {
     this.#tracks = [];
   }
-}
-
-export function iou(a, b) {
-  const wide = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);
-  const tall = Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y);
-  const shared = Math.max(wide, 0) * Math.max(tall, 0);
-  return shared / (a.width * a.height + b.width * b.height - shared);
 }
