@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ def web_package() -> Path:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # the page was closed while it loaded
+            super().handle()
 
 
 @contextmanager
@@ -150,6 +154,12 @@ def browser(playwright: Any, camera: Path) -> Iterator[Any]:
     launched = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(camera))
     yield launched
     launched.close()
+
+
+@pytest.fixture(scope="session")
+def make_visit() -> type[Visit]:
+    """Makes visits of pages in other browsers."""
+    return Visit
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ export class App {
   #photos = new PhotoStrip($("photos"));
   #photoMs = null; // what the shown photo took
   #clip = null; // the results of the open clip
+  #frameS = 0; // the time of its frame that is shown
   #jumped = false; // the clip went on elsewhere since its last frame was sent
   #hidden = false; // the clip was stopped because nobody could see it
   #connected = Promise.resolve();
@@ -201,8 +202,10 @@ export class App {
 
   /** Draws a frame of the clip, with its prediction if it has one; sends it otherwise. Also while it is paused. */
   #onClipFrame(timeS) {
+    this.#frameS = timeS;
     const known = this.#clip.at(timeS);
     if (known) {
+      this.#frameLoop.skip();
       this.#view.update(known, copyFrame(this.#video));
       if (known.faces.length) this.#lastFaceMs = performance.now();
       this.#showResults();
@@ -220,8 +223,7 @@ export class App {
   }
 
   #onJump() {
-    this.#frameLoop.cancel();
-    this.#jumped = true;
+    this.#jumped = true; // a pending prediction still belongs to what was before
     if (this.#state === "ended") this.#setState("paused");
   }
 
@@ -268,8 +270,9 @@ export class App {
   #pauseOrContinue() {
     if (this.#moving) {
       this.#video.pause();
-      this.#frameLoop.cancel();
+      if (!this.#clip) this.#frameLoop.cancel();
       this.#setState("paused");
+      if (this.#clip) this.#onClipFrame(this.#frameS);
       this.#results.announceFaces("Paused.", this.#view.faces ?? []);
       return;
     }

@@ -42,16 +42,22 @@ export class FrameLoop {
 
   /** As `submit`, but waits for a pending prediction; only the last of several calls that wait is sent. */
   async submitLast(video, timeS) {
-    this.#turn += 1;
+    this.skip();
     const turn = this.#turn;
-    while (this.#busy) await this.#pending;
+    const found = () => new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
+    while (this.#busy || video.seeking) await (this.#busy ? this.#pending : found());
     if (turn === this.#turn) this.submit(video, timeS);
+  }
+
+  /** Gives up the frame that waits: the video shows another one. */
+  skip() {
+    this.#turn += 1;
   }
 
   /** Ignores the pending prediction. */
   cancel() {
     this.#generation += 1;
-    this.#turn += 1;
+    this.skip();
     this.#latencies = [];
     this.#offered = [];
   }
