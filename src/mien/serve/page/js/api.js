@@ -33,6 +33,7 @@
  * @typedef {object} Api
  * @property {() => Promise<About>} open
  * @property {(frame: HTMLCanvasElement, timeS: number) => Promise<Prediction>} predict for the next frame
+ * @property {(frame: HTMLCanvasElement) => Promise<Prediction>} predictStill for a single frame of a paused clip
  * @property {(file: File) => Promise<Prediction>} analyzePhoto
  * @property {(labels: string) => void|Promise<void>} setLabels for the frames and photos that follow
  * @property {(on: boolean) => void|Promise<void>} [setMovements] measure movements of the frames and photos that follow
@@ -89,6 +90,10 @@ export class ServerApi {
       if (socket.readyState === WebSocket.OPEN) socket.send(new Blob([header, jpeg]));
       else this.#settle(frame, "reject", connectionLost());
     });
+  }
+
+  async predictStill(image) {
+    return this.analyzePhoto(new File([await encode(image)], "frame.jpg", { type: "image/jpeg" }));
   }
 
   async analyzePhoto(file) {

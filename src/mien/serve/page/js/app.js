@@ -57,7 +57,7 @@ export class App {
     this.#api?.close();
     this.#api = this.#makeApi(key);
     this.#frameLoop = new FrameLoop(this.#api);
-    this.#frameLoop.onprediction = (prediction, frame, timeS) => this.#update(prediction, frame, timeS);
+    this.#frameLoop.onprediction = (...prediction) => this.#update(...prediction);
     this.#frameLoop.onerror = (error) => this.#onError(error);
     this.#controls.setLoading("Loading the model…");
     const opened = this.#api.open();
@@ -210,16 +210,24 @@ export class App {
       if (known.faces.length) this.#lastFaceMs = performance.now();
       this.#showResults();
     } else if (performance.now() >= this.#waitUntil) {
-      if (this.#jumped) {
-        this.#jumped = false;
-        this.#api.restart();
-        this.#clip.jump();
-      }
-      if (this.#moving) this.#frameLoop.submit(this.#video, timeS);
-      else this.#frameLoop.submitLast(this.#video, timeS);
+      this.#sendClipFrame(timeS);
     }
     this.#updateClip();
     this.#draw();
+  }
+
+  /** A face is tracked from a few frames on; so the frame of a paused clip is analyzed by itself. */
+  #sendClipFrame(timeS) {
+    if (!this.#moving) {
+      this.#frameLoop.submitStill(this.#video, timeS, () => !this.#clip.at(timeS));
+      return;
+    }
+    if (this.#jumped) {
+      this.#jumped = false;
+      this.#api.restart();
+      this.#clip.jump();
+    }
+    this.#frameLoop.submit(this.#video, timeS);
   }
 
   #onJump() {
@@ -281,7 +289,11 @@ export class App {
     this.#results.announce("Continued.");
   }
 
-  #update(prediction, frame, timeS) {
+  #update(prediction, frame, timeS, still) {
+    if (still) {
+      this.#jumped = true; // the numbers of a single frame mean nothing in the next one
+      this.#clip.jump();
+    }
     const predicted = this.#clip ? this.#clip.add(timeS, prediction) : prediction;
     this.#view.update(predicted, frame);
     const { faces } = this.#view;

@@ -20,14 +20,14 @@ export class FrameLoop {
   constructor(api) {
     this.#api = api;
     this.dropped = 0;
-    /** @type {(prediction, frame: HTMLCanvasElement, timeS: number) => void} */
+    /** @type {(prediction, frame: HTMLCanvasElement, timeS: number, still: boolean) => void} */
     this.onprediction = () => {};
     /** @type {(error: Error) => void} */
     this.onerror = () => {};
   }
 
-  /** Sends a video's current frame, unless a prediction is pending. */
-  submit(video, timeS) {
+  /** Sends a video's current frame, unless a prediction is pending; `still`: by itself, not as one of a stream. */
+  submit(video, timeS, still = false) {
     if (!video.videoWidth) return;
     this.#offered.push(performance.now());
     if (this.#busy) {
@@ -35,18 +35,21 @@ export class FrameLoop {
       return;
     }
     this.#busy = true;
-    this.#pending = this.#predict(video, timeS).finally(() => {
+    this.#pending = this.#predict(video, timeS, still).finally(() => {
       this.#busy = false;
     });
   }
 
-  /** As `submit`, but waits for a pending prediction; only the last of several calls that wait is sent. */
-  async submitLast(video, timeS) {
+  /**
+   * Sends the frame of a paused video by itself, after a pending prediction; only the last of several calls that wait
+   * is sent, and only if it is still `needed` then.
+   */
+  async submitStill(video, timeS, needed) {
     this.skip();
     const turn = this.#turn;
     const found = () => new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
     while (this.#busy || video.seeking) await (this.#busy ? this.#pending : found());
-    if (turn === this.#turn) this.submit(video, timeS);
+    if (turn === this.#turn && needed()) this.submit(video, timeS, true);
   }
 
   /** Gives up the frame that waits: the video shows another one. */
@@ -77,15 +80,15 @@ export class FrameLoop {
     return { fps: rate(sorted.length), offered: rate(this.#offered.length), latencyMs: sorted[sorted.length >> 1] };
   }
 
-  async #predict(video, timeS) {
+  async #predict(video, timeS, still) {
     const generation = this.#generation;
     const start = performance.now();
     const frame = copyFrame(video, this.#spare);
     try {
-      const prediction = await this.#api.predict(frame, timeS);
+      const prediction = await (still ? this.#api.predictStill(frame) : this.#api.predict(frame, timeS));
       if (generation !== this.#generation) return;
       this.#spare = document.createElement("canvas"); // `frame` now belongs to the receiver
-      this.onprediction(prediction, frame, timeS);
+      this.onprediction(prediction, frame, timeS, still);
       this.#latencies.push({ at: performance.now(), ms: performance.now() - start });
     } catch (error) {
       if (generation === this.#generation) this.onerror(error);

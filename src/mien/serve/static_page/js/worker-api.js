@@ -44,6 +44,11 @@ export class WorkerApi {
     return { width: image.width, height: image.height, faces, unconfirmed };
   }
 
+  async predictStill(image) {
+    const faces = (await this.#analyze(image)).map((face, i) => ({ ...faceOf(face), id: i + 1 }));
+    return { width: image.width, height: image.height, faces, unconfirmed: [] };
+  }
+
   async analyzePhoto(file) {
     let image;
     try {
@@ -51,10 +56,9 @@ export class WorkerApi {
     } catch {
       throw new ApiError("unreadable", `${file.name} cannot be read by this browser. Save it as JPEG or PNG.`);
     }
-    const { width, height } = image;
-    const faces = (await this.#analyze(image)).map((face, i) => ({ ...faceOf(face), id: i + 1 }));
+    const prediction = await this.predictStill(image);
     image.close();
-    return { width, height, faces, unconfirmed: [] };
+    return prediction;
   }
 
   async setLabels(labels) {
