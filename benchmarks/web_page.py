@@ -4,8 +4,8 @@
     python benchmarks/web_page.py [--seconds 60] [--screenshots FOLDER]
     taskset -c 0 python benchmarks/web_page.py --seconds 600       # on one core, for ten minutes (Linux)
 
-The camera is a photo of one face that moves in a circle, 640 by 480, 30 frames per second. Memory is that of all
-processes of the browser (Linux: shared pages count once), and the page's heap. Prints one JSON object.
+The camera is a photo of one face that moves in a circle, 640 by 480, 30 frames per second. Memory is that of
+all processes of the browser (Linux: shared pages count once), and the page's heap. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def first_answer_s(page: Any, address: str) -> float:
 
 
 def memory_mb(parent: int) -> float:
-    """The memory of the processes below a process (their proportional set sizes); 0 where there is no /proc."""
+    """The memory of the processes below a process (proportional set sizes); 0 where there is no /proc."""
     parents = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it ended meanwhile
