@@ -27,8 +27,8 @@ from mien.testing.camera import chromium_flags, find_chromium, pan, write_y4m
 ROOT = Path(__file__).parent.parent
 PHOTO, TARGET = ROOT / "examples" / "astronaut.jpg", ROOT / "docs" / "images" / "page.jpg"
 _RECORDED_S = 26
-_HEIGHT, _GAP = 940, 16
-_SCREEN, _PHONE = (1280, _HEIGHT), (390, 1179)
+_HEIGHT, _GAP = 1170, 16
+_SCREEN, _PHONE = (1280, _HEIGHT), (390, 1467)
 
 
 def wait_until_ready(url: str) -> None:
