@@ -26,6 +26,7 @@ def test_public_names_are_these() -> None:
         "live",
         "load",
         "load_model",
+        "report",
         "summary",
         "to_frame",
         "train",

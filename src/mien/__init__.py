@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see
     from mien.inference.annotate import draw
     from mien.inference.face import Face
     from mien.loading import load_model
+    from mien.reports.run import report
     from mien.runs.recipe import Recipe
     from mien.training.api import train
     from mien.training.lr_finder import find_lr
@@ -53,6 +54,7 @@ _HOMES = {
     "live": "mien.video.analysis",
     "load": "mien.data",
     "load_model": "mien.loading",
+    "report": "mien.reports.run",
     "summary": "mien.video.summary",
     "to_frame": "mien.video.output.table",
     "train": "mien.training.api",
@@ -78,6 +80,7 @@ __all__ = [
     "live",
     "load",
     "load_model",
+    "report",
     "summary",
     "to_frame",
     "train",

@@ -70,6 +70,24 @@ def load_model(model: str | Path) -> Model:
     return TorchModel(model)
 
 
+def model_of_run(run: Path) -> Path:
+    """What to measure a run by: its newest float export, else its folder, which needs PyTorch.
+
+    Raises:
+        UsageError: it was not exported, and PyTorch is not installed.
+    """
+    from mien.models.registry import DEFAULT, exported_of
+
+    if (found := exported_of(run)) is not None:
+        return found
+    if find_spec("torch") is None:
+        raise UsageError(
+            f"{run} has no exported model, and PyTorch is not installed to load the run itself. Install "
+            f"'mien[train]', or evaluate a shipped model: --model {DEFAULT}."
+        )
+    return run
+
+
 def exported(run: str | Path) -> Path:
     """The ONNX file of a training run: the one in its folder, or else a new one, which is not calibrated.
 

@@ -25,6 +25,7 @@ from mien.cli import (
     live,
     models,
     page,
+    report,
     serve,
     study,
     verify,
@@ -61,6 +62,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         export.export,
         verify.verify,
         study.study,
+        report.report,
     ),
     "Installation": (models.models, doctor.doctor),
 }

@@ -17,7 +17,7 @@ from mien.runs.scaling import ALPHA, BACKBONES, BETA, FACE_SIZE, GAMMA, cost
 
 # The network of the report: B0 with FER2013's 48 pixels, and paddings as for 224, because only the stem was
 # replaced by one for 48.
-_REPORT = ("tf_efficientnet_b0", 48)
+REPORT = ("tf_efficientnet_b0", 48)
 _REPORT_PADDING = 224
 
 _TEXT = (
@@ -126,7 +126,7 @@ def _transforms(name: str, augment: Mapping[str, Any]) -> Section:
 
 
 def _layouts(network: NetworkDescription) -> Iterator[Section]:
-    name, side = _REPORT
+    name, side = REPORT
     b0 = next(each for each in BACKBONES if each.name == name)
     report = layout(b0, side, padding_size=_REPORT_PADDING) or []
     yield _layout(
@@ -148,7 +148,7 @@ def _layouts(network: NetworkDescription) -> Iterator[Section]:
         return
     padding = spec.get("padding_size", 0)
     stages = layout(own, network.size, stem_stride=stride, width=width, depth=depth, padding_size=padding)
-    if stages is None or ((own.name, network.size) == _REPORT and stages == report):
+    if stages is None or ((own.name, network.size) == REPORT and stages == report):
         return
     yield _layout(
         "layers",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ from mien.errors import DataError, UsageError
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.predictions import predict_split
 from mien.evaluation.robustness import measure_robustness
-from mien.loading import is_run, load_model
+from mien.loading import is_run, load_model, model_of_run
 from mien.models.classifier import HeadClassifier, Model
-from mien.models.registry import DEFAULT, exported_of, find_model
+from mien.models.registry import DEFAULT, find_model
 from mien.progress import Progress, counter
 from mien.reports import evaluation, explore, network, training
 from mien.reports.audit import audit_sections
@@ -144,23 +143,12 @@ def open_study_model(
     for run in runs:
         if not is_run(run):
             raise UsageError(f"{run} is not the folder of a training run. Give one such as runs/NAME.")
-    name = model or (_model_of_run(runs[0]) if runs else DEFAULT)
+    name = model or (str(model_of_run(runs[0])) if runs else DEFAULT)
     described = network_of_run(Path(name)) if is_run(name) else network_of_card(find_model(name).card)
     opened = load_model(name)
     same = audit_model == name
     auditor = opened if same else None if audit_model is None else load_model(audit_model)
     return StudyModel(described, opened, tuple(runs), auditor)
-
-
-def _model_of_run(run: Path) -> str:
-    if (exported := exported_of(run)) is not None:
-        return str(exported)
-    if find_spec("torch") is None:
-        raise UsageError(
-            f"{run} has no exported model, and PyTorch is not installed to load the run itself. Install "
-            f"'mien[train]', or evaluate a shipped model: --model {DEFAULT}."
-        )
-    return str(run)
 
 
 def study(
