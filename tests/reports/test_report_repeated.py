@@ -47,9 +47,10 @@ def test_five_commands_repeat_the_report_and_show_each_of_its_figures(
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(study, "ROBUSTNESS_FACES", 2)
     table = faces(105)
-    table.pixels[[0, 50]] = 0  # FER2013 has blank images too
+    pixels = table.pixels.copy()
+    pixels[[0, 50]] = 0  # FER2013 has blank images too
     rows_of_csv = ["emotion,pixels,Usage"]
-    for label, face, split in zip(table.labels, table.pixels, table.splits, strict=True):
+    for label, face, split in zip(table.labels, pixels, table.splits, strict=True):
         rows_of_csv.append(f"{label},{' '.join(map(str, face.ravel()))},{split}")
     Path("fer2013.csv").write_text("\n".join(rows_of_csv) + "\n")
     calls = commands()

@@ -16,6 +16,8 @@ from mien.emotions import FER2013
 from mien.errors import SourceNotFound, UsageError
 from mien.loading import load_model
 from mien.models.card import Head
+from mien.reports import run as run_report
+from mien.reports.document import Document
 from mien.runs.recipe import load_recipe, to_toml
 from mien.testing.fakes import banded_face, write_band_model
 
@@ -114,7 +116,17 @@ def test_seeds_have_one_page_with_mean_spread_and_mean_confusion(data: Path, tmp
     assert sections["seeds"][0]["seed 2"] == "50.0"
 
 
-def test_the_table_of_seeds_is_printed_for_a_paper(data: Path, tmp_path: Path) -> None:
+def not_drawn(document: Document, folder: Path, **_: object) -> Path:
+    """In place of `write`: the page's lead alone, because drawing takes seconds."""
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text(document.lead, encoding="utf-8")
+    return folder / "report.html"
+
+
+def test_the_table_of_seeds_is_printed_for_a_paper(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report, "write", not_drawn)
     runs = [make_run(tmp_path / name, data, seed=seed) for seed, name in enumerate("ab")]
     arguments = ["report", *map(str, runs), "--out", str(tmp_path / "out"), "--format", "latex"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -151,7 +163,10 @@ def test_without_its_faces_a_run_has_a_page_that_says_why_it_was_not_evaluated(
         mien.report(run, data=tmp_path / "gone.csv")
 
 
-def test_other_faces_than_those_of_the_run_are_named_as_such(data: Path, tmp_path: Path) -> None:
+def test_other_faces_than_those_of_the_run_are_named_as_such(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report, "write", not_drawn)
     run = make_run(tmp_path / "a", data)
     other = tmp_path / "other.csv"
     other.write_text("\n".join(data.read_text().splitlines()[:30]) + "\n")

@@ -71,7 +71,7 @@ class RunReport:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the folder of a run says of it."""
+    """What the folder of a run contains about it."""
 
     folder: Path
     recipe: Recipe
