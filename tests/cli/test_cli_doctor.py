@@ -19,8 +19,9 @@ from mien.testing.fakes import write_band_model
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of weights in which everything is as it should be."""
-    for name in ("blazeface-back.onnx", "blazeface-back.json"):
-        shutil.copy(WEIGHTS / name, tmp_path)
+    for name in ("blazeface-back", "face-check"):
+        for kind in ("onnx", "json"):
+            shutil.copy(WEIGHTS / f"{name}.{kind}", tmp_path)
     write_band_model(tmp_path, name=DEFAULT)
     monkeypatch.setattr("mien.models.registry.FOLDER", tmp_path)
     write_hashes()
@@ -37,7 +38,8 @@ def test_versions_are_those_of_the_packages() -> None:
 def test_a_whole_installation_has_no_problems(weights: Path) -> None:
     machine = inspect_machine(weights)
     assert machine.problems == ()
-    assert {model.name: model.intact for model in machine.models} == {DEFAULT: True, "blazeface-back": True}
+    names = (DEFAULT, "blazeface-back", "face-check")
+    assert {model.name: model.intact for model in machine.models} == dict.fromkeys(names, True)
     assert machine.models[0].sha256 == sha256_file(weights / "blazeface-back.onnx")
     assert machine.detect_ms is not None
     assert machine.detect_ms > 0
@@ -45,7 +47,7 @@ def test_a_whole_installation_has_no_problems(weights: Path) -> None:
     assert machine.classify_ms > 0
 
 
-@pytest.mark.parametrize("name", [DEFAULT, "blazeface-back"])
+@pytest.mark.parametrize("name", [DEFAULT, "blazeface-back", "face-check"])
 def test_weights_that_were_changed_are_found_and_what_to_do_is_said(weights: Path, name: str) -> None:
     with (weights / f"{name}.onnx").open("ab") as file:
         file.write(b"\0")
@@ -67,9 +69,10 @@ def test_a_missing_default_model_is_a_problem(weights: Path) -> None:
     assert machine.classify_ms is None
 
 
-def test_a_missing_detector_is_a_problem(weights: Path) -> None:
-    (weights / "blazeface-back.onnx").unlink()
-    assert any("blazeface-back" in problem for problem in inspect_machine(weights).problems)
+@pytest.mark.parametrize("name", ["blazeface-back", "face-check"])
+def test_a_missing_detector_or_face_check_is_a_problem(weights: Path, name: str) -> None:
+    (weights / f"{name}.onnx").unlink()
+    assert any(name in problem for problem in inspect_machine(weights).problems)
 
 
 def test_kaggle_credentials_are_named_by_their_place_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

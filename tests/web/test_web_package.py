@@ -25,7 +25,7 @@ MEGABYTE = 1_000_000
 PATIENCE_MS = 120_000
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 # What a page loads before its first answer, gzipped.
-SHARED = ("index.js", "worker.js", "ort.wasm", "blazeface-back.onnx")
+SHARED = ("index.js", "worker.js", "ort.wasm", "blazeface-back.onnx", "face-check.onnx")
 
 needs_chromium = pytest.mark.skipif(
     find_chromium() is None, reason="no Chromium: install it, or name one in MIEN_CHROMIUM"

@@ -38,7 +38,9 @@ for (const model of ["mien-tiny", "mien-lite0"]) {
   const kept = Object.fromEntries(NEEDED.map((key) => [key, card[key]]));
   writeFileSync(join(dist, `${model}.json`), `${JSON.stringify(kept)}\n`);
 }
-for (const file of ["blazeface-back.onnx", "facemesh.onnx"]) copyFileSync(join(weights, file), join(dist, file));
+for (const file of ["blazeface-back.onnx", "face-check.onnx", "facemesh.onnx"]) {
+  copyFileSync(join(weights, file), join(dist, file));
+}
 copyFileSync(require.resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"), join(dist, "ort.wasm"));
 for (const file of ["LICENSE", "NOTICE"]) copyFileSync(join(web, "..", file), join(web, file));
 execFileSync(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", web], { stdio: "inherit" });

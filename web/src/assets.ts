@@ -6,6 +6,7 @@ export const ASSETS: Record<string, () => URL> = {
   "mien-lite0.onnx": () => new URL("./mien-lite0.onnx", import.meta.url),
   "mien-lite0.json": () => new URL("./mien-lite0.json", import.meta.url),
   "blazeface-back.onnx": () => new URL("./blazeface-back.onnx", import.meta.url),
+  "face-check.onnx": () => new URL("./face-check.onnx", import.meta.url),
   "facemesh.onnx": () => new URL("./facemesh.onnx", import.meta.url),
   "ort.wasm": () => new URL("./ort.wasm", import.meta.url),
 };

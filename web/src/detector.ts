@@ -1,6 +1,7 @@
 /** BlazeFace over a whole image, its tiles and its turns, as mien.detection.blazeface and .turned. */
 
 import { onGrid, sampleSquare, type Detection } from "./crop.js";
+import { LIMIT, type RunChecks } from "./face-check.js";
 import { BICUBIC, resize, rotated, roundHalfEven, type Pixels } from "./pixels.js";
 import { decode, iou, logit, merge, SAME_FACE_IOU, sigmoid, withoutParts, type FaceRow } from "./postprocess.js";
 import { contains, letterbox, MARGIN, resized, scales, SMALLEST, tilePixels, tiles, toImage } from "./tiling.js";
@@ -20,6 +21,7 @@ const FIRST_WEIGHT = 0.3;
 const TILE_CHECK_MARGIN = 1.1;
 const FIRST_WEIGHT_IN_TILE = 0.5;
 const TILE_MARGIN = 0.25;
+const SURE = 0.9;
 // And these in mien/detection/turned.py.
 const UPRIGHT = 0.8;
 const TURNED_LEAST = 0.7;
@@ -35,6 +37,7 @@ export class BlazeFace {
 
   constructor(
     private readonly network: RunDetector,
+    private readonly checks: RunChecks,
     private readonly threshold = 0.5,
     private readonly minFace: number | null = 40,
   ) {
@@ -50,7 +53,15 @@ export class BlazeFace {
       found.push(...(await this.searchTiles(image, scale, coarser)));
       coarser = scale;
     }
-    return withoutParts(merge(found)).map(detection);
+    return this.withoutMistakes(image, withoutParts(merge(found)).map(detection));
+  }
+
+  /** The detections that are confident, or whose crop is a face. */
+  private async withoutMistakes(image: Pixels, faces: Detection[]): Promise<Detection[]> {
+    const unsure = faces.filter((face) => face.confidence < SURE);
+    const checks = await this.checks(image, unsure);
+    const mistakes = unsure.filter((_, i) => checks[i].face < LIMIT);
+    return faces.filter((face) => !mistakes.includes(face));
   }
 
   /** The faces of an image, also if it lies on its side or is upside down. */

@@ -5,7 +5,8 @@ import { brightened, faceSquare, sampleSquare, type Detection } from "./crop.js"
 import { BlazeFace } from "./detector.js";
 import { CardError, ModelError, UsageError } from "./errors.js";
 import { readFace, type Face, type Outputs } from "./face.js";
-import { qualityOf, type Quality } from "./quality.js";
+import { CHECK_SIDE, FER2013_FRAMING, type Checks } from "./face-check.js";
+import { qualityOf, withChecks, type Quality } from "./quality.js";
 import { landmarksOf, SIDE as MESH_SIDE } from "./movements/facemesh.js";
 import { movementsOf, type Movements } from "./movements/measures.js";
 import { headOf, LABEL_SETS, readCard, softmax, type Card, type Head } from "./model.js";
@@ -14,6 +15,7 @@ import type { Pixels } from "./pixels.js";
 export interface EngineFiles {
   wasm: ArrayBuffer;
   detector: ArrayBuffer;
+  faceCheck: ArrayBuffer;
   /** The face mesh, if movements are requested. */
   mesh?: ArrayBuffer;
   model: ArrayBuffer;
@@ -44,10 +46,16 @@ export class Engine {
     readonly card: Card,
     private readonly model: ort.InferenceSession,
     private readonly detectorSession: ort.InferenceSession,
+    private readonly checkSession: ort.InferenceSession,
     private readonly mesh: ort.InferenceSession | null,
     private readonly options: EngineOptions,
   ) {
-    this.detector = new BlazeFace((image) => this.runDetector(image), options.threshold, options.minFace);
+    this.detector = new BlazeFace(
+      (image) => this.runDetector(image),
+      (image, faces) => this.check(image, faces),
+      options.threshold,
+      options.minFace,
+    );
   }
 
   private readonly detector: BlazeFace;
@@ -71,9 +79,10 @@ export class Engine {
     ort.env.wasm.wasmBinary = files.wasm;
     ort.env.logLevel = "error";
     const detector = await open(files.detector, "the detector");
+    const faceCheck = await open(files.faceCheck, "the face check");
     const model = await open(files.model, `model '${card.name}'`);
     const mesh = files.mesh ? await open(files.mesh, "the face mesh") : null;
-    return new Engine(card, model, detector, mesh, options);
+    return new Engine(card, model, detector, faceCheck, mesh, options);
   }
 
   /** The faces of an RGB image, the largest first. */
@@ -81,7 +90,8 @@ export class Engine {
     const found = await this.detector.detectTurned(image);
     const detections = found.sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3]);
     const squares = detections.map((face) => this.square(image, face));
-    const qualities = detections.map((face, i) => qualityOf(face, squares[i], image));
+    const checks = await this.check(image, detections);
+    const qualities = detections.map((face, i) => qualityOf(face, squares[i], image, checks[i]));
     const movements = await this.measure(image, detections);
     const boxes = detections.map((face) => face.box);
     return this.classify(squares.map(brightened), boxes, detections, qualities, movements);
@@ -139,6 +149,7 @@ export class Engine {
   async dispose(): Promise<void> {
     await this.model.release();
     await this.detectorSession.release();
+    await this.checkSession.release();
     await this.mesh?.release();
   }
 
@@ -149,7 +160,7 @@ export class Engine {
     qualities: Quality[] = [],
     movements: (Movements | null)[] = [],
   ): Promise<Face[]> {
-    const { limits } = this.card;
+    const limits = withChecks(this.card.limits);
     return (await this.outputs(crops)).map((outputs, i) =>
       readFace(outputs, this.head, boxes[i], found && found[i], qualities[i] ?? null, limits, movements[i]),
     );
@@ -193,6 +204,17 @@ export class Engine {
       }
       return outputs;
     });
+  }
+
+  private async check(image: Pixels, faces: Detection[]): Promise<Checks[]> {
+    if (!faces.length) return [];
+    const area = CHECK_SIDE * CHECK_SIDE;
+    const crops = new Uint8Array(faces.length * area);
+    faces.forEach((face, i) => crops.set(faceSquare(image, face, FER2013_FRAMING, CHECK_SIDE, false).data, i * area));
+    const pixels = new ort.Tensor("uint8", crops, [faces.length, CHECK_SIDE, CHECK_SIDE]);
+    const { checks } = await run(this.checkSession, { pixels }, "the face check");
+    const scores = checks.data as Float32Array;
+    return faces.map((_, i) => ({ face: scores[3 * i], covered: scores[3 * i + 1], moved: scores[3 * i + 2] }));
   }
 
   private async runMesh({ data }: Pixels) {

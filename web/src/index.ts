@@ -78,7 +78,7 @@ export class Analyzer {
     const { labels, align, minFace, threshold, threads, movements } = options;
     const engine: EngineOptions = { labels, align, minFace, threshold, threads, movements };
     try {
-      const transfer = [files.wasm, files.detector, files.model, ...(files.mesh ? [files.mesh] : [])];
+      const transfer = [files.wasm, files.detector, files.faceCheck, files.model, ...(files.mesh ? [files.mesh] : [])];
       Object.assign(analyzer, await analyzer.send({ kind: "create", files, options: engine }, transfer));
     } catch (error) {
       worker.terminate();
@@ -149,14 +149,15 @@ async function load({ model = "mien-tiny", assets, movements }: AnalyzerOptions)
   const names = modelFiles(model);
   const own = (name: string) => (assets ? new URL(name, folder(assets)) : ASSETS[name]());
   const address = (name: string) => (names.shipped ? own(name) : new URL(name, document.baseURI));
-  const [wasm, detector, onnx, card, mesh] = await Promise.all([
+  const [wasm, detector, faceCheck, onnx, card, mesh] = await Promise.all([
     fetched(own("ort.wasm"), (reply) => reply.arrayBuffer()),
     fetched(own("blazeface-back.onnx"), (reply) => reply.arrayBuffer()),
+    fetched(own("face-check.onnx"), (reply) => reply.arrayBuffer()),
     fetched(address(names.onnx), (reply) => reply.arrayBuffer()),
     fetched(address(names.card), (reply) => reply.json() as Promise<unknown>),
     movements ? fetched(own("facemesh.onnx"), (reply) => reply.arrayBuffer()) : undefined,
   ]);
-  return { wasm, detector, mesh, model: onnx, card, cardName: names.card };
+  return { wasm, detector, faceCheck, mesh, model: onnx, card, cardName: names.card };
 }
 
 async function fetched<T>(url: URL, read: (reply: Response) => Promise<T>): Promise<T> {

@@ -50,11 +50,12 @@ export class Analyzer {
     const base = options.assets ? pathToFileURL(`${resolve(options.assets)}/`) : new URL("./", import.meta.url);
     const own = (name: string) => fileURLToPath(new URL(name, base));
     const path = (name: string) => (names.shipped ? own(name) : isAbsolute(name) ? name : resolve(name));
-    const [wasm, detector, model, card] = await Promise.all(
-      [own("ort.wasm"), own("blazeface-back.onnx"), path(names.onnx), path(names.card)].map(bytes),
+    const [wasm, detector, faceCheck, model, card] = await Promise.all(
+      [own("ort.wasm"), own("blazeface-back.onnx"), own("face-check.onnx"), path(names.onnx), path(names.card)].map(bytes),
     );
     const mesh = options.movements ? await bytes(own("facemesh.onnx")) : undefined;
-    const files = { wasm, detector, mesh, model, card: JSON.parse(new TextDecoder().decode(card)), cardName: names.card };
+    const about = { card: JSON.parse(new TextDecoder().decode(card)), cardName: names.card };
+    const files = { wasm, detector, faceCheck, mesh, model, ...about };
     return new Analyzer(await Engine.create(files, options));
   }
 

@@ -1,6 +1,7 @@
 /** How well a face can be seen, as mien.images.quality. */
 
 import type { Detection } from "./crop.js";
+import { LIMIT, type Checks } from "./face-check.js";
 import type { Pixels } from "./pixels.js";
 
 /** How well one face can be seen. */
@@ -19,6 +20,10 @@ export interface Quality {
   yaw: number | null;
   /** Degrees downwards, estimated from eyes and nose. */
   pitch: number | null;
+  /** Score, 0..1, that a part of the face is covered; the limit is 0.5. */
+  covered: number | null;
+  /** Score, 0..1, that the face is smeared by motion; the limit is 0.5. */
+  moved: number | null;
 }
 
 /** By name of a number, the least and the most within which the model was measured; from the card. */
@@ -33,13 +38,28 @@ const WORDS: Record<string, [string, string]> = {
   cut_off: ["", "cut off"],
   yaw: ["", "turned"],
   pitch: ["looking up", "looking down"],
+  covered: ["", "covered"],
+  moved: ["", "moved"],
 };
 
 const degrees = (radians: number) => (radians * 180) / Math.PI;
 const rounded = (value: number, digits: number) => Number(value.toFixed(digits));
 
-/** The quality of a face in an image; `crop` is what the model sees, gray, before it is made brighter. */
-export function qualityOf({ box: [x, y, w, h], keypoints }: Detection, crop: Pixels, image: Pixels): Quality {
+/** The limits of a model's card and those of the face check. */
+export function withChecks(limits: Limits): Limits {
+  return { ...limits, covered: [null, LIMIT], moved: [null, LIMIT] };
+}
+
+/**
+ * The quality of a face in an image; `crop` is what the model sees, gray, before it is made brighter, and `checks`
+ * are those of the face.
+ */
+export function qualityOf(
+  { box: [x, y, w, h], keypoints }: Detection,
+  crop: Pixels,
+  image: Pixels,
+  checks: Checks,
+): Quality {
   const wide = Math.max(Math.min(x + w, image.width) - Math.max(x, 0), 0);
   const tall = Math.max(Math.min(y + h, image.height) - Math.max(y, 0), 0);
   const [roll, yaw, pitch] = turnOf(keypoints);
@@ -51,12 +71,15 @@ export function qualityOf({ box: [x, y, w, h], keypoints }: Detection, crop: Pix
     roll,
     yaw,
     pitch,
+    covered: checks.covered,
+    moved: checks.moved,
   };
 }
 
 /** As Python's `Quality.to_dict`. */
 export function roundedQuality(quality: Quality): Quality {
   const turn = (value: number | null) => (value === null ? null : rounded(value, 1));
+  const score = (value: number | null) => (value === null ? null : rounded(value, 3));
   return {
     size: rounded(quality.size, 1),
     sharpness: rounded(quality.sharpness, 3),
@@ -65,6 +88,8 @@ export function roundedQuality(quality: Quality): Quality {
     roll: turn(quality.roll),
     yaw: turn(quality.yaw),
     pitch: turn(quality.pitch),
+    covered: score(quality.covered),
+    moved: score(quality.moved),
   };
 }
 

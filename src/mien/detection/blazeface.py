@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.detection import tiling
+from mien.detection.face_check import LIMIT, FaceCheck
 from mien.detection.postprocess import (
     SAME_FACE_IOU,
     FaceRows,
@@ -31,7 +32,7 @@ from mien.detection.postprocess import (
 )
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection
-from mien.images.crop import on_grid, sample_square
+from mien.images.crop import FER2013_FRAMING, face_square, on_grid, sample_square
 from mien.models.registry import FOLDER, expected_hash
 from mien.models.runtime import CPU, onnxruntime, open_session, run_session
 
@@ -59,6 +60,8 @@ TILE_CHECK_MARGIN, FIRST_WEIGHT_IN_TILE = 1.1, 0.5
 # How far above it, in logits, a detection in a tile must be: a large image has many more chances to err. On
 # 15 images of 2 to 12 megapixels 5 of 14 false detections are left, and all 96 faces from photos.
 TILE_MARGIN = 0.25
+# A detection below this confidence must also be a face for the network of `mien.detection.face_check`.
+SURE = 0.9
 
 
 class BlazeFace:
@@ -80,6 +83,8 @@ class BlazeFace:
             every image as a whole only. At 640 by 480 it makes no difference.
         providers: ONNX Runtime's execution providers; the CPU for None.
         session_options: ONNX Runtime's session options, instead of one thread.
+        check_faces: leave out detections below a confidence of 0.9 whose crop is no face for
+            `mien.detection.face_check`.
         weights: the ONNX file, as scripts/convert_blazeface.py writes it.
 
     Raises:
@@ -94,6 +99,7 @@ class BlazeFace:
         min_face: float | None = 40.0,
         providers: Sequence[Any] | None = None,
         session_options: onnxruntime.SessionOptions | None = None,
+        check_faces: bool = True,
         weights: Path = WEIGHTS,
     ) -> None:
         if not 0 <= threshold <= 1:
@@ -109,6 +115,7 @@ class BlazeFace:
             min_face=min_face,
             providers=providers,
             session_options=session_options,
+            check_faces=check_faces,
             weights=weights,
         )
         self.threads = threads or os.cpu_count() or 1
@@ -122,6 +129,7 @@ class BlazeFace:
             options=session_options,
             sha256=expected_hash(weights),
         )
+        self._face_check = FaceCheck() if check_faces else None
 
     def __repr__(self) -> str:
         return f"BlazeFace(threshold={self.threshold}, min_face={self.min_face})"
@@ -148,7 +156,18 @@ class BlazeFace:
         for scale in finer:
             passes.append(self._search_tiles(image, image_rgb, scale, coarser))
             coarser = scale
-        return [_detection(face) for face in without_parts(merge(np.concatenate(passes)))]
+        detections = [_detection(face) for face in without_parts(merge(np.concatenate(passes)))]
+        return self._without_mistakes(image_rgb, detections)
+
+    def _without_mistakes(self, image_rgb: NDArray[np.uint8], detections: list[Detection]) -> list[Detection]:
+        """The detections that are confident, or whose crop is a face."""
+        unsure = [each for each in detections if each.confidence < SURE]
+        if self._face_check is None or not unsure:
+            return detections
+        crops = np.stack([face_square(image_rgb, each, FER2013_FRAMING) for each in unsure])
+        is_face = self._face_check.check(crops).face >= LIMIT
+        mistakes = {id(each) for each, face in zip(unsure, is_face, strict=True) if not face}
+        return [each for each in detections if id(each) not in mistakes]
 
     def _search_whole(self, image: Image.Image, image_rgb: NDArray[np.uint8], scale: float) -> FaceRows:
         """The faces at the scale that fits the image into the input, large ones measured at half of it."""

@@ -26,6 +26,8 @@ _WORDS = {
     "cut_off": ("", "cut off"),
     "yaw": ("", "turned"),
     "pitch": ("looking up", "looking down"),
+    "covered": ("", "covered"),
+    "moved": ("", "moved"),
 }
 
 
@@ -42,6 +44,9 @@ class Quality:
         roll: degrees by which the eyes are turned from level, clockwise as seen; None without key points.
         yaw, pitch: degrees to the person's left, and downwards, estimated from eyes and nose; rough. None
             without key points.
+        covered: score, 0..1, that a part of the face is covered, by a mask, a hand, sunglasses or another
+            object; None if it was not checked (`mien.detection.face_check`).
+        moved: score, 0..1, that the face is smeared by motion; likewise.
     """
 
     size: float
@@ -51,6 +56,8 @@ class Quality:
     roll: float | None = None
     yaw: float | None = None
     pitch: float | None = None
+    covered: float | None = None
+    moved: float | None = None
 
     def to_dict(self) -> dict[str, float | None]:
         """Plain values for JSON, rounded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, overload
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.blazeface import BlazeFace
+from mien.detection.face_check import LIMITS, SIDE, FaceCheck
 from mien.detection.turned import detect_turned
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
@@ -73,6 +74,7 @@ class Analyzer:
         self.detector: Detector = BlazeFace(threads=threads) if detector is None else detector
         self.align = align
         self.mesh = movements if isinstance(movements, FaceMesh) else FaceMesh() if movements else None
+        self.face_check = FaceCheck()
 
     def __repr__(self) -> str:
         labels = label_set_of(self.classifier.head_name)
@@ -164,7 +166,7 @@ class Analyzer:
         results: list[dict[str, list[Face]]] = [{} for _ in images]
         rows = self.classifier.model.rows(np.stack(crops)) if crops else {}
         for head in self.classifier.card.heads:
-            faces = _to_faces(images, rows.get(head.name, ()), head, self.classifier.card.limits)
+            faces = _to_faces(images, rows.get(head.name, ()), head, self.limits)
             for result, of_image in zip(results, faces, strict=True):
                 result[label_set_of(head.name)] = of_image
         return results
@@ -178,6 +180,11 @@ class Analyzer:
         found = (self.mesh.landmarks(image_rgb, detection) for detection in detections)
         return tuple(None if landmarks is None else movements_of(landmarks) for landmarks in found)
 
+    @property
+    def limits(self) -> Limits:
+        """By name of a number of `Quality`, the least and the most; beyond them a face has a warning."""
+        return {**self.classifier.card.limits, **LIMITS}
+
     def _detect(self, image: DecodedImage) -> _ImageFaces:
         """The image's faces, the largest first, and their crops."""
         card = self.classifier.card
@@ -189,18 +196,37 @@ class Analyzer:
             face_square(image.pixels, detection, framing, size=card.input_size, align=self.align)
             for detection in detections
         ]
-        qualities = [
-            quality_of(detection, square, image.width, image.height)
-            for detection, square in zip(detections, squares, strict=True)
-        ]
+        qualities = self._qualities(image, detections, squares)
         movements = self.measure(image.pixels, detections)
         return _ImageFaces(detections, [brightened(square) for square in squares], qualities, movements)
+
+    def _qualities(
+        self, image: DecodedImage, detections: list[Detection], squares: list[NDArray[np.uint8]]
+    ) -> list[Quality]:
+        """How well each face can be seen, with the checks of its crop."""
+        if not detections:
+            return []
+        framing, size = self.classifier.card.framing or FER2013_FRAMING, self.classifier.card.input_size
+        crops = squares
+        if (framing, size) != (FER2013_FRAMING, SIDE):
+            crops = [face_square(image.pixels, each, FER2013_FRAMING, size=SIDE) for each in detections]
+        checks = self.face_check.check(np.stack(crops))
+        return [
+            replace(
+                quality_of(detection, square, image.width, image.height),
+                covered=float(covered),
+                moved=float(moved),
+            )
+            for detection, square, covered, moved in zip(
+                detections, squares, checks.covered, checks.moved, strict=True
+            )
+        ]
 
     def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
         """The faces of each image; the model runs once for all."""
         crops = [crop for image in images for crop in image.crops]
         rows = self.classifier.rows(np.stack(crops)) if crops else ()
-        yield from _to_faces(images, rows, self.classifier.head, self.classifier.card.limits)
+        yield from _to_faces(images, rows, self.classifier.head, self.limits)
 
 
 @dataclass(frozen=True)

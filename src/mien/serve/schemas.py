@@ -26,7 +26,8 @@ class FacePrediction(BaseModel):
         description="right eye, left eye, nose, mouth, right ear, left ear; x and y"
     )
     quality: dict[str, float | None] = Field(
-        description="size in pixels, sharpness, light, cut_off (share), roll, yaw and pitch in degrees"
+        description="size in pixels, sharpness, light, cut_off (share), roll, yaw and pitch in degrees, "
+        "and the scores covered and moved"
     )
     warnings: list[str] = Field(
         description="what of that lies beyond the limits within which the model was measured",

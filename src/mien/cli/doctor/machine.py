@@ -27,7 +27,7 @@ OPTIONAL = ("torch", "torchvision", "timm", "scikit-learn", "pandas", "pyarrow",
 
 T = TypeVar("T")
 
-DETECTOR = "blazeface-back"
+DETECTOR, FACE_CHECK = "blazeface-back", "face-check"
 WEIGHTS = weights.FOLDER
 _REPEATS = 5
 
@@ -127,7 +127,7 @@ def _models(folder: Path, problems: list[str]) -> tuple[ModelFile, ...]:
                 f"{path} is not the file that its card describes: pip install --force-reinstall mien"
             )
         models.append(ModelFile(path.stem, sha256, expected == sha256))
-    missing = {weights.DEFAULT, DETECTOR} - {model.name for model in models}
+    missing = {weights.DEFAULT, DETECTOR, FACE_CHECK} - {model.name for model in models}
     problems += [f"{name}.onnx is missing: pip install --force-reinstall mien" for name in sorted(missing)]
     return tuple(models)
 

@@ -33,7 +33,7 @@ _HERE = Path(__file__).parent
 _PAGE = _HERE.parent / "page"
 _PACKAGE = _HERE / "mien-js"
 _BUILT = ("index.js", "worker.js", "ort.wasm")
-_DETECTOR = "blazeface-back.onnx"
+_DETECTOR = ("blazeface-back.onnx", "face-check.onnx")
 _ICONS = {"icon-192.png": "192x192", "icon-512.png": "512x512"}
 _SERVICE_WORKER = "sw.js"
 _CARD_KEYS = (
@@ -169,7 +169,7 @@ def _package() -> dict[str, bytes]:
             "with npm, and run `make web`."
         )
     files = {f"mien-js/{name}": (_PACKAGE / name).read_bytes() for name in _BUILT}
-    return files | {f"mien-js/{_DETECTOR}": (FOLDER / _DETECTOR).read_bytes()}
+    return files | {f"mien-js/{name}": (FOLDER / name).read_bytes() for name in _DETECTOR}
 
 
 def _manifest() -> bytes:
