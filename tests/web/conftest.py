@@ -139,7 +139,7 @@ class Visit:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
     if find_chromium() is None:
@@ -148,7 +148,7 @@ def playwright() -> Iterator[Any]:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Any, camera: Path) -> Iterator[Any]:
     """A Chromium whose camera shows the photo."""
     launched = playwright.chromium.launch(executable_path=find_chromium(), args=chromium_flags(camera))

@@ -22,7 +22,7 @@ _STRIP = 10
 _BLANK = 5.0
 
 
-# Kinds whose most confident findings are often blank images, and what the text says of it.
+# Kinds whose most confident findings are often blank images, and what the text adds about them.
 _LEFT_OUT = {"duplicate": " Blank images, which are equal to each other, are not shown."}
 
 

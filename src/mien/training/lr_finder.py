@@ -115,7 +115,7 @@ def _learner(
 
 
 def _rise(learner: Learner, loader: BatchLoader, steps: int, reporter: Reporter) -> LrRange:
-    """Train so many steps, or until the loss has diverged."""
+    """Train for this many steps, or until the loss has diverged."""
     lrs: list[float] = []
     losses: list[float] = []
     best, began = math.inf, time.monotonic()
