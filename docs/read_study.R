@@ -20,6 +20,7 @@ read_table <- function(folder, name) {
   table
 }
 
+options(width = 1000)  # a long path does not break the lines of a table
 study <- commandArgs(trailingOnly = TRUE)
 study <- if (length(study)) study[[1]] else "study"
 tables <- sapply(c("frames", "people", "intervals", "events"), function(name) read_table(study, name),

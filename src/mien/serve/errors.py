@@ -89,7 +89,7 @@ def to_service_error(error: Exception) -> ServiceError:
     if isinstance(error, HTTPException):
         code = _HTTP_CODES.get(error.status_code, "http_error")
         return ServiceError(error.status_code, code, f"{error.detail}.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full_disk(error) or _is_full_disk(error.__cause__):
         return ServiceError(507, "disk_full", "The disk of the server is full. Its operator must free space.")
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
@@ -124,3 +124,7 @@ def _describe(error: RequestValidationError) -> str:
         name = ".".join(str(part) for part in invalid["loc"][1:]) or str(invalid["loc"][0])
         parts.append(f"{name}: {invalid['msg']} (got {invalid.get('input')!r:.80})")
     return "; ".join(parts) + "."
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
