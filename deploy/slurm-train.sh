@@ -14,7 +14,9 @@
 set -euo pipefail
 : "${RECIPE:?a recipe}" "${DATA:?the data}" "${RUN:?the folder of the run}"
 
-head=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start this script with sbatch}" | head -n 1)
+# Not through "head": it may close the pipe while scontrol still writes, and pipefail would end the script.
+nodes=$(scontrol show hostnames "${SLURM_JOB_NODELIST:?start this script with sbatch}")
+head=${nodes%%$'\n'*}
 arguments=(--data "$DATA" --recipe "$RECIPE" --out "$RUN")
 if [ -f "$RUN/recipe.toml" ]; then
     arguments=(--resume "$RUN")

@@ -41,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        app.openapi()  # FastAPI builds its routes on first use: here, and not beside the models' warm-up
         service.workers.start()
         service.jobs.start()
         warming = asyncio.create_task(asyncio.to_thread(service.warm_up))
