@@ -89,12 +89,10 @@ export class Engine {
   async analyze(image: Pixels): Promise<Face[]> {
     const found = await this.detector.detectTurned(image);
     const detections = found.sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3]);
-    const squares = detections.map((face) => this.square(image, face));
-    const checks = await this.check(image, detections);
-    const qualities = detections.map((face, i) => qualityOf(face, squares[i], image, checks[i]));
+    const { crops, qualities } = await this.see(image, detections);
     const movements = await this.measure(image, detections);
     const boxes = detections.map((face) => face.box);
-    return this.classify(squares.map(brightened), boxes, detections, qualities, movements);
+    return this.classify(crops, boxes, detections, qualities, movements);
   }
 
   /** One face per RGB image, each whole image treated as one cropped face. */
@@ -116,9 +114,12 @@ export class Engine {
     return this.detector.detect(image);
   }
 
-  /** A face as the model gets it. */
-  crop(image: Pixels, face: Detection): Pixels {
-    return brightened(this.square(image, face));
+  /** The faces as the model gets them, and how well each can be seen. */
+  async see(image: Pixels, faces: Detection[]): Promise<{ crops: Pixels[]; qualities: Quality[] }> {
+    const squares = faces.map((face) => this.square(image, face));
+    const checks = await this.check(image, faces);
+    const qualities = faces.map((face, i) => qualityOf(face, squares[i], image, checks[i]));
+    return { crops: squares.map(brightened), qualities };
   }
 
   /** The movements of each face, null for one without landmarks; empty if they are not requested. */
@@ -138,11 +139,12 @@ export class Engine {
   }
 
   /** The face of a row of `rows`. */
-  faceOf(row: number[], detection: Detection, movements?: Movements | null): Face {
+  faceOf(row: number[], detection: Detection, quality: Quality, movements?: Movements | null): Face {
     const outputs: Outputs = {};
     let from = 0;
     for (const { name, labels } of this.heads) outputs[name] = row.slice(from, (from += labels.length));
-    return readFace(outputs, this.head, detection.box, detection, null, this.card.limits, movements);
+    const limits = withChecks(this.card.limits);
+    return readFace(outputs, this.head, detection.box, detection, quality, limits, movements);
   }
 
   /** Frees the memory of both models. */

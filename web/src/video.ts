@@ -6,6 +6,7 @@ import { UsageError } from "./errors.js";
 import type { Face } from "./face.js";
 import type { Movements } from "./movements/measures.js";
 import type { Pixels } from "./pixels.js";
+import type { Quality } from "./quality.js";
 import { CLIP_LEVELS, PAGE_LEVELS, SceneCounter, thumbnailOf } from "./tracking/cuts.js";
 import { DetectStage, type DetectedFrame } from "./tracking/detect.js";
 import { People } from "./tracking/people.js";
@@ -58,6 +59,7 @@ interface TrackedFrame {
   changes: number[];
   vanished: FaceBox[];
   rows: number[][];
+  qualities: Quality[];
   movements: (Movements | null)[];
 }
 
@@ -140,7 +142,7 @@ export class VideoPipeline {
   private async track(found: DetectedFrame): Promise<FrameResult[]> {
     const { frame, detections, reduced } = found;
     const { image, timeS } = frame;
-    const crops = detections.map((face) => this.engine.crop(image, face));
+    const { crops, qualities } = await this.engine.see(image, detections);
     const small = crops.map(shrink);
     const sightings = detections.map(({ box: [x, y, width, height] }, i) => {
       const across = reduced ? reduced.width / image.width : 1;
@@ -158,6 +160,7 @@ export class VideoPipeline {
       changes: tracks.map((track, i) => track.changeFromFirst(small[i])),
       vanished: [...this.tracker.unseen(timeS, HIDE_UNSEEN_S).values()],
       rows: await this.engine.rows(crops),
+      qualities,
       movements: await this.engine.measure(image, detections),
     };
     for (const [number, person] of this.tracker.ids()) this.ids.set(number, person);
@@ -181,7 +184,7 @@ export class VideoPipeline {
     return done;
   }
 
-  private result({ found, numbers, changes, vanished, rows, movements }: TrackedFrame): FrameResult {
+  private result({ found, numbers, changes, vanished, rows, qualities, movements }: TrackedFrame): FrameResult {
     const { index, timeS } = found.frame;
     const faces: TrackedFace[] = [];
     const others: FaceBox[] = [];
@@ -194,8 +197,8 @@ export class VideoPipeline {
         others.push(detection.box);
         return;
       }
-      const { emotions, abstentions } = this.engine.faceOf(rows[i], detection);
-      const face = this.engine.faceOf(row, detection, movements[i]);
+      const { emotions, abstentions } = this.engine.faceOf(rows[i], detection, qualities[i]);
+      const face = this.engine.faceOf(row, detection, qualities[i], movements[i]);
       const raw = { emotions, abstentions };
       faces.push({ face_id: person, ...face, detected: found.detected, change: changes[i], raw });
     });

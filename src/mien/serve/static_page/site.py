@@ -34,6 +34,7 @@ _PAGE = _HERE.parent / "page"
 _PACKAGE = _HERE / "mien-js"
 _BUILT = ("index.js", "worker.js", "ort.wasm")
 _DETECTOR = ("blazeface-back.onnx", "face-check.onnx")
+_MESH = "facemesh.onnx"  # loaded when movements are switched on
 _ICONS = {"icon-192.png": "192x192", "icon-512.png": "512x512"}
 _SERVICE_WORKER = "sw.js"
 _CARD_KEYS = (
@@ -169,7 +170,7 @@ def _package() -> dict[str, bytes]:
             "with npm, and run `make web`."
         )
     files = {f"mien-js/{name}": (_PACKAGE / name).read_bytes() for name in _BUILT}
-    return files | {f"mien-js/{name}": (FOLDER / name).read_bytes() for name in _DETECTOR}
+    return files | {f"mien-js/{name}": (FOLDER / name).read_bytes() for name in (*_DETECTOR, _MESH)}
 
 
 def _manifest() -> bytes:
@@ -185,11 +186,12 @@ def _manifest() -> bytes:
 
 
 def _service_worker(files: Mapping[str, bytes], first: str) -> bytes:
-    """The worker that keeps the page; models other than the first are kept once they were used."""
+    """The worker that keeps the page; the mesh and all models but the first are kept once they were used."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name} {len(files[name])} ".encode() + files[name])
     later = [name for name in files if name.startswith("models/") and Path(name).stem != first]
+    later.append(f"mien-js/{_MESH}")
     kept = ["./", *(name for name in files if name not in later)]
     text = (_HERE / _SERVICE_WORKER).read_text(encoding="utf-8")
     for mark, value in (

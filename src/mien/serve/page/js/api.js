@@ -36,7 +36,7 @@
  * @property {(frame: HTMLCanvasElement) => Promise<Prediction>} predictStill for a single frame of a paused clip
  * @property {(file: File) => Promise<Prediction>} analyzePhoto
  * @property {(labels: string) => void|Promise<void>} setLabels for the frames and photos that follow
- * @property {(on: boolean) => void|Promise<void>} [setMovements] measure movements of the frames and photos that follow
+ * @property {(on: boolean) => void|Promise<void>} setMovements measure movements of the frames and photos that follow
  * @property {(model: string) => Promise<About>} [setModel] only where `About.models` has several
  * @property {() => void} restart the next frame starts a new scene
  * @property {() => void} close

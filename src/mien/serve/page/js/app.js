@@ -103,8 +103,7 @@ export class App {
     on("seek", "input", () => this.#videoFile.seek(Number($("seek").value)));
     document.addEventListener("visibilitychange", () => this.#onVisibility());
     on("labels", "change", () => this.#setLabels($("labels").value));
-    // The page that works without a server measures no movements.
-    $("movements")?.addEventListener("change", () => this.#setMovements($("movements").checked));
+    on("movements", "change", () => this.#setMovements($("movements").checked));
     on("models", "change", () => this.#setModel($("models").value));
     on("cameras", "change", () => this.#startCamera($("cameras").value));
     on("key-form", "submit", (event) => {

@@ -2,7 +2,6 @@
 
 import { Analyzer } from "../mien-js/index.js";
 import { ApiError } from "./api.js";
-import { Tracks } from "./tracks.js";
 
 const LABEL_SETS = { combined: "combined", fer2013: "fer2013", ferplus: "votes" };
 
@@ -13,7 +12,8 @@ export class WorkerApi {
   #labelSets = {};
   #analyzer = null; // a promise; replaced once its successor is ready
   #loads = 0;
-  #tracks = new Tracks();
+  #movements = false;
+  #stream = null; // {of: an analyzer's promise, video: a promise of what tracks the persons}
 
   async open() {
     const settings = await (await fetched("settings.json")).json();
@@ -39,14 +39,18 @@ export class WorkerApi {
   }
 
   async predict(image, timeS) {
-    const faces = (await this.#analyze(image)).map(faceOf);
-    const unconfirmed = this.#tracks.number(faces, timeS);
-    return { width: image.width, height: image.height, faces, unconfirmed };
+    const [result] = await this.#use(async (analyzer, used) => {
+      if (this.#stream?.of !== used) this.#stream = { of: used, video: analyzer.openVideo() };
+      return (await this.#stream.video).feed(image, timeS);
+    });
+    const { faces, others } = result;
+    return { width: image.width, height: image.height, faces: faces.map(trackedOf), unconfirmed: others.map(boxOf) };
   }
 
   async predictStill(image) {
-    const faces = (await this.#analyze(image)).map((face, i) => ({ ...faceOf(face), id: i + 1 }));
-    return { width: image.width, height: image.height, faces, unconfirmed: [] };
+    const faces = await this.#use((analyzer) => analyzer.analyze(image));
+    const numbered = faces.map((face, i) => ({ ...faceOf(face), id: i + 1 }));
+    return { width: image.width, height: image.height, faces: numbered, unconfirmed: [] };
   }
 
   async analyzePhoto(file) {
@@ -63,15 +67,29 @@ export class WorkerApi {
 
   async setLabels(labels) {
     this.#labels = labels;
-    await this.#load(this.#model, labels in LABEL_SETS ? labels : undefined);
+    await this.#load(this.#model, this.#sets(labels));
+  }
+
+  async setMovements(on) {
+    const before = this.#movements;
+    this.#movements = on;
+    try {
+      await this.#load(this.#model, this.#sets(this.#labels));
+    } catch (error) {
+      this.#movements = before;
+      throw error;
+    }
   }
 
   restart() {
-    this.#tracks.restart();
+    const video = this.#stream?.video;
+    this.#stream = null;
+    video?.then((one) => one.finish()).catch(() => {}); // its analyzer is gone, or was never there
   }
 
   close() {
     this.#loads += 1;
+    this.#stream = null;
     dispose(this.#analyzer);
     this.#analyzer = null;
   }
@@ -79,7 +97,7 @@ export class WorkerApi {
   /** Makes an analyzer and then lets it replace the present one, unless another was wanted meanwhile. */
   async #load(model, labels) {
     const load = ++this.#loads;
-    const next = Analyzer.create({ model: `models/${model}.onnx`, labels });
+    const next = Analyzer.create({ model: `models/${model}.onnx`, labels, movements: this.#movements });
     this.#analyzer ??= next; // photos that are opened early wait for it
     try {
       await next;
@@ -95,15 +113,20 @@ export class WorkerApi {
     this.#analyzer = next;
   }
 
-  async #analyze(image) {
+  /** Does something with the present analyzer; again with its successor if it was replaced meanwhile. */
+  async #use(action) {
     if (!this.#analyzer) throw new ApiError("no_model", "No model is loaded. Reload the page, or choose another model.");
     const used = this.#analyzer;
     try {
-      return await (await used).analyze(image);
+      return await action(await used, used);
     } catch (error) {
-      if (used !== this.#analyzer && this.#analyzer) return this.#analyze(image); // it was replaced meanwhile
+      if (used !== this.#analyzer && this.#analyzer) return this.#use(action);
       throw apiError(error);
     }
+  }
+
+  #sets(labels) {
+    return labels in LABEL_SETS ? labels : undefined;
   }
 }
 
@@ -120,7 +143,7 @@ async function fetched(path) {
 function apiError(error) {
   // What fetch reports without a network names no remedy that a visitor of the page has.
   const offline = /cannot be loaded/.test(error.message) && !navigator.onLine;
-  const remedy = " This model is not kept on this device yet: connect to the network once, or choose another model.";
+  const remedy = " It is not kept on this device yet: connect to the network once, or go on without it.";
   return new ApiError(error.name, offline ? error.message.split(": ")[0] + "." + remedy : error.message);
 }
 
@@ -133,7 +156,15 @@ function dispose(analyzer) {
 
 const namesOf = ({ labels, abstain }) => labels.filter((label) => !abstain.includes(label));
 
-function faceOf({ box: [x, y, width, height], confidence, top, uncertain, emotions, abstentions, quality, warnings }) {
+function faceOf({ box, confidence, top, uncertain, emotions, abstentions, quality, warnings, movements }) {
   const raw = { ...emotions, ...abstentions };
-  return { id: null, box: { x, y, width, height }, confidence, top, uncertain, emotions, abstentions, quality, warnings, raw };
+  return { box: boxOf(box), confidence, top, uncertain, emotions, abstentions, quality, warnings, movements, raw };
+}
+
+function trackedOf({ face_id, change, raw, ...face }) {
+  return { ...faceOf(face), id: face_id, change, raw: { ...raw.emotions, ...raw.abstentions } };
+}
+
+function boxOf([x, y, width, height]) {
+  return { x, y, width, height };
 }
