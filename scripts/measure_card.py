@@ -3,7 +3,7 @@
     python scripts/measure_card.py mien-lite0 --data fer2013.csv --votes fer2013new.csv
 
 For a change of what a card holds, or of how it is calibrated: `mien export` does the same when the run is
-still there. The ONNX file and its hash stay.
+still there. The weights stay; the metadata of the ONNX file and its hash follow the card.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import argparse
 from pathlib import Path
 
 from mien.data import load
+from mien.exporting.card import write_card
 from mien.exporting.export import measure_card
+from mien.exporting.metadata import embed
 from mien.models.registry import FOLDER, find_model, write_hashes
 
 
@@ -29,7 +31,8 @@ def main() -> None:
     options = parser.parse_args()
     model = find_model(options.model, verify=True)
     table = load(options.data, votes=options.votes)
-    measure_card(model, table, options.split, tta=not options.no_tta, progress=print)
+    card, _ = measure_card(model, table, options.split, tta=not options.no_tta, progress=print)
+    write_card(embed(card, model.onnx), model.onnx)
     if model.onnx.parent == FOLDER:
         write_hashes()
     print(model.onnx.with_suffix(".json"))

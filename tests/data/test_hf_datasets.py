@@ -76,3 +76,26 @@ def test_one_class_alone_is_refused(drawn: FaceTable, tmp_path: Path) -> None:
     write_parquet(drawn.take(drawn.labels == drawn.labels[0]), tmp_path / "one.parquet")
     with pytest.raises(FormatError, match="too few classes"):
         load(tmp_path / "one.parquet", mapping=label_map("own"))
+
+
+# `datasets` leaves metadata files open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_imagefolder_with_metadata_is_what_datasets_reads(
+    drawn: FaceTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    for split, rows in (("train", range(4)), ("test", range(4, 6))):
+        folder = tmp_path / "set" / split
+        folder.mkdir(parents=True)
+        for row in rows:
+            (folder / f"{row}.png").write_bytes(png(drawn.pixels[row]))
+        lines = ["file_name,label", *(f"{row}.png,{('happy', 'fear')[row % 2]}" for row in rows)]
+        (folder / "metadata.csv").write_text("\n".join(lines))
+    whole = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "set"), cache_dir=str(tmp_path / "hf")
+    )
+    table = load(tmp_path / "set")
+    for split, name in (("train", "Training"), ("test", "test")):
+        part = table.split(name)
+        assert [np.asarray(image).tolist() for image in whole[split]["image"]] == part.pixels.tolist()
+        assert whole[split]["label"][:] == [part.classes[label] for label in part.labels]

@@ -104,3 +104,33 @@ def test_parquet_of_paths_is_read_as_the_csv_and_keeps_the_people(images: Path) 
     assert again.sha256 == table.sha256
     assert again.subjects is not None
     assert again.subjects.tolist() == ["anna", "ben"]
+
+
+def test_metadata_in_a_folder_is_read_with_the_splits_of_its_folders(images: Path) -> None:
+    """Hugging Face's `imagefolder`: a metadata file in each folder, or one above them; CSV or JSON lines."""
+    for folder in ("train", "test/faces"):
+        (images / "set" / folder).mkdir(parents=True)
+        for n in range(2):
+            (images / "set" / folder / f"{n}.png").write_bytes((images / f"img/{n}.png").read_bytes())
+    (images / "set/train/metadata.csv").write_text("file_name,label\n1.png,happy\n")
+    rows = [
+        '{"file_name": "faces/0.png", "label": "sad"}',
+        "",
+        '{"file_name": "faces/1.png", "label": "happy"}',
+    ]
+    (images / "set/test/metadata.jsonl").write_text("\n".join(rows))
+    table = load(images / "set")
+    assert table.names is not None
+    assert list(zip(table.names, table.splits, table.labels, table.pixels[:, 0, 0], strict=True)) == [
+        ("test/faces/0.png", "test", 4, 0),
+        ("test/faces/1.png", "test", 3, 10),
+        ("train/1.png", "Training", 3, 10),
+    ]
+    assert [(each.where, each.reason, each.count) for each in table.problems] == [
+        ("test/metadata.jsonl, train/metadata.csv", "has no row for 1 images; left out", 1)
+    ]
+    alone = load(images / "set/test/metadata.jsonl")
+    assert (alone.labels.tolist(), dict(alone.split_counts)) == ([4, 3], {"all": 2})
+    (images / "set/test/metadata.jsonl").write_text(rows[0] + "\n{'file_name'")
+    with pytest.raises(FormatError, match=r"metadata\.jsonl line 2 is not JSON"):
+        load(images / "set")

@@ -15,8 +15,14 @@ from mien.data.cache import file_sha256, tree_sha256
 from mien.data.fer2013.header import read_header
 from mien.data.fer2013.reader import read_csv
 from mien.data.folders.labels import NO_MAP, Contempt, LabelMap, OwnClasses
-from mien.data.folders.manifest import csv_columns, manifest_paths, parquet_columns, read_manifest
-from mien.data.folders.reader import files_in_folder, files_in_zip, read_tree
+from mien.data.folders.manifest import (
+    Manifest,
+    manifest_at,
+    manifest_paths,
+    metadata_in,
+    read_manifests,
+)
+from mien.data.folders.reader import ImageFile, files_in_folder, files_in_zip, read_tree
 from mien.data.parquet import arrow_files, parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes
@@ -43,8 +49,9 @@ def load(
         source: ``"synthetic"``, or a path: FER2013's CSV (fer2013.csv, icml_face_data.csv, train.csv,
             test.csv), plain, in .gz, .zip or .tar.gz, or in the competition's zip; Parquet in Hugging
             Face's layout; a folder with such files, or one that `datasets` saved to disk; a folder or zip
-            with one folder of images per class; a CSV or Parquet file with the columns ``path,label`` and
-            perhaps ``split`` and ``subject``.
+            with one folder of images per class; a CSV, JSON lines or Parquet file with the columns
+            ``path,label`` and perhaps ``split`` and ``subject``; a folder in Hugging Face's `imagefolder`
+            layout, with such files named ``metadata``.
         votes: FER+'s fer2013new.csv, joined by FER2013's row.
         strict: refuse a source with any problem. Otherwise problems are listed in `FaceTable.problems`, and
             bad rows are left out.
@@ -139,8 +146,8 @@ class _Reading:
 
 def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading:
     """How the source at a path is read, by its first bytes and its members."""
-    if manifest := _manifest(path, contempt, size, mapping):
-        return manifest
+    if path.is_file() and (manifest := manifest_at(path)):
+        return _manifests([manifest], path, (), contempt, size, mapping)
     if path.is_file() and _start_of(path).startswith(b"PAR1"):
         return _parquet([path], str(path), contempt, size, mapping)
     if member := find_csv(path):
@@ -149,9 +156,11 @@ def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _R
         )
     if path.is_file():
         return _zip_tree(path, contempt, size, mapping)
+    images = files_in_folder(path)
+    if manifests := metadata_in(path, images):
+        return _manifests(manifests, path, images, contempt, size, mapping)
     if files := parquet_files(path) or arrow_files(path):
         return _parquet(files, str(path), contempt, size, mapping)
-    images = files_in_folder(path)
     paths = [os.path.join(path, *image.parts) for image in images]  # noqa: PTH118  # they are many
     return _Reading(
         str(path),
@@ -161,23 +170,27 @@ def _reading(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _R
     )
 
 
-def _manifest(path: Path, contempt: Contempt, size: int, mapping: LabelMap) -> _Reading | None:
-    """How a CSV or Parquet file of paths and labels is read; None if the path is something else."""
-    if not path.is_file():
-        return None
-    columns = parquet_columns(path) if _start_of(path).startswith(b"PAR1") else csv_columns(path)
-    if columns is None:
-        return None
+def _manifests(
+    manifests: Sequence[Manifest],
+    path: Path,
+    images: Sequence[ImageFile],
+    contempt: Contempt,
+    size: int,
+    mapping: LabelMap,
+) -> _Reading:
+    """How tables of paths and labels are read: the one at the path, or those in that folder of images."""
 
     def sha256() -> str | None:
-        images = tree_sha256(manifest_paths(path, columns))
-        return images and hashlib.sha256(f"{_hash_of(path)()}{images}".encode()).hexdigest()
+        files = tree_sha256(manifest_paths(manifests))
+        tables = _hash_of(*(manifest.path for manifest in manifests))()
+        return files and hashlib.sha256(f"{tables}{files}".encode()).hexdigest()
 
+    names = [image.name for image in images]
     return _Reading(
         str(path),
-        ("manifest", size, contempt, type(mapping).__name__, sorted(mapping.items())),
+        ("manifest", names, size, contempt, type(mapping).__name__, sorted(mapping.items())),
         sha256,
-        lambda: read_manifest(path, columns, size, contempt, mapping),
+        lambda: read_manifests(manifests, str(path), size, contempt, mapping, images),
     )
 
 

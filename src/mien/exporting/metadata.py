@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -35,11 +36,16 @@ def metadata_of(card: Card) -> dict[str, str]:
 
 
 def embed(card: Card, path: Path) -> Card:
-    """Write the metadata of a card into its ONNX file; the card with the hash that the file has then.
+    """Write the metadata of a card into its ONNX file; the card with the hash that the file has then."""
+    return dataclasses.replace(card, sha256=write_metadata(metadata_of(card), path))
+
+
+def write_metadata(props: Mapping[str, str], path: Path) -> str:
+    """Write metadata into an ONNX file in place of its own; the SHA-256 that the file has then.
 
     The graph and the weights stay as they are.
     """
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, metadata_of(card))
+    onnx.helper.set_model_props(model, dict(props))
     write_atomically(path, model.SerializeToString())
-    return dataclasses.replace(card, sha256=sha256_file(path))
+    return sha256_file(path)

@@ -97,6 +97,11 @@ def files_in_zip(archive: zipfile.ZipFile) -> list[ImageFile]:
     return sorted(files, key=lambda file: file.parts)
 
 
+def is_image(file: ImageFile) -> bool:
+    """Whether the file has the suffix of an image."""
+    return file.parts[-1].lower().endswith(_SUFFIXES)
+
+
 def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as content:
         data = content.read(_MAX_IMAGE_BYTES + 1)
@@ -216,7 +221,7 @@ def _assign_labels(
     unknown: Counter[str] = Counter()
     for file in files:
         *folders, name = file.parts
-        if not name.lower().endswith(_SUFFIXES):
+        if not is_image(file):
             problems.append(BadRow(file.name, "its suffix is not that of an image"))
             continue
         labels = [label_in(folder, contempt, mapping) for folder in folders]
@@ -245,8 +250,8 @@ def _own_names(
     problems: list[BadRow] = []
     unknown: Counter[str] = Counter()
     for file in files:
-        *folders, name = file.parts
-        if not name.lower().endswith(_SUFFIXES):
+        folders = file.parts[:-1]
+        if not is_image(file):
             problems.append(BadRow(file.name, "its suffix is not that of an image"))
             continue
         has_class = [folder_key(each) in mapping if len(mapping) else not is_split(each) for each in folders]
