@@ -43,6 +43,7 @@ def test_every_cell_runs_on_drawn_faces(tmp_path: Path, monkeypatch: pytest.Monk
     )
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert re.search(r"accuracy \d+\.\d% \(95 % interval \d+\.\d% to \d+\.\d%, n = 70\)", printed)
+    assert re.search(r"[1-9] calls of on_step; the last: step \d+, loss \d\.\d{3}\nmacro F1 \d", printed)
     assert len(pictures) >= 12
 
 

@@ -75,7 +75,7 @@ class Manifest:
         return f"line {line}" if self.folders is None else f"{self.name(self.path.name)} line {line}"
 
     def name(self, file: str) -> str:
-        """The name of a file of the table: below the data's folder, or as it stands in the table."""
+        """The name of a file of the table: its path below the data's folder, or that in the table."""
         return "/".join((*(self.folders or ()), file))
 
     def split(self, file: str) -> str:
