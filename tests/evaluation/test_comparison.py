@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,18 @@ def answers(
 
 def test_predictions_and_their_csv_give_the_same_answers(tmp_path: Path) -> None:
     made = predictions("happy")
+    made = replace(made, faces=replace(made.faces, subjects=np.array(["anna", "ben", "anna"])))
     write_predictions(made, tmp_path / "happy.csv")
     direct, read = predicted_classes(made), read_predictions(tmp_path / "happy.csv")
     assert read.name == "happy"
     assert direct.faces == read.faces == tuple(("PublicTest", str(row), "") for row in (50, 51, 52))
-    for name in ("truth", "predicted", "in_training"):
+    for name in ("truth", "predicted", "in_training", "subjects"):
         np.testing.assert_array_equal(getattr(direct, name), getattr(read, name))
     assert direct.truth.tolist() == ["happy", "sad", "happy"]
     assert direct.in_training is not None
     assert direct.in_training.tolist() == [False, True, False]
+    assert read.subjects is not None
+    assert read.subjects.tolist() == ["anna", "ben", "anna"]
 
 
 def test_faces_meet_whatever_their_order_and_those_of_one_alone_are_counted() -> None:

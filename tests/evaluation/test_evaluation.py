@@ -200,13 +200,14 @@ def test_the_predictions_come_back_from_their_csv(table, tmp_path):
     write_predictions(judged, tmp_path / "faces.csv")
     rows = list(csv.DictReader((tmp_path / "faces.csv").read_text(encoding="utf-8").splitlines()))
     assert list(rows[0]) == [
-        *("row", "name", "split", "truth", "predicted", "confidence", "in_training"),
+        *("row", "name", "split", "truth", "predicted", "confidence", "in_training", "subject"),
         *FER2013,
     ]
     back = np.array([[row[name] for name in FER2013] for row in rows], np.float32)
     np.testing.assert_array_equal(back, judged.probabilities)
     assert [int(row["row"]) for row in rows] == judged.faces.rows.tolist()
     assert [row["in_training"] for row in rows] == ["1"] * 60 + ["0"] * 140
+    assert {row["subject"] for row in rows} == {""}
     assert [row["truth"] for row in rows] == [FER2013[i] for i in judged.truth]
     assert [row["predicted"] for row in rows] == [FER2013[i] for i in back.argmax(axis=1)]
 

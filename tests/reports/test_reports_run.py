@@ -143,6 +143,9 @@ def test_runs_of_different_recipes_are_for_mien_compare(data: Path, tmp_path: Pa
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="training run"):
         mien.report(tmp_path / "none")
+    (tmp_path / "none/folds.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"folds\.csv.*Give the run of one fold, such as .*none/fold-1"):
+        mien.report(tmp_path / "none")
 
 
 def test_without_its_faces_a_run_has_a_page_that_says_why_it_was_not_evaluated(

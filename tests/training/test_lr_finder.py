@@ -50,11 +50,12 @@ def test_it_runs_on_faces_and_is_drawn(
     tiny: Callable[..., Recipe], few_faces: FaceTable, tmp_path: Path
 ) -> None:
     plan = tiny(data={"face_size": 16}, loop={"batch_size": 20}, network={"size": 16}, optimizer={"ema": 0.9})
-    found = mien.find_lr(plan, data=few_faces, steps=60, lowest=1e-5, highest=10.0, threads=1)
+    found, again = (
+        mien.find_lr(plan, data=few_faces, steps=60, lowest=1e-5, highest=10.0, threads=1) for _ in range(2)
+    )
     assert found.lrs[0] == pytest.approx(1e-5)
     assert np.diff(np.log(found.lrs)) == pytest.approx(np.log(1e6) / 59, rel=1e-6)
     assert found.lrs[0] < found.suggestion < found.lrs[-1]
-    again = mien.find_lr(plan, data=few_faces, steps=60, lowest=1e-5, highest=10.0, threads=1)
     assert again.losses.tolist() == found.losses.tolist()
     files = write_lr_range(found, tmp_path / "lr")
     assert files[0] == tmp_path / "lr/lr-range.png"

@@ -20,10 +20,11 @@ from mien.data.folders.labels import (
     Contempt,
     LabelMap,
     OwnClasses,
-    folder_key,
+    label_in,
     label_of,
+    own_class,
 )
-from mien.data.folders.reader import label_in, numbered_classes
+from mien.data.folders.reader import numbered_classes
 from mien.data.splits import is_split, split_name
 from mien.data.table import UNLABELLED, BadRow, FaceTable, nothing_usable, without_contempt
 from mien.emotions import FER2013, FERPLUS, VOTES
@@ -223,9 +224,10 @@ class _TableBuilder:
         name = self._name(value, columns)
         if value == UNLABELLED or value is None:
             return "", UNLABELLED
-        if name is None or (len(self.mapping) and folder_key(name) not in self.mapping):
+        class_ = None if name is None else own_class(name, self.mapping)
+        if class_ is None:
             return "", f"label {value!r} is not in the label map"
-        return self.mapping.get(folder_key(name), name), UNLABELLED
+        return class_, UNLABELLED
 
     def table(self, source: str) -> FaceTable:
         """All of it.

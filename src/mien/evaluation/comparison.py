@@ -86,12 +86,14 @@ def read_predictions(path: Path) -> PredictedClasses:
     if times > 1:
         raise FormatError(f"{path} has a face {times} times: row {often[1]} of {often[0]}.")
     known = [row.get("in_training") or "" for row in rows]
+    people = [row.get("subject") or "" for row in rows]
     return PredictedClasses(
         name=path.stem,
         faces=faces,
         truth=np.array([row["truth"] for row in rows]),
         predicted=np.array([row["predicted"] for row in rows]),
         in_training=np.array([each == "1" for each in known]) if all(known) else None,
+        subjects=np.array(people) if all(people) else None,
     )
 
 

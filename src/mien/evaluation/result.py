@@ -151,13 +151,25 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
 def write_predictions(predictions: Predictions, path: Path) -> None:
     """Write one CSV row per face: source row, file name if any, truth, prediction, and every probability.
 
-    `in_training` is 1 for a pixel-duplicate of a Training face, 0 for none, empty where that is not known.
+    `in_training` is 1 for a pixel-duplicate of a Training face, 0 for none, empty where that is not known;
+    `subject` is the person on the face, empty where nobody is known. docs/evaluation.md has all columns.
 
     Raises:
         UsageError: the path cannot be written.
     """
     p = predictions
-    columns = ["row", "name", "split", "truth", "predicted", "confidence", "in_training", *p.classes]
+    columns = [
+        "row",
+        "name",
+        "split",
+        "truth",
+        "predicted",
+        "confidence",
+        "in_training",
+        "subject",
+        *p.classes,
+    ]
+    people = p.subjects
     top = p.probabilities.argmax(axis=1)
     rows = (
         [
@@ -169,6 +181,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
             # Nine digits bring a float32 back exactly.
             f"{probabilities[top[i]]:.9g}",
             "" if p.not_in_training is None else int(not p.not_in_training[i]),
+            "" if people is None else people[i],
             *(f"{value:.9g}" for value in probabilities),
         ]
         for i, probabilities in enumerate(p.probabilities)

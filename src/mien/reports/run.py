@@ -148,6 +148,11 @@ def _folders(folder: Path) -> list[Path]:
     if kind_of_path(folder / "seeds.json", UsageError) == "file":
         found = sorted(folder.glob("seed-*/recipe.toml"), key=lambda path: int(path.parent.name[5:]))
         return [path.parent for path in found]
+    if kind_of_path(folder / "folds.json", UsageError) == "file":
+        raise UsageError(
+            f"{folder} has the folds of mien train --folds: their scores are in folds.csv, the mean in "
+            f"folds.json. Give the run of one fold, such as {folder / 'fold-1'}."
+        )
     if not is_run(folder):
         raise UsageError(f"{folder} is not the folder of a training run. Give one such as runs/NAME.")
     return [folder]

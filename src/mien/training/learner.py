@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mien.errors import Diverged
 from mien.runs.recipe import Recipe
-from mien.training.data.loader import Batch
+from mien.training.data.label_loss import LabelLoss
+from mien.training.data.loader import Batch, BatchLoader
 from mien.training.data.targets import cross_entropy, objective_of
 from mien.training.distributed import World
 from mien.training.network.bf16 import layers as kernels
@@ -87,6 +88,32 @@ class Learner:
         self._forward = compiled(self.network) if recipe.loop.compile else self.network
         # Apple's GPUs have no float64.
         self.sums_type = torch.float32 if device.type == "mps" else torch.float64
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        loader: BatchLoader,
+        *,
+        device: torch.device,
+        world: World,
+        pretrained: bool,
+        note: Callable[[str], None],
+        label_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Learner:
+        """The learner for the faces of a loader; its loss is the recipe's if none is given."""
+        return cls(
+            recipe,
+            loader.heads,
+            steps=loader.steps,
+            batch=loader.batch,
+            device=device,
+            world=world,
+            pretrained=pretrained,
+            note=note,
+            sample=loader.sample,
+            label_loss=label_loss or LabelLoss(recipe.loss, loader.label_counts),
+        )
 
     @property
     def lr(self) -> float:

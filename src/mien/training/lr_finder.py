@@ -16,7 +16,6 @@ from mien.errors import UsageError
 from mien.runs.lr_range import LrRange, smoothed
 from mien.runs.recipe import Recipe
 from mien.training.api import choose_device, read_options, resolve
-from mien.training.data.label_loss import LabelLoss
 from mien.training.data.loader import BatchLoader
 from mien.training.data.splits import with_splits_of
 from mien.training.distributed import World
@@ -95,17 +94,8 @@ def _learner(
         "schedule.name": "cosine",
         "schedule.warmup_epochs": 0.0,
     }
-    learner = Learner(
-        plan.changed(first),
-        loader.heads,
-        steps=loader.steps,
-        batch=loader.batch,
-        device=device,
-        world=World(),
-        pretrained=True,
-        sample=loader.sample,
-        note=note,
-        label_loss=LabelLoss(plan.loss, loader.label_counts),
+    learner = Learner.of(
+        plan.changed(first), loader, device=device, world=World(), pretrained=True, note=note
     )
     learner.network.set_size(
         next((side for start, side in plan.schedule.sizes if not start), plan.network.size)

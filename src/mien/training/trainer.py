@@ -21,7 +21,6 @@ from mien.runs.history import Epoch, best_of, is_better, overfitting, ran_out_of
 from mien.runs.recipe import Recipe
 from mien.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint, write_checkpoint
 from mien.training.data.extensions import Extensions
-from mien.training.data.label_loss import LabelLoss
 from mien.training.data.loader import NO_EXTENSIONS, BatchLoader
 from mien.training.distributed import World
 from mien.training.learner import Learner
@@ -93,21 +92,14 @@ class Trainer:
         if resume:
             self.folder.check_faces(self.facts["data"]["sha256"])
         checkpoint = self._last_checkpoint() if resume else None
-        self.learner = Learner(
+        self.learner = Learner.of(
             recipe,
-            self.loader.heads,
-            steps=self.steps,
-            batch=self.loader.batch,
+            self.loader,
             device=device,
             world=world,
             pretrained=checkpoint is None,
-            sample=self.loader.sample,
             note=reporter.note,
-            label_loss=(
-                extensions.summed_loss
-                if extensions.loss
-                else LabelLoss(recipe.loss, self.loader.label_counts)
-            ),
+            label_loss=extensions.summed_loss if extensions.loss else None,
         )
         self.position = Position(torch.zeros(5, dtype=self.learner.sums_type, device=device))
         self.log = StepLog(self.steps)

@@ -90,6 +90,16 @@ def folder_key(name: str) -> str:
     return str(int(key)) if key.isascii() and key.isdigit() else key
 
 
+def label_in(name: str, contempt: Contempt, mapping: LabelMap) -> int:
+    """The label of a folder, or of a label as text; DROPPED or UNKNOWN as `label_of` gives them."""
+    return label_of(mapping.get(folder_key(name), name), contempt)
+
+
+def own_class(name: str, mapping: LabelMap) -> str | None:
+    """The class of one's own of a folder, or of a label as text; None if the map has only others."""
+    return mapping.get(folder_key(name)) if len(mapping) else name
+
+
 def _read(path: Path) -> LabelMap:
     try:
         rows = read_csv(path)

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mien.data.folders.labels import UNKNOWN, Contempt, LabelMap, OwnClasses, folder_key
+from mien.data.folders.labels import UNKNOWN, Contempt, LabelMap, OwnClasses, label_in, own_class
 from mien.data.folders.reader import (
     ImageFile,
     LabelledFile,
     check_classes,
     is_image,
-    label_in,
     table_of,
     table_of_own,
 )
@@ -185,11 +184,12 @@ def read_manifests(
         listed.add(name)
         has_label = text not in ("", "-1")
         label = label_in(text, contempt, mapping) if has_label and not own else UNLABELLED
-        if label == UNKNOWN or (own and has_label and len(mapping) and folder_key(text) not in mapping):
+        class_ = own_class(text, mapping) if has_label and own else ""
+        if label == UNKNOWN or class_ is None:
             unknown[text] += 1
             continue
         image = ImageFile((name,), (manifest.path.parent / file).read_bytes)
-        classes.append(mapping.get(folder_key(text), text) if has_label else "")
+        classes.append(class_)
         split = split_name(split) if split else manifest.split(file)
         files.append(LabelledFile(image, label, split, subject))
     if not own:

@@ -24,6 +24,7 @@ from mien.data.folders.labels import (
     LabelMap,
     OwnClasses,
     folder_key,
+    label_in,
     label_of,
 )
 from mien.data.splits import WHOLE, is_split, split_name
@@ -206,11 +207,6 @@ def _without_wrapper(files: Sequence[ImageFile], mapping: LabelMap) -> Sequence[
             break
         files = [ImageFile(file.parts[1:], file.read) for file in files]
     return files
-
-
-def label_in(folder: str, contempt: Contempt, mapping: LabelMap) -> int:
-    """The label of a folder, or of a label as text; DROPPED or UNKNOWN as `label_of` gives them."""
-    return label_of(mapping.get(folder_key(folder), folder), contempt)
 
 
 def _assign_labels(
