@@ -13,6 +13,9 @@ VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 DEMO_BIN := $(VENV)-demo/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
+# Tests start some hundred processes, which would compile torch each time without the bytecode of the first.
+unexport PYTHONDONTWRITEBYTECODE
+
 WEB_INSTALL := { npm --prefix web install --silent --no-audit --no-fund --no-package-lock && touch web/node_modules/.installed; }
 
 .PHONY: demo test lint types imports unit soak chromium web page docs site packages clean

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from mien import plotting
 from mien.data.table import FaceTable
 from mien.emotions import VOTES
 
@@ -14,6 +15,12 @@ from mien.emotions import VOTES
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def png_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures as PNG alone, in tests of something else: SVG and PDF take two thirds of the time of a page."""
+    monkeypatch.setattr(plotting, "FORMATS", ("png",))
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
         for path in paths:
             with staged(path) as made:
                 figure.savefig(made, dpi=DPI, metadata=undated.get(path.suffix))
+            figure.set_layout_engine("none")  # the layout of the first file holds for all
     return paths
 
 

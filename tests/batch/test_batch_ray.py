@@ -22,14 +22,14 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 from mien.batch import RayEngine, read_images
 
-photos, out, lose = sys.argv[1:]
+photos, out = sys.argv[1:]
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 node = cluster.add_node(num_cpus=1)
 cluster.wait_for_nodes()
 
 
 def lose_a_node(what, done, total):
-    if lose == "True" and what == "reading" and done >= 8 and cluster.worker_nodes:
+    if what == "reading" and done >= 8 and cluster.worker_nodes:
         cluster.remove_node(node, allow_graceful=False)
 
 
@@ -44,13 +44,12 @@ def rows_of(out: Path) -> pd.DataFrame:
     return table.sort_values(["source", "face_id"]).reset_index(drop=True)
 
 
-@pytest.mark.parametrize("lose", [False, True], ids=["both nodes stay", "a node is killed"])
-def test_two_nodes_give_the_rows_of_this_machine(lose: bool, photos: Path, tmp_path: Path) -> None:
+def test_two_nodes_give_the_rows_of_this_machine_though_one_is_killed(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     for number in range(40):
         shutil.copy(photos / f"{number % 4 * 2}.jpg", photos / f"copy-{number:02}.jpg")
     (tmp_path / "run.py").write_text(_SCRIPT)
-    command = [sys.executable, tmp_path / "run.py", photos, tmp_path / "ray", str(lose)]
+    command = [sys.executable, tmp_path / "run.py", photos, tmp_path / "ray"]
     done = subprocess.run(
         command,
         capture_output=True,
@@ -59,7 +58,7 @@ def test_two_nodes_give_the_rows_of_this_machine(lose: bool, photos: Path, tmp_p
         timeout=400,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-3:] == ["50", "2", "1" if lose else "2"]
+    assert done.stdout.split()[-3:] == ["50", "2", "1"]
     read_images([photos], tmp_path / "here", workers=1, part_files=4)
     pd.testing.assert_frame_equal(rows_of(tmp_path / "ray"), rows_of(tmp_path / "here"))
     parts = [
@@ -77,7 +76,7 @@ def test_a_file_that_ends_its_workers_costs_one_file(photos: Path, tmp_path: Pat
         "print(result.files, result.failed)\n"
     )
     command = [sys.executable, tmp_path / "run.py", photos, tmp_path / "out"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-2:] == ["10", "2"]
     rows = rows_of(tmp_path / "out").set_index("source")

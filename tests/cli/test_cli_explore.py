@@ -17,6 +17,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.mark.usefixtures("png_only")
 def test_explore_writes_the_page_and_says_where(tmp_path: Path) -> None:
     out = tmp_path / "look"
     result = CliRunner().invoke(

@@ -40,6 +40,7 @@ def model(tmp_path: Path) -> Path:
     return write_band_model(tmp_path, heads=(Head("fer2013", FER2013), Head("votes", VOTES)))
 
 
+@pytest.mark.usefixtures("png_only")
 def test_study_writes_the_page_and_says_where(
     tmp_path: Path, small: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

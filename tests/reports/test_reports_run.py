@@ -68,6 +68,7 @@ def make_run(folder: Path, data: Path, *, seed: int = 0, accuracy: float = 0.3, 
     return folder
 
 
+@pytest.mark.usefixtures("png_only")
 def test_a_run_s_page_has_scores_curves_confusion_examples_recipe_and_environment(
     data: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_a_run_s_page_has_scores_curves_confusion_examples_recipe_and_environmen
     assert [table.headings[0] for table in written.tables] == ["score", "class"]
 
 
+@pytest.mark.usefixtures("png_only")
 def test_seeds_have_one_page_with_mean_spread_and_mean_confusion(data: Path, tmp_path: Path) -> None:
     runs = [
         make_run(tmp_path / "s" / f"seed-{seed}", data, seed=seed, accuracy=0.3 + seed / 10)
@@ -148,6 +150,7 @@ def test_runs_of_different_recipes_are_for_mien_compare(data: Path, tmp_path: Pa
         mien.report(tmp_path / "none")
 
 
+@pytest.mark.usefixtures("png_only")
 def test_without_its_faces_a_run_has_a_page_that_says_why_it_was_not_evaluated(
     data: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +169,7 @@ def test_without_its_faces_a_run_has_a_page_that_says_why_it_was_not_evaluated(
         mien.report(run, data=tmp_path / "gone.csv")
 
 
+@pytest.mark.usefixtures("png_only")
 def test_other_faces_than_those_of_the_run_are_named_as_such(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

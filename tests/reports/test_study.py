@@ -124,6 +124,7 @@ def test_every_figure_of_the_report_has_its_counterpart(written: Path) -> None:
     assert {place: rows[place] for place in REPORT if '<a href="#' not in rows[place]} == {}
 
 
+@pytest.mark.usefixtures("png_only")
 def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
     tmp_path: Path, table: FaceTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_without_runs_the_page_says_how_to_get_the_plots_of_learning(
     assert "layers" in content["sections"]
 
 
+@pytest.mark.usefixtures("png_only")
 def test_chapters_and_sections_are_reported(tmp_path: Path, table: FaceTable) -> None:
     begun: list[str] = []
     done: list[str] = []
