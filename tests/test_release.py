@@ -11,8 +11,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import check_jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -99,6 +101,22 @@ def test_workflows_have_least_permissions_and_pinned_actions(path: Path) -> None
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
+
+
+def test_workflows_and_the_citation_have_the_fields_of_their_schemas(tmp_path: Path) -> None:
+    """The schemas come with the package that checks, so that nothing is downloaded."""
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(WORKFLOWS[0].read_text(encoding="utf-8").replace("timeout-minutes:", "timeout:"))
+    for schema, paths, code in (
+        ("vendor.github-workflows", WORKFLOWS, 0),
+        ("custom.github-workflows-require-timeout", WORKFLOWS, 0),
+        ("vendor.citation-file-format", [ROOT / "CITATION.cff"], 0),
+        ("vendor.github-workflows", [wrong], 1),
+        ("custom.github-workflows-require-timeout", [wrong], 1),
+    ):
+        options = ["--builtin-schema", schema, "--default-filetype", "yaml", *map(str, paths)]
+        done = CliRunner().invoke(check_jsonschema.main, options)
+        assert done.exit_code == code, done.output
 
 
 def test_only_publishing_may_write() -> None:

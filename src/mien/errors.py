@@ -159,3 +159,8 @@ class VerifyError(MienError):
     """A shipped model that differs from its card, or does not reproduce its figures."""
 
     exit_code = 10
+
+
+def reason(error: Exception) -> str:
+    """What the system said, without its number and the path, for a message that names the path itself."""
+    return getattr(error, "strerror", None) or str(error)

@@ -9,7 +9,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,14 +32,21 @@ def staged(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be moved.
     """
+    if not path.name:  # "" or "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         with named(path):
             yield temporary
         if temporary.exists():
             temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # else it would hide what went wrong
+            temporary.unlink()
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -122,6 +129,14 @@ def hold_lock(path: Path) -> Iterator[str | None]:
             yield None
         finally:
             path.unlink(missing_ok=True)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path from outside, a leading ``~`` or ``~user`` replaced by that home; one without a home stays.
+
+    A file may have such a name, as in ``~$thesis.jpg``; and a process may have no home, as in a container.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no home
 
 
 def kind_of_path(path: Path, error: type[MienError]) -> Literal["file", "folder", "nothing"]:

@@ -20,7 +20,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = tuple("=+-@'\uff1d\uff0b\uff0d\uff20")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?|[+-]?(inf|nan)")
 _LONGEST_NAME = 255
-_LONGEST_TEXT = 4000
+_LONGEST_TEXT = 2000
 
 
 def shown(name: object, longest: int = _LONGEST_NAME) -> str:

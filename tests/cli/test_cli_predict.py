@@ -192,6 +192,7 @@ def test_out_does_not_overwrite_unless_told(predict: Predict, tmp_path: Path) ->
     [
         (["--json", "--csv"], "exclude each other"),
         (["--out", "faces.txt"], "suffix"),
+        (["--out", ""], "--out is empty"),
         (["--crops", "--align"], "--align"),
         (["--crops", "--detector-threshold", "0.3"], "--detector-threshold"),
         (["--device", "tpu"], "tpu"),

@@ -302,10 +302,12 @@ def test_options_of_a_study_need_a_folder(predict: Predict, clips: Path, tmp_pat
 
 
 def test_photos_alone_make_a_study_of_images(predict: Predict, tmp_path: Path) -> None:
-    assert predict(PHOTO, "--out", tmp_path / "study")[0] == 0
-    assert sorted(path.name for path in (tmp_path / "study").iterdir()) == [
+    slash = f"{tmp_path / '0.5s'}/"  # the slash makes it a folder, although the name has a suffix
+    assert predict(PHOTO, "--out", slash)[0] == 0
+    assert sorted(path.name for path in Path(slash).iterdir()) == [
         "images", "images.csv", "images.json", "images.parquet"
     ]  # fmt: skip
+    Path(slash).rename(tmp_path / "study")
     code, out, _ = predict(PHOTO, "--out", tmp_path / "study")
     assert (code, "0 photos read" in out, "1 were there already" in out) == (0, True, True)
     code, _, err = predict(PHOTO, "--out", tmp_path / "study", "--align")

@@ -14,7 +14,7 @@ from mien.auditing.inputs import TablePredictions, predict_table
 from mien.auditing.precision import PrecisionAtK, measure_precision
 from mien.data.table import FaceTable
 from mien.detection.single_face import SingleFaceDetector, SingleFaces
-from mien.errors import DataError
+from mien.errors import DataError, UsageError, reason
 from mien.files import write_atomically
 from mien.models.classifier import Classifier
 from mien.progress import Progress, counter
@@ -135,13 +135,15 @@ def write(table: FaceTable, findings: Findings, folder: Path) -> tuple[Path, Pat
     """The paths of findings.csv and gallery.html, written into the folder, which is created if missing.
 
     Raises:
-        DataError: the folder cannot be created.
+        UsageError: the folder cannot be created.
         MissingExtra: jinja2 is not installed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder} cannot be created: {error}. Choose another folder with --out.") from error
+        raise UsageError(
+            f"{folder} cannot be created: {reason(error)}. Choose another folder with --out."
+        ) from error
     listed, page = folder / "findings.csv", folder / "gallery.html"
     write_findings(findings, listed)
     write_atomically(page, gallery_html(table, findings.findings))

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.batch.sources import SourceFile
-from mien.errors import DataError, MissingExtra, UsageError
+from mien.errors import DataError, MissingExtra, UsageError, reason
 from mien.files import hold_lock, staged, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
@@ -141,7 +141,7 @@ class DataSet:
                 "`mien predict FOLDER --out DIR` makes one."
             ) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}.") from error
+            raise DataError(f"{path} cannot be read: {reason(error)}.") from error
         return content
 
     def parts(self) -> list[Path]:
@@ -253,7 +253,7 @@ class DataSet:
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error}.") from error
+            raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
 
     def _remove_staged(self, shard: tuple[int, int] | None) -> None:
         """Delete what a killed run of the same shard left."""
@@ -304,7 +304,7 @@ def read_part(path: Path, columns: list[str] | None) -> Any:
         return pq.ParquetFile(path).read(columns)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"{path} cannot be read: {error}. Delete it; a second run reads its files again."
+            f"{path} cannot be read: {reason(error)}. Delete it; a second run reads its files again."
         ) from error
 
 

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mien.errors import ImageError, ImageTooLarge, MissingExtra, UsageError
+from mien.files import expanded
 from mien.images.find import SUFFIXES, is_several, walk_files
 from mien.names import shown, shown_text
 from mien.video.sources import is_address, without_password
@@ -141,9 +142,9 @@ def _files_of(source: str) -> Iterator[SourceFile]:
     if is_store(source):
         yield from _in_store(source)
     elif is_list(source):
-        yield from _in_list(Path(source).expanduser())
+        yield from _in_list(expanded(source))
     elif is_several(source):
-        root = Path(source).expanduser()
+        root = expanded(source)
         parts = root.parts
         if not root.is_dir():  # a glob: what is before its first pattern
             fixed = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
@@ -151,7 +152,7 @@ def _files_of(source: str) -> Iterator[SourceFile]:
         for path in walk_files(source):
             yield _local(path, os.path.relpath(path, root))
     else:
-        path = Path(source).expanduser()
+        path = expanded(source)
         yield _local(path, path.name)
 
 
@@ -166,7 +167,7 @@ def _in_list(path: Path) -> Iterator[SourceFile]:
                 if is_store(entry):
                     yield from _in_store(entry)
                 else:
-                    yield _local(path.parent / Path(entry).expanduser(), entry)
+                    yield _local(path.parent / expanded(entry), entry)
     except OSError as error:
         raise ImageError(f"the list {shown(path)} cannot be read: {error.strerror}.") from error
 

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -38,7 +39,7 @@ from mien.cli.help import HelpfulCommand, HelpfulGroup
 from mien.cli.predict import command as predict
 from mien.cli.train import command as train
 from mien.errors import MienError
-from mien.names import shown_text
+from mien.names import shown, shown_text
 
 app = typer.Typer(
     name="mien",
@@ -142,7 +143,7 @@ def _run() -> Any:
     except MienError as error:
         return _report(str(error), error.exit_code)
     except OSError as error:
-        name = f"{error.filename}: " if error.filename is not None else ""
+        name = f"{shown(error.filename)}: " if error.filename is not None else ""
         return _report(f"{name}{_reason(error)}", MienError.exit_code)
     except UnicodeError as error:
         return _report(f"text that cannot be decoded or encoded: {error}.", MienError.exit_code)
@@ -153,6 +154,7 @@ def _run() -> Any:
 
 def _prepare_streams() -> bool:
     """Let stdout and stderr print what their encoding lacks as "?"; False if stdout is closed."""
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a title in a script that the font lacks
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

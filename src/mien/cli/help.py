@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich import box
@@ -11,13 +13,32 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
+from mien.names import shown
+
 # Longer lines are harder to read, however wide the terminal.
 _WIDEST = 110
 _NARROWEST = 80
+_LONGEST_MESSAGE = 1000
+
+
+@contextmanager
+def _short_messages() -> Iterator[None]:
+    """Errors about arguments with these shortened and safe to print: they may be a whole file, as base64."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = shown(message, _LONGEST_MESSAGE)  # type: ignore[attr-defined]
+        raise
 
 
 class HelpfulCommand(TyperCommand):
     """A command whose help is written by `print_help`."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the arguments."""
+        with _short_messages():
+            return super().make_context(*arguments, **options)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Print the help."""
@@ -30,6 +51,16 @@ class HelpfulCommand(TyperCommand):
 
 class HelpfulGroup(TyperGroup):
     """The same for a command with commands of its own."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the arguments before the command."""
+        with _short_messages():
+            return super().make_context(*arguments, **options)
+
+    def resolve_command(self, *arguments: Any) -> Any:
+        """Find the command."""
+        with _short_messages():
+            return super().resolve_command(*arguments)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Print the help."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import MACHINE, MODEL, Device, LabelSet, OnnxModel, option
-from mien.errors import MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError, reason
 from mien.models.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _api_key(path: Path | None) -> str | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise UsageError(f"--api-key-file {path} cannot be read: {error}.") from error
+        raise UsageError(f"--api-key-file {path} cannot be read: {reason(error)}.") from error
     if not lines or not lines[0].strip():
         raise UsageError(f"--api-key-file {path} has no key on its first line.")
     return lines[0].strip()

@@ -19,7 +19,8 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from mien.data.table import BadRow, FaceTable
-from mien.files import sha256_file, write_atomically
+from mien.errors import reason
+from mien.files import expanded, sha256_file, write_atomically
 
 # Part of every key: increase it when a reader changes what it returns.
 _READER_VERSION = 3
@@ -34,10 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 def cache_dir() -> Path:
-    """The folder for what mien can make again: MIEN_CACHE, or the platform's folder for caches."""
+    """The folder for what mien can make again: MIEN_CACHE, or the platform's folder for caches.
+
+    A process without a home has none; its folder is one that cannot be made, since one that others can make,
+    in /tmp, could be filled by them.
+    """
     if chosen := os.environ.get("MIEN_CACHE"):
-        return Path(chosen).expanduser()
-    return user_cache_path("mien", appauthor=False, opinion=False)
+        return expanded(chosen)
+    folder = user_cache_path("mien", appauthor=False, opinion=False)
+    return folder if folder.is_absolute() else Path(os.devnull, "no-home-folder")
 
 
 def entry_for(sha256: str, *options: object) -> Path:
@@ -50,17 +56,19 @@ def fetch(entry: Path) -> FaceTable | None:
     """The table of an entry, None if there is none. A damaged entry is logged, deleted; it counts as none."""
     try:
         table = _read(entry, json.loads((entry / "table.json").read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if not entry.exists():
             return None
-        reason = "a file is missing"
+        damage = "a file is missing"
+    except PermissionError:  # `store` says so, in the same run
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error)
+        damage = reason(error)
     else:
         with contextlib.suppress(OSError):  # a shared, read-only cache still works
             os.utime(entry / "table.json")
         return table
-    _log.warning("The cached copy %s is damaged (%s); reading the source again.", entry, reason)
+    _log.warning("The cached copy %s is damaged (%s); reading the source again.", entry, damage)
     shutil.rmtree(entry, ignore_errors=True)
     return None
 
@@ -98,7 +106,7 @@ def store(entry: Path, table: FaceTable) -> None:
         _log.warning(
             "The cache %s cannot be written (%s); the source will be read again next time.",
             entry.parent,
-            error,
+            reason(error),
         )
 
 

@@ -27,7 +27,7 @@ from mien.data.parquet import arrow_files, parquet_files, read_parquet
 from mien.data.table import FaceTable
 from mien.data.votes import join_votes
 from mien.errors import BadRows, DataError, FormatError, SourceNotFound, UsageError
-from mien.files import kind_of_path
+from mien.files import expanded, kind_of_path
 from mien.names import shown
 
 _SMALLEST_SIDE = 8
@@ -78,7 +78,7 @@ def load(
         raise UsageError(f"size must be at least {_SMALLEST_SIDE} pixels, not {size}.")
     if source == "synthetic":
         return _synthetic(votes, size)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if kind_of_path(path, DataError) == "nothing":
         raise SourceNotFound(
             f"{shown(path)} does not exist. Give FER2013's CSV or archive, a folder with one folder per "
@@ -103,7 +103,7 @@ def load(
             f"{table.source}, {first.where}: {first.reason}{more}. "
             "Repair the source, or read it without strict: bad rows are then left out and listed."
         )
-    return table if votes is None else join_votes(table, Path(votes).expanduser())
+    return table if votes is None else join_votes(table, expanded(votes))
 
 
 def _synthetic(votes: Path | None, size: int) -> FaceTable:

@@ -88,7 +88,7 @@ def export_run(
             },
         )
         card = embed(card, temporary)
-    write_card(card, out)
+        write_card(card, out)  # before the model moves: none stays without its card
     return Exported(out, card, proof)
 
 

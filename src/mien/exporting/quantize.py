@@ -73,7 +73,7 @@ def quantize_export(
             was, now = (_accuracy(logits["fer2013"], measured) for logits in (before, after))
             facts["accuracy"] = {"split": split, "float32": was, "int8": now, "drop": was - now}
         card = embed(_card(exported, temporary, out.stem, facts, found), temporary)
-    write_card(card, out)
+        write_card(card, out)  # before the model moves: none stays without its card
     return Exported(out, card, found)
 
 

@@ -6,11 +6,11 @@ Source: https://github.com/triton-inference-server/common/blob/main/protobuf/mod
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from mien.errors import UsageError
+from mien.files import write_atomically
 from mien.models.card import Card
 from mien.models.registry import find_model
 
@@ -45,11 +45,11 @@ def write_triton_repository(
     place = folder / file.card.name
     try:
         (place / "1").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file.onnx, place / "1" / "model.onnx")
-        (place / "card.json").write_text(file.card.to_json(), encoding="utf-8")
+        write_atomically(place / "1" / "model.onnx", file.onnx.read_bytes())
+        write_atomically(place / "card.json", file.card.to_json())
         for head in file.card.network_heads:
-            (place / f"{head.name}.txt").write_text("\n".join(head.labels) + "\n", encoding="utf-8")
-        (place / "config.pbtxt").write_text(_config(file.card, max_batch, delay_us), encoding="utf-8")
+            write_atomically(place / f"{head.name}.txt", "\n".join(head.labels) + "\n")
+        write_atomically(place / "config.pbtxt", _config(file.card, max_batch, delay_us))
     except OSError as error:
         raise UsageError(f"{place} cannot be written: {error.strerror or error}.") from error
     return place

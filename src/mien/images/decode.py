@@ -23,7 +23,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import ImageError, ImageTooLarge
+from mien.files import expanded
 from mien.images.cost import check_cost, check_pixels, jpeg_cost
 from mien.images.diagnose import FORMATS, describe_damage, describe_unknown
 from mien.names import shown
@@ -232,7 +232,7 @@ def _open(source: EncodedSource) -> tuple[str, AbstractContextManager[BinaryIO]]
 
 def _open_path(source: str | os.PathLike[str]) -> BinaryIO:
     try:
-        path = Path(source).expanduser()
+        path = expanded(source)
         if path.is_dir():
             if not os.access(path, os.R_OK | os.X_OK):
                 raise ImageError(f"{shown(source)} is a folder that cannot be listed: no permission.")

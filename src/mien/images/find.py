@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from mien.errors import ImageError
-from mien.files import kind_of_path
+from mien.files import expanded, kind_of_path
 from mien.names import shown
 
 # Those of HEIC are among them, so that such photos in a folder are reported and not passed over.
@@ -38,7 +38,7 @@ def walk_files(
     Raises:
         ImageError: there is no such file.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     closed: list[Path] = []
     in_folder = kind_of_path(path, ImageError) == "folder"
     paths = _in_folder(path, closed) if in_folder else sorted(_matches(path, closed))
@@ -68,7 +68,7 @@ def find_files(
     """
     found: dict[Path, None] = {}
     for source in sources:
-        path = Path(source).expanduser()
+        path = expanded(source)
         closed: list[Path] = []
         if not is_several(path):
             found[path] = None
@@ -109,7 +109,7 @@ def _none(source: object, suffixes: Collection[str], kind: str) -> ImageError:
 
 def is_several(source: str | os.PathLike[str]) -> bool:
     """Whether a source is a folder or a glob, which may stand for several files."""
-    path = Path(source).expanduser()
+    path = expanded(source)
     try:
         kind = kind_of_path(path, ImageError)
     except ImageError:

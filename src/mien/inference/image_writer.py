@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.errors import UsageError
+from mien.errors import UsageError, reason
 from mien.images.decode import STDIN, ImageSource
 from mien.inference.annotate import draw
 from mien.inference.face import Face
@@ -29,7 +29,9 @@ class AnnotatedFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{folder} cannot be used as a folder to save to: {error}.") from error
+            raise UsageError(
+                f"{folder} cannot be used as a folder to save to: {reason(error)}. Choose another."
+            ) from error
         self._folder = folder
         self._overwrite = overwrite
         self._written: set[str] = set()
@@ -61,6 +63,8 @@ class AnnotatedFolder:
             except OSError as error:
                 if opened:
                     path.unlink(missing_ok=True)  # half of an image
-                raise UsageError(f"{path} cannot be written: {error}.") from error
+                raise UsageError(
+                    f"{path} cannot be written: {reason(error)}. Choose another place."
+                ) from error
             self._written.add(key)
             return path

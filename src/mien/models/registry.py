@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import CardError, UnknownModel
-from mien.files import kind_of_path, sha256_file, write_atomically
+from mien.files import expanded, kind_of_path, sha256_file, write_atomically
 from mien.models.card import Card, read_card
 from mien.names import shown
 
@@ -83,7 +83,7 @@ def find_model(model: str | Path = DEFAULT, *, verify: bool = False) -> ModelFil
     """
     path = FOLDER / f"{model}.onnx" if isinstance(model, str) and "/" not in model else Path(model)
     if kind_of_path(path, UnknownModel) != "file":
-        path = Path(model).expanduser()
+        path = expanded(model)
     if kind_of_path(path, UnknownModel) == "folder" and (found_in := exported_of(path)):
         path = found_in
     if (kind := kind_of_path(path, UnknownModel)) != "file":

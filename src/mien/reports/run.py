@@ -18,7 +18,7 @@ from mien.data.table import FaceTable
 from mien.errors import MienError, UsageError
 from mien.evaluation.result import Evaluation
 from mien.evaluation.run import EvaluationOptions, evaluate_model
-from mien.files import kind_of_path
+from mien.files import expanded, kind_of_path
 from mien.loading import faces_of_run, is_run, load_model, model_of_run
 from mien.progress import Progress
 from mien.reports import evaluation, network, training
@@ -119,7 +119,7 @@ def report(
         MissingExtra: `data` was given and PyTorch is not installed, or matplotlib or jinja2 is not.
     """
     given = [Path(runs)] if isinstance(runs, str | PathLike) else [Path(run) for run in runs]
-    folders = [folder for each in given for folder in _folders(each.expanduser())]
+    folders = [folder for each in given for folder in _folders(expanded(each))]
     if out is None and len(given) > 1:
         raise UsageError("several runs have no folder in common. Say where the page goes: --out DIR.")
     learned = read_runs(folders)
@@ -127,7 +127,7 @@ def report(
     _check_same_recipe(described)
     scored = _score(described, data, votes, progress)
     over_seeds = _over_seeds(described, learned) if len(folders) > 1 else None
-    folder = given[0].expanduser() / NAME if out is None else Path(out)
+    folder = expanded(given[0]) / NAME if out is None else Path(out)
     document = _document(described, learned, scored, over_seeds)
     page = write(document, folder, on_section=_drawing(progress))
     return RunReport(page, tuple(folders), scored.evaluations, over_seeds, scored.reason)

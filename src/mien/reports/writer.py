@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import mien
-from mien.errors import DataError
+from mien.errors import DataError, UsageError, reason
 from mien.files import write_atomically
 from mien.plotting import new_figure, save
 from mien.reports.document import Document, Section
@@ -33,13 +33,16 @@ def write(
         on_section: called with the name of each section when its files are written.
 
     Raises:
-        DataError: the folder cannot be created, or two sections have one name.
+        UsageError: the folder cannot be created.
+        DataError: two sections have one name.
         MissingExtra: matplotlib or jinja2 is not installed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder} cannot be created: {error}. Choose another folder with --out.") from error
+        raise UsageError(
+            f"{folder} cannot be created: {reason(error)}. Choose another folder with --out."
+        ) from error
     chapters: list[PageChapter] = []
     numbers: dict[str, object] = {}
     for chapter in document.chapters:

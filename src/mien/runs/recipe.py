@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from mien.emotions import binary_task
 from mien.errors import RecipeError, UsageError
-from mien.files import kind_of_path
+from mien.files import expanded, kind_of_path
 from mien.names import shown
 from mien.runs.recipe_sections import (
     CONFIG,
@@ -186,8 +186,8 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> R
             type or outside its limits, or values that exclude each other.
     """
     shipped = resources.files("mien.runs") / "recipes" / f"{name}.toml"
-    source = shipped if str(name) in recipe_names() else Path(name).expanduser()
-    if source != shipped and kind_of_path(Path(name).expanduser(), RecipeError) != "file":
+    source = shipped if str(name) in recipe_names() else expanded(name)
+    if source != shipped and kind_of_path(expanded(name), RecipeError) != "file":
         raise RecipeError(
             f"no recipe {shown(name)!r}. Shipped: {', '.join(recipe_names())}; or give a TOML file."
         )

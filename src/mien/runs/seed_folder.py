@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mien.errors import UsageError
+from mien.errors import UsageError, reason
 from mien.files import kind_of_path
 
 # The recipe, and what the seeds gave, as JSON and as CSV.
@@ -23,7 +23,9 @@ def runs_of_seeds(folder: Path) -> dict[int, Path]:
     try:
         wanted = [int(seed) for seed in json.loads((folder / RESULT).read_text(encoding="utf-8"))["wanted"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / RESULT} cannot be read ({error}). Train the seeds again.") from error
+        raise UsageError(
+            f"{folder / RESULT} cannot be read ({reason(error)}). Train the seeds again."
+        ) from error
     runs = {seed: folder / f"seed-{seed}" for seed in wanted}
     if lacking := [str(seed) for seed, run in runs.items() if not (run / "summary.json").is_file()]:
         raise UsageError(

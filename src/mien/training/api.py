@@ -16,7 +16,7 @@ from mien.data import load
 from mien.data.folders.labels import NO_MAP, label_map, label_maps
 from mien.data.table import Arrays, FaceTable
 from mien.errors import Interrupted, ResumeError, UsageError
-from mien.files import kind_of_path
+from mien.files import expanded, kind_of_path
 from mien.runs.figures import draw_run
 from mien.runs.history import Epoch
 from mien.runs.preview import PREVIEW, Preview, write_preview
@@ -109,7 +109,7 @@ def train(
         TrainError: the run diverged, ran out of memory, or was interrupted (and saved).
     """
     plan = resolve(recipe, changes)
-    folder = Path(out).expanduser() if out else default_folder(plan.name)
+    folder = expanded(out) if out else default_folder(plan.name)
     if any(kind_of_path(folder / name, UsageError) != "nothing" for name in (LAST, "recipe.toml")):
         raise UsageError(
             f"{folder} already has a run. Resume it with --resume {folder}, or give another --out."
@@ -140,7 +140,7 @@ def resume(
         ResumeError: the folder has no run, a damaged checkpoint, or a run of other data; or the run began
             with another `loss` or `augment` than is given.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if kind_of_path(folder / "recipe.toml", ResumeError) != "file":
         raise ResumeError(f"{folder} has no run to resume. Give the folder of a run, such as runs/NAME.")
     plan = load_recipe(folder / "recipe.toml")
@@ -358,5 +358,5 @@ def choose_device(device: str) -> str:
 
 def _absolute(path: str | Path) -> str:
     """A path that is still valid when the run is resumed from another folder; 'synthetic' stays itself."""
-    expanded = Path(path).expanduser()
-    return str(expanded.resolve() if kind_of_path(expanded, UsageError) != "nothing" else path)
+    full = expanded(path)
+    return str(full.resolve() if kind_of_path(full, UsageError) != "nothing" else path)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import mien
-from mien.errors import UsageError
+from mien.errors import UsageError, reason
 from mien.geometry import Detection
 from mien.models.card import Head, read_head
 from mien.models.onnx import OnnxClassifier
@@ -62,7 +62,7 @@ class LogWriter:
             else:
                 self._write([header])
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error}.") from error
+            raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
 
     def append(self, batch: Sequence[FrameRecord]) -> None:
         """Write a batch of frames, behind whose last one a run can resume."""
@@ -161,7 +161,7 @@ class Log:
         except ValueError:
             return
         except OSError as error:
-            raise UsageError(f"{self._path} cannot be read: {error}.") from error
+            raise UsageError(f"{self._path} cannot be read: {reason(error)}.") from error
 
 
 def replay(

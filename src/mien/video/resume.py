@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mien.errors import UsageError
+from mien.errors import UsageError, reason
 from mien.files import write_atomically
 
 _FORMAT = 3
@@ -41,7 +41,7 @@ def save_progress(path: Path, progress: Progress) -> None:
     try:
         write_atomically(path, json.dumps({"format": _FORMAT, **vars(progress)}))
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}.") from error
+        raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
 
 
 def load_progress(path: Path, options: dict[str, Any]) -> Progress:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import CorrectionError, ImageError, UsageError
+from mien.errors import CorrectionError, ImageError, UsageError, reason
 from mien.inference.analyzer import Analyzer
 from mien.video.analysis import VideoAnalysis, open_source
 from mien.video.job import ClipJob, ClipResult
@@ -201,4 +201,6 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be used as a folder to save to: {error}.") from error
+        raise UsageError(
+            f"{folder} cannot be used as a folder to save to: {reason(error)}. Choose another."
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -78,10 +79,11 @@ def predict(
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    apply_alone(context, sources, apply, out)
+    target = None if out is None else Path(out)
+    apply_alone(context, sources, apply, target)
     clips, photos = split_sources(sources or [])
     values = (interval, start, end, faces.value, people.value, blur_others, show, jobs, smooth, detector_size)
-    options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, *values)
+    options = _clip_options(None, target, save, timeline, None, overwrite, resume, stream, *values)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
     data_set = _data_set(photos, form, bool(clips), shard, verify_hash, engine.value, address)

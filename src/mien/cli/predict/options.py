@@ -70,13 +70,13 @@ JsonLines: TypeAlias = Annotated[
 ]
 Csv: TypeAlias = Annotated[bool, option(OUTPUT, "--csv", "Write a CSV table to stdout, one row per face.")]
 Out: TypeAlias = Annotated[
-    Path | None,
+    str | None,  # a Path has no slash at its end
     option(
         OUTPUT,
         "--out PATH",
         "Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
-        "for clips .parquet. Without a suffix: a folder, with a data set of photos that a second run "
-        "continues, and with all tables of a study of clips.",
+        "for clips .parquet. Without a suffix, or with a slash at its end: a folder, with a data set of "
+        "photos that a second run continues, and with all tables of a study of clips.",
     ),
 ]
 Save: TypeAlias = Annotated[

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mien.errors import ImageError, UsageError
+from mien.errors import ImageError, UsageError, reason
 from mien.files import DISK_ERRORS, drop_partial_line
 from mien.names import shown, shown_text
 
@@ -155,7 +155,7 @@ def _open_output(out: Path | None, overwrite: bool) -> Iterator[TextIO]:
     except FileExistsError:
         raise UsageError(f"{out} exists. Give another --out, or --overwrite to replace it.") from None
     except OSError as error:
-        raise UsageError(f"--out {out} cannot be written: {error}.") from error
+        raise UsageError(f"--out {out} cannot be written: {reason(error)}. Choose another place.") from error
     try:
         with file:
             yield file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 
@@ -88,25 +89,30 @@ def span(text: str | None) -> tuple[float, float] | None:
     return seconds(start), seconds(end)
 
 
-def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: Path | None, *, clips: bool) -> str | None:
+def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: str | None, *, clips: bool) -> str | None:
     """The format of the results, by the options: ``"study"`` for a folder, None for the table alone.
 
+    A slash at the end of `out` makes it a folder, whatever its suffix.
+
     Raises:
-        UsageError: more than one format, or a suffix of no format.
+        UsageError: more than one format, a suffix of no format, or an empty `out`.
     """
+    if out == "":
+        raise UsageError("--out is empty. Name a file or a folder, or leave it out to print a table.")
     chosen = [name for name, wanted in zip(FORMATS, (as_json, as_jsonl, as_csv), strict=False) if wanted]
     if len(chosen) > 1:
         raise UsageError("--json, --jsonl and --csv exclude each other; run mien once for each.")
     if chosen or out is None:
         return chosen[0] if chosen else None
-    if not out.suffix or out.is_dir():
+    path = Path(out)
+    if out.endswith(("/", os.sep)) or not path.suffix or path.is_dir():
         return STUDY
     known = FORMATS if clips else FORMATS[:3]
-    if (suffix := out.suffix.lower().removeprefix(".")) in known:
+    if (suffix := path.suffix.lower().removeprefix(".")) in known:
         return suffix
     raise UsageError(
         f"--out {out}: the suffix is not that of a known format. Use .{', .'.join(known)}, or add --json, "
-        "--jsonl or --csv."
+        "--jsonl or --csv. A folder has a slash at its end."
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mien.data.kaggle.manifest import FER2013, Release
 from mien.errors import CredentialsError, DownloadError
+from mien.files import expanded
 
 
 def credentials_source() -> str | None:
@@ -21,7 +22,7 @@ def credentials_source() -> str | None:
     """
     if os.environ.get("KAGGLE_API_TOKEN"):
         return "KAGGLE_API_TOKEN"
-    home = Path("~/.kaggle").expanduser()
+    home = expanded("~/.kaggle")
     for token in (home / "access_token", home / "access_token.txt"):
         if _exists(token):
             return str(token)

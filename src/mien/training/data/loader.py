@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mien.data.table import FaceTable
+from mien.files import expanded
 from mien.runs.recipe import Recipe
 from mien.training.data.augment import augment
 from mien.training.data.distillation import Teachers
@@ -121,7 +121,7 @@ class BatchLoader:
         self._teachers = Teachers(distil, self.heads, device, recipe.loop) if taught else None
         self._predicted: dict[str, Tensor] = {}
         if distil.predictions:
-            known = read_soft_targets(Path(distil.predictions).expanduser(), train.pixels, self.heads)
+            known = read_soft_targets(expanded(distil.predictions), train.pixels, self.heads)
             self._predicted = {head: rows.to(device) for head, rows in known.items()}
         elif self._teachers and distil.input != "batch":
             note(f"The teachers {', '.join(distil.teachers)} predict on {len(train)} faces.")

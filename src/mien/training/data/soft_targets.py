@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mien.errors import DataError, RecipeError
+from mien.errors import DataError, RecipeError, reason
 from mien.files import write_atomically
 
 _HASHES = "pixels"
@@ -53,7 +53,7 @@ def read_soft_targets(path: Path, faces: NDArray[np.uint8], heads: tuple[str, ..
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RecipeError(f"distil.predictions: {path} cannot be read ({error}).") from error
+        raise RecipeError(f"distil.predictions: {path} cannot be read ({reason(error)}).") from error
     if lacking := [name for name in (_HASHES, *heads) if name not in arrays]:
         raise RecipeError(f"distil.predictions: {path} has no predictions {lacking[0]!r}.")
     known = arrays[_HASHES]

@@ -15,7 +15,7 @@ import numpy as np
 from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
-from mien.files import csv_text, kind_of_path, write_atomically
+from mien.files import csv_text, expanded, kind_of_path, write_atomically
 from mien.runs.curves import read_curves
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
@@ -91,7 +91,7 @@ def cross_validate(
         RecipeError, TrainError: as for a single run; or the recipe has no folds.
     """
     plan = resolve(recipe, changes)
-    folder = Path(out).expanduser() if out else default_folder(f"{plan.name}-{plan.data.folds}-folds")
+    folder = expanded(out) if out else default_folder(f"{plan.name}-{plan.data.folds}-folds")
     if kind_of_path(folder / PLAN, UsageError) != "nothing":
         raise UsageError(f"{folder} already has folds. Resume them with --resume {folder}.")
     options, faces = read_options(data, votes, label_map, device, threads)
@@ -109,7 +109,7 @@ def resume_cross_validation(folder: str | Path, *, reporter: Reporter | None = N
     Raises:
         ResumeError: the folder has no folds, or they were given a table instead of a path.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not (folder / PLAN).is_file() or not (folder / RESULT).is_file():
         raise ResumeError(f"{folder} has no folds to resume.")
     options = TrainOptions(**json.loads((folder / RESULT).read_text(encoding="utf-8"))["options"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
-from mien.files import csv_text, kind_of_path, write_atomically
+from mien.files import csv_text, expanded, kind_of_path, write_atomically
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.runs.seed_folder import PLAN, RESULT, SCORES
 from mien.runs.seeds import SeedRuns, SeedScore, read_seed
@@ -53,7 +53,7 @@ def train_seeds(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("several processes train one seed at a time: --set loop.seed=0, then 1, ...")
     plan = resolve(recipe, changes)
-    folder = Path(out).expanduser() if out else default_folder(f"{plan.name}-seeds")
+    folder = expanded(out) if out else default_folder(f"{plan.name}-seeds")
     if kind_of_path(folder / PLAN, UsageError) != "nothing":
         raise UsageError(f"{folder} already has seeds. Resume them with --resume {folder}.")
     options, faces = read_options(data, votes, label_map, device, threads)
@@ -72,7 +72,7 @@ def resume_seeds(folder: str | Path, *, reporter: Reporter | None = None) -> See
     Raises:
         ResumeError: the folder has no seeds, or they were given a table instead of a path.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not (folder / PLAN).is_file() or not (folder / RESULT).is_file():
         raise ResumeError(f"{folder} has no seeds to resume.")
     kept = json.loads((folder / RESULT).read_text(encoding="utf-8"))

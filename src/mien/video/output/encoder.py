@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ImageError
+from mien.errors import ImageError, reason
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -88,7 +88,7 @@ def join(parts: Sequence[tuple[Path, float]], out: Path, sound: tuple[str, float
         temporary.replace(out)
     except (av.FFmpegError, OSError) as error:
         temporary.unlink(missing_ok=True)
-        raise ImageError(f"{out} cannot be written: {error}.") from error
+        raise ImageError(f"{out} cannot be written: {reason(error)}. Choose another place.") from error
 
 
 def _mux(

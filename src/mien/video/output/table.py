@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mien.errors import MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError, reason
 from mien.files import DISK_ERRORS, drop_partial_line, staged
 from mien.inference.face import Face, face_columns, label_columns
 from mien.inference.sinks import CsvSink, ImageResult, JsonLinesSink, JsonSink, ReadFailure, Sink
@@ -211,7 +211,7 @@ def _open(path: Path | None, size: int | None, opened: Callable[[Path], IO[str]]
             else path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
         )
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}.") from error
+        raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
     try:
         with stream:
             yield stream

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.emotions import EMOTION_COLOURS
-from mien.errors import MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError, reason
 from mien.images.decode import read_image
+from mien.names import shown
 from mien.video.results import AnalyzedFrame, TrackedFace
 
 if TYPE_CHECKING:
@@ -88,21 +89,22 @@ class Timeline:
         longest = sorted(self._strips.items(), key=lambda item: (-item[1].count, item[0]))[:_SHOWN]
         if not longest:
             return False
-        shown = sorted(longest)
-        figure = Figure(figsize=(11, 0.9 + 1.9 * len(shown)), dpi=120, layout="constrained")
-        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (person, strip) in zip(panels, shown, strict=True):
+        drawn = sorted(longest)
+        figure = Figure(figsize=(11, 0.9 + 1.9 * len(drawn)), dpi=120, layout="constrained")
+        panels = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (person, strip) in zip(panels, drawn, strict=True):
             self._panel(axes, (names or {}).get(person, f"person {person}"), strip)
         _time_axis(panels[-1], *self._range())
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles[::-1], labels[::-1], loc="outside right center", frameon=False, fontsize=9)
-        more = len(self._strips) - len(shown) + self._left_out
+        more = len(self._strips) - len(drawn) + self._left_out
         note = f", and {more} more seen for less time" if more else ""
-        figure.suptitle(f"{title}: apparent expression over time{note}", fontsize=11, x=0.01, ha="left")
+        text = f"{shown(title)}: apparent expression over time{note}"
+        figure.suptitle(text, fontsize=11, x=0.01, ha="left", parse_math=False)
         try:
             figure.savefig(path)
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error}.") from error
+            raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
         return True
 
     def _add(self, at: int, face: TrackedFace, time_s: float) -> None:

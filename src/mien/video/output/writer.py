@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mien.errors import ImageError, UsageError
+from mien.errors import ImageError, UsageError, reason
 from mien.files import write_atomically
 from mien.video.frame import Frame, FramePosition, VideoFrame
 from mien.video.opening import open_video
@@ -79,7 +79,9 @@ class AnnotatedClip:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(f"{out.parent} cannot be used as a folder to save to: {error}.") from error
+            raise UsageError(
+                f"{out.parent} cannot be used as a folder to save to: {reason(error)}. Choose another."
+            ) from error
         self._worker: BackgroundWorker[AnalyzedFrame] = BackgroundWorker(self._draw)
 
     def write(self, analyzed: AnalyzedFrame) -> None:

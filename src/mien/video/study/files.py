@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mien.errors import MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError, reason
 from mien.files import staged
 from mien.names import csv_cell, json_text
 from mien.video.study.dictionary import Column
@@ -100,7 +100,9 @@ def open_tables(folder: Path, name: str, columns: Sequence[Column], sidecar: Row
             yield table
             table.flush()
     except OSError as error:
-        raise UsageError(f"{folder / name} cannot be written: {error}.") from error
+        raise UsageError(
+            f"{folder / name} cannot be written: {reason(error)}. Choose another place."
+        ) from error
 
 
 def join_tables(

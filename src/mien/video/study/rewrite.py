@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from mien.errors import CorrectionError, MissingExtra, UsageError
+from mien.errors import CorrectionError, MissingExtra, UsageError, reason
 from mien.video.options.study import StudyOptions
 from mien.video.results import FrameResult
 from mien.video.study.dictionary import TABLES
@@ -150,7 +150,7 @@ def read_study(root: Path) -> dict[str, Any]:
         study = json.loads((root / SIDECAR).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{root} is not the folder of a study: {SIDECAR} cannot be read ({error})."
+            f"{root} is not the folder of a study: {SIDECAR} cannot be read ({reason(error)})."
         ) from error
     if "clips" not in study:
         raise UsageError(f"{root} is not the folder of a study of clips: {SIDECAR} lists no clips.")

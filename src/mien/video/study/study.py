@@ -23,7 +23,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mien.errors import MissingExtra, UsageError
+from mien.errors import MissingExtra, UsageError, reason
 from mien.files import sha256_file, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
@@ -327,4 +327,4 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     try:
         write_atomically(path, json_text(content, indent=2) + "\n")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}.") from error
+        raise UsageError(f"{path} cannot be written: {reason(error)}. Choose another place.") from error
