@@ -79,11 +79,10 @@ def predict(
 
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
-    target = None if out is None else Path(out)
-    apply_alone(context, sources, apply, target)
+    apply_alone(context, sources, apply, out)
     clips, photos = split_sources(sources or [])
     values = (interval, start, end, faces.value, people.value, blur_others, show, jobs, smooth, detector_size)
-    options = _clip_options(None, target, save, timeline, None, overwrite, resume, stream, *values)
+    options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, *values)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
     data_set = _data_set(photos, form, bool(clips), shard, verify_hash, engine.value, address)
@@ -100,8 +99,8 @@ def _data_set(photos: list[str], form: str | None, clips: bool, *values: Any) ->
     return options
 
 
-def _clip_options(*values: Any) -> ClipOptions:
-    return ClipOptions(*values)
+def _clip_options(form: str | None, out: str | None, *values: Any) -> ClipOptions:
+    return ClipOptions(form, Path(out) if out else None, *values)
 
 
 def _exit(failures: int) -> None:

@@ -14,7 +14,7 @@ _BESIDE = ("apply", "out")
 
 
 def apply_alone(
-    context: typer.Context, sources: list[str] | None, corrections: Path | None, out: Path | None
+    context: typer.Context, sources: list[str] | None, corrections: Path | None, out: str | None
 ) -> None:
     """Apply corrections to a study if they are given, and end the command then.
 
@@ -29,12 +29,12 @@ def apply_alone(
             raise UsageError("no SOURCE is given. Name photos or clips, such as clip.mp4.")
         return
     others = _other_options(context)
-    if sources or out is None or others:
+    if sources or not out or others:
         extra = f"; leave out {others[0]}" if others else ""
         raise UsageError(f"--apply needs a study as --out, and no SOURCE{extra}: it reads no clip.")
     from mien.video.study.rewrite import apply_corrections
 
-    apply_corrections(out, corrections)
+    apply_corrections(Path(out), corrections)
     typer.echo(f"applied {shown(corrections)} to {shown(out)}")
     raise typer.Exit
 
