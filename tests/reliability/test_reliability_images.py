@@ -18,6 +18,7 @@ from PIL import Image, features
 
 from mien.errors import ImageError, ImageTooLarge, MienError
 from mien.images import cost, decode
+from mien.images.av1 import sizes_of_frames
 from mien.images.cost import jpeg_cost
 from mien.images.decode import read_image
 from mien.images.find import find_images
@@ -235,18 +236,43 @@ def avif_of_one_cell(size: int, cell: int) -> bytes:
     return start + head(len(start) + len(head(0)) + 8) + box(b"mdat", coded, grid)
 
 
-@pytest.mark.parametrize("make", [tiled_tiff, avif_of_one_cell])
+def avif_that_announces_less(size: int, frame: int) -> bytes:
+    """An AVIF whose header says less than what its frame has."""
+    whole = large("AVIF", frame, frame, speed=10)
+    return whole.replace(struct.pack(">II", frame, frame), struct.pack(">II", size, size))
+
+
+@pytest.mark.parametrize("make", [tiled_tiff, avif_of_one_cell, avif_that_announces_less])
 def test_a_small_image_cut_out_of_a_huge_tile_is_refused(
     make: Callable[[int, int], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A TIFF of 1 MB with 100 x 100 pixels took 870 MB, an AVIF of 4 kB with 64 x 64 pixels 410 MB."""
-    if make is avif_of_one_cell:
+    if make is not tiled_tiff:
         _needs("AVIF")
     assert read_image(make(64, 256), max_pixels=256 * 256).pixels.shape == (64, 64, 3)
     data = make(64, 2000)
     monkeypatch.setattr(decode, "_loaded", None)
     with pytest.raises(ImageTooLarge, match="a part of 2,000 x 2,000 pixels"):
         read_image(data, max_pixels=1_000_000)
+
+
+def test_the_size_of_a_frame_is_read_from_both_kinds_of_sequence_header() -> None:
+    _needs("AVIF")
+    frames = [Image.new("RGB", (70, 30 + i), (i, 9, 9)).resize((70, 30)) for i in range(2)]
+    file = io.BytesIO()
+    frames[0].save(file, "AVIF", save_all=True, append_images=frames[1:])  # not the reduced header of a still
+    assert (70, 30) in sizes_of_frames(file.getvalue())
+    assert sizes_of_frames(large("AVIF", 64, 48)) == [(64, 48)]
+    # By hand: timing, a decoder model, and two operating points of high level with all their fields.
+    point = "0" * 12 + "01000" + "0" + "1" + "0" * 11 + "1" + "0000"
+    fields = "000" + "0" + "0" + "1" + "0" * 64 + "1" + "00101" + "1" + "00100" + "0" * 42 + "1" + "00001"
+    fields += 2 * point + f"{11:04b}{10:04b}{4000 - 1:012b}{2000 - 1:011b}"
+    header = int(fields.ljust(-len(fields) % 8 + len(fields), "0"), 2).to_bytes(-(-len(fields) // 8), "big")
+    item = bytes([0x12, 0, 0x0A, len(header)]) + header
+    place = struct.pack(">IBBHHHHII", 0, 0x44, 0, 1, 1, 0, 1, 30, len(item))
+    assert sizes_of_frames((b"iloc" + place).ljust(30, b"\0") + item) == [(4000, 2000)]
+    for end in range(30, 30 + len(item) - 3):
+        assert sizes_of_frames(((b"iloc" + place).ljust(30, b"\0") + item)[:end]) == []
 
 
 _PEAK = """

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from mien.errors import ImageTooLarge
+from mien.images.av1 import sizes_of_frames
 
 # A JPEG's pixel takes 7 ns. Counted in such pixels: a pixel of each further scan, and a byte of an image with
 # several scans. 250 million take 2 s.
@@ -120,7 +121,7 @@ def _content(file: BinaryIO) -> bytes | mmap.mmap:
 
 
 def _sizes_of_parts(image: Image.Image, file: BinaryIO) -> list[tuple[int, int]]:
-    """Width and height of the tiles of a TIFF, and of the items of an AVIF or HEIF.
+    """Width and height of a TIFF's tiles, an AVIF's or HEIF's items, and an AVIF's coded frames.
 
     A decoder decodes them whole, however small the image that they are cut to.
     """
@@ -134,7 +135,8 @@ def _sizes_of_parts(image: Image.Image, file: BinaryIO) -> list[tuple[int, int]]
     head = file.read(_MOST_OF_HEADER)
     starts = (found.end() + 4 for found in re.finditer(_IMAGE_SIZE, head))  # 4: version and flags
     sizes = (head[at : at + 8] for at in starts)
-    return [(int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")) for size in sizes]
+    announced = [(int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")) for size in sizes]
+    return announced + (sizes_of_frames(_content(file)) if image.format == "AVIF" else [])
 
 
 def _bytes_of_frame(image: Image.Image, file: BinaryIO) -> float:
