@@ -48,8 +48,8 @@ class TableFormat(StrEnum):
 
 
 _DATA_HELP = (
-    "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; a CSV or Parquet file "
-    "with the columns path,label[,split,subject]; or 'synthetic'."
+    "FER2013 as CSV, archive or Parquet; a folder or zip with one folder per class; a CSV, JSON lines or "
+    "Parquet file with the columns path,label[,split,subject]; or 'synthetic'."
 )
 
 DataOption: TypeAlias = Annotated[str, option(DATA, "--data PATH", f"Labelled faces: {_DATA_HELP}")]

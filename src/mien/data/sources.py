@@ -82,7 +82,7 @@ def load(
     if kind_of_path(path, DataError) == "nothing":
         raise SourceNotFound(
             f"{shown(path)} does not exist. Give FER2013's CSV or archive, a folder with one folder per "
-            "class, a CSV or Parquet file with the columns path,label, or 'synthetic'."
+            "class, a CSV, JSON lines or Parquet file with the columns path,label, or 'synthetic'."
         )
     with readable(path):
         reading = _reading(path, contempt, size, mapping)
