@@ -242,8 +242,8 @@ def score(clips: Sequence[tuple[Clip, Marks]]) -> Score:
 def make_clips(photos: Path, ckplus: Path | None, out: Path, analyzer: mien.Analyzer) -> Iterator[Clip]:
     """All clips, written to a folder unless they are there already."""
     out.mkdir(parents=True, exist_ok=True)
-    groups = [_photo(photos, name, analyzer) for name in GROUPS]
-    pairs = [[_photo(photos, name, analyzer) for name in names] for names in PAIRS]
+    groups = [photo_of(photos, name, analyzer) for name in GROUPS]
+    pairs = [[photo_of(photos, name, analyzer) for name in names] for names in PAIRS]
     for (pixels, faces), name in zip(groups, GROUPS, strict=True):
         for speed in (1.0, 2.0) if name in GROUPS[::3] else (1.0,):
             yield _clip(out, "pan and zoom", f"{Path(name).stem}-{speed}", [pan(pixels, faces, speed)])
@@ -306,14 +306,14 @@ def _clip(out: Path, family: str, name: str, shots: Sequence[Shot]) -> Clip:
     path = out / f"{family}-{name}.mp4".replace(", ", "-").replace(" ", "-").replace("+", "")
     times = [(shot, i / RATE) for shot in shots for i in range(round(shot.seconds * RATE))]
     if not path.exists():
-        write_clip(path, (_frame(*it) for it in times), rate=RATE)
+        write_clip(path, (frame_at(*it) for it in times), rate=RATE)
     truth = [_truth(*it) for it in times]
     whole = Counter(name for people in truth for name, box in people.items() if _is_whole(box))
     real = frozenset(name for name, count in whole.items() if count >= SEEN_S * RATE)
     return Clip(family, path, truth, real)
 
 
-def _frame(shot: Shot, t: float) -> Pixels:
+def frame_at(shot: Shot, t: float) -> Pixels:
     x, y, wide = shot.view(t)
     scale = wide / SIZE[0]
     corner = (x - wide / 2, y - scale * SIZE[1] / 2)
@@ -345,7 +345,7 @@ def _is_whole(box: Box) -> bool:
     return x >= 0 and y >= 0 and x + w <= SIZE[0] and y + h <= SIZE[1] and w >= SMALLEST
 
 
-def _photo(photos: Path, name: str, analyzer: mien.Analyzer) -> tuple[Pixels, dict[str, Box]]:
+def photo_of(photos: Path, name: str, analyzer: mien.Analyzer) -> tuple[Pixels, dict[str, Box]]:
     image = Image.open(next(photos.rglob(name))).convert("RGB")
     faces = sorted(analyzer.analyze(image), key=lambda face: face.box[0])
     return np.asarray(image), {f"{name} {i}": face.box for i, face in enumerate(faces)}

@@ -323,6 +323,7 @@ def test_a_narrow_terminal_cuts_no_number_and_many_people_are_counted() -> None:
     ]
     for person in people:
         person.longest = Run("surprise", 0.0, 12345.6)
+    people[-1].warned_s, people[-1].warnings = 50.0, {"moved": 25.0, "covered": 50.0}
     stream = io.StringIO()
     print_people(Console(file=stream, width=40), "a.mp4", people)
     lines = stream.getvalue().splitlines()
@@ -330,6 +331,7 @@ def test_a_narrow_terminal_cuts_no_number_and_many_people_are_counted() -> None:
     rows = [line for line in lines if "12345.6 s" in line and "1234 " in line and "1:00:00-2:00:" in line]
     assert [int(row.split()[0]) for row in rows] == list(range(6, 26))
     assert any(line.startswith("and 5 more") for line in lines)
+    assert "25 is hard to see: covered 40%, moved 20% of the time" in " ".join(lines)
 
 
 def test_an_address_needs_stream(predict: Predict) -> None:

@@ -645,16 +645,18 @@ class TestModules:
                 const face = (emotions) => ({ id: 1, box, confidence: null, top: "happy", uncertain: false,
                     emotions, raw: emotions, abstentions: {} });
                 table.add('a "b", c', 0, 0.5, [face({ happy: 1, sad: 0 })]);
-                table.add("d", 1, null, [face({ happy: 0.75, contempt: 0.25 })]);
+                const hidden = { ...face({ happy: 0.75, contempt: 0.25 }), warnings: ["covered", "moved"] };
+                table.add("d", 1, null, [hidden]);
                 table.add("@e", null, null, []);
                 return table.csv();
             }"""
         )
         rows = list(csv.reader(io.StringIO(text)))
-        assert rows[0][-6:] == ["happy", "sad", "contempt", "raw_happy", "raw_sad", "raw_contempt"]
+        assert rows[0][-7:] == ["happy", "sad", "contempt", "raw_happy", "raw_sad", "raw_contempt", "warnings"]
         assert rows[1][:3] == ['a "b", c', "0", "0.500"]
-        assert rows[1][-6:-3] == ["1.0000", "0.0000", ""]
-        assert rows[2][-6:-3] == ["0.7500", "", "0.2500"]
+        assert rows[1][-7:-4] == ["1.0000", "0.0000", ""]
+        assert (rows[1][-1], rows[2][-1]) == ("", "covered; moved")
+        assert rows[2][-7:-4] == ["0.7500", "", "0.2500"]
         assert rows[3] == ["'@e", *[""] * (len(rows[0]) - 1)]
 
     def test_announcements_do_not_interrupt_each_other(self, blank: Visit) -> None:

@@ -103,6 +103,7 @@ def test_people_events_and_uncertain_stretches_are_those_of_the_tables(
         assert (person["id"], person["top"], person["name"]) == (row["face_id"], row["top"], None)
         assert person["seconds"] == pytest.approx(row["seconds"], abs=1e-3)
         assert person["uncertain"] == pytest.approx(row["uncertain"], abs=1e-3)
+        assert person["warned"] == pytest.approx(row["warned"], abs=1e-3)
     events = table(folder, "events")
     assert [event["person"] for event in clip["events"]] == events["face_id"].tolist()
     assert [event["from_s"] for event in clip["events"]] == pytest.approx(events["onset_s"].tolist())
@@ -127,7 +128,8 @@ def test_frames_are_the_rows_of_the_table(client: TestClient, folder: Path) -> N
         expected[["x", "y", "box_width", "box_height"]].to_numpy(), abs=0.06
     )
     labels = ask(client, "clip", name="two")["labels"]
-    assert np.array([row[8:] for row in rows]) == pytest.approx(expected[labels].to_numpy(), abs=6e-4)
+    assert [row[8] for row in rows] == expected["warnings"].tolist()
+    assert np.array([row[9:] for row in rows]) == pytest.approx(expected[labels].to_numpy(), abs=6e-4)
     whole = ask(client, "frames", name="two", from_s=0, to_s=100)
     assert (len(whole["frames"]), whole["to_s"]) == (50, None)
     assert client.get("/v1/frames", params={"name": "two", "from_s": 0, "to_s": 1000}).status_code == 422
@@ -233,7 +235,7 @@ def test_the_faces_of_a_log_are_kept_until_it_changes(
     clip = folder / "two"
     first, again = load_faces(clip), load_faces(clip)
     assert len(replays) == 1
-    for name in ("frames", "times_s", "first", "people", "boxes", "emotions", "uncertain", "corrected"):
+    for name in ("frames", "times_s", "first", "people", "boxes", "emotions", "uncertain", "warnings"):
         np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
         assert getattr(first, name).dtype == getattr(again, name).dtype
     (kept,) = clip.glob("*.npz")
@@ -272,6 +274,8 @@ def test_a_clip_without_faces_has_nothing_to_show(times: list[float]) -> None:
         boxes,
         shares,
         no,
+        none.astype(np.uint16),
+        np.array([""]),
         no,
     )
     assert people_of(clip, {}) == events_of(clip, StudyOptions()) == uncertain_stretches(clip) == []

@@ -173,9 +173,14 @@ def test_a_log_of_something_else_is_refused(clip: Path, analyzer: Analyzer, tmp_
     changed.write_bytes(clip.read_bytes() + b"more")
     with pytest.raises(UsageError, match="the clip has changed"):
         analysis(changed, analyzer, log=path, resume=True)
-    for text in ("", "a,b\n", json.dumps({"format": "mien video log 0"}) + "\n"):
+    older = json.dumps({"format": "mien video log 2", "mien": "0.1"}) + "\n"
+    for text, message in (
+        ("", "not a log"),
+        ("a,b\n", "not a log"),
+        (older, "'mien video log 2' of another"),
+    ):
         path.write_text(text)
-        with pytest.raises(UsageError, match="not a log"):
+        with pytest.raises(UsageError, match=message):
             list(replay(path))
     with pytest.raises(UsageError, match="cannot be read"):
         list(replay(tmp_path / "absent.jsonl"))

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mien.emotions import FER2013
+from mien.geometry import Detection
+from mien.images.quality import Quality
+from mien.models.card import Head
+from mien.video.frame import FramePosition
+from mien.video.results import TrackedFace
 from mien.video.smoothing import CausalSmoother, Smoothing, centred
+from mien.video.stages.smooth import SmoothStage
+from mien.video.stages.track import FrameRecord, TrackedFrame
 
 HOW = Smoothing(tau_s=0.2, gap_s=0.5)
 
@@ -81,3 +89,41 @@ def test_noise_is_reduced() -> None:
     times = np.arange(300) / 30
     for smooth in (all_centred, all_causal):
         assert smooth(times, rows).std(axis=0).max() < 0.5 * rows.std(axis=0).min()
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_what_is_hard_to_see_is_uncertain_and_has_no_part_in_a_certain_answer(live: bool) -> None:
+    """Every third face, and all of one second, are covered and look angry; the others are happy."""
+    times = np.arange(120) / 30
+    covered = (np.arange(120) % 3 == 0) | ((times > 2) & (times < 3))
+    faces = _smoothed(times, covered, live=live)
+    assert [face.face.warnings for face in faces] == [("covered",) if it else () for it in covered]
+    for face, hidden in zip(faces, covered, strict=True):
+        assert face.face.uncertain == hidden
+        assert face.raw.top[0] == ("angry" if hidden else "happy")
+        if not hidden:
+            assert face.face.emotions == pytest.approx(face.raw.emotions)
+    # A face that is covered for one frame is smoothed with those around it, and does not flicker.
+    assert faces[30].face.top[0] == "happy"
+    assert faces[75].face.top[0] == "angry"
+
+
+def _smoothed(times: np.ndarray, covered: np.ndarray, *, live: bool) -> list[TrackedFace]:
+    """The faces of one person, by whether they are covered."""
+    stage = SmoothStage("a.mp4", Head("fer2013", FER2013), live=live, limits={"covered": (None, 0.5)})
+    done = []
+    for i, (time_s, hidden) in enumerate(zip(times.tolist(), covered.tolist(), strict=True)):
+        row = np.full(7, 0.02, np.float32)
+        row[FER2013.index("angry" if hidden else "happy")] = 0.88
+        record = FrameRecord(
+            FramePosition(i, time_s, None),
+            (Detection((10.0, 10.0, 80.0, 80.0), 0.99, None),),
+            detected=True,
+            cut=False,
+            small=(np.zeros((8, 8), np.uint8),),
+            portraits=(None,),
+            qualities=(Quality(80.0, 0.5, 0.5, 0.0, covered=0.9 if hidden else 0.1, moved=0.0),),
+            probabilities=row[None],
+        )
+        done += stage.feed(TrackedFrame(record, (1,), (0.0,), {1: 1}, {}))
+    return [it.result.faces[0] for it in [*done, *stage.finish({1: 1})]]

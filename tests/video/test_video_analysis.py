@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
+import mien
 from mien.detection.blazeface import BlazeFace
 from mien.emotions import ABSTAIN, VOTES
 from mien.errors import ImageError, UsageError
@@ -215,6 +217,35 @@ def test_smoothed_and_raw_stand_side_by_side(
     raw, kept = ([getattr(r.faces[0], name).emotions["happy"] for r in smooth] for name in ("raw", "face"))
     assert raw == pytest.approx([r.faces[0].raw.emotions["happy"] for r in plain], abs=1e-5)
     assert jumps(kept) < 0.7 * jumps(raw)
+
+
+def test_a_mask_for_a_second_is_said_in_its_frames_alone(
+    tmp_path: Path, people: tuple[np.ndarray, np.ndarray]
+) -> None:
+    masked = people[0].copy()
+    masked[125:175, 65:130] = 235  # from the nose to the chin
+    path = write_clip(
+        tmp_path / "mask.mp4",
+        play(
+            [
+                Actor(people[0], lambda t: (320, 180, 300)),
+                Actor(masked, lambda t: (320, 180, 300) if 1 <= t < 2 else None),
+            ],
+            3.0,
+            rate=12.5,
+        ),
+        rate=Fraction(25, 2),
+    )
+    results = list(analyze_video(path, analyzer=Analyzer("mien-tiny", threads=1)))
+    for result in results:
+        (face,) = result.faces
+        assert face.face.warnings == face.raw.warnings == (("covered",) if 1 <= result.time_s < 2 else ())
+        assert face.face.uncertain >= bool(face.face.warnings)
+        assert face.face.quality is not None
+        assert face.face.quality.size > 80
+    table = mien.to_frame(results)
+    assert list(table["warnings"].unique()) == ["", "covered"]
+    assert mien.summary(table)["warned"].item() == pytest.approx(1 / 3, abs=0.03)
 
 
 @pytest.mark.parametrize("interval_s", [None, 0.1, 0.2])

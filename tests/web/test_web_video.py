@@ -89,6 +89,9 @@ def test_streams_have_python_s_persons(
                 assert a["detected"] == b["detected"]
                 assert a["change"] == pytest.approx(b["change"], abs=0.5)
                 assert a["box"] == pytest.approx(b["box"], abs=0.5)
+                assert a["quality"]["sharpness"] == pytest.approx(b["quality"]["sharpness"], abs=2e-2)
+                assert a["quality"]["covered"] == pytest.approx(b["quality"]["covered"], abs=5e-2)
+                assert a["warnings"] == b["warnings"]
                 assert list(a["emotions"]) == list(b["emotions"])
                 assert list(a["raw"]["emotions"].values()) == pytest.approx(
                     list(b["raw"]["emotions"].values()), abs=2e-2

@@ -61,6 +61,8 @@ interface TrackedFrame {
   rows: number[][];
   qualities: Quality[];
   movements: (Movements | null)[];
+  /** Of this frame alone. */
+  raw: Face[];
 }
 
 /** Takes the frames of one clip or stream in order. */
@@ -77,8 +79,9 @@ export class VideoPipeline {
   private lastS = -Infinity;
   private waiting: TrackedFrame[] = [];
   private ids = new Map<number, number>();
-  private histories = new Map<number, { times: number[]; rows: number[][] }>();
-  private causal = new Map<number, CausalSmoother>();
+  private histories = new Map<number, { timeS: number; row: number[]; warned: boolean }[]>();
+  // The second of a pair takes faces without warnings alone.
+  private causal = new Map<number, [CausalSmoother, CausalSmoother]>();
 
   /** @throws UsageError an option out of range. */
   constructor(
@@ -154,14 +157,17 @@ export class VideoPipeline {
       };
     });
     const tracks = this.tracker.update(timeS, sightings, found.cut);
+    const rows = await this.engine.rows(crops);
+    const movements = await this.engine.measure(image, detections);
     const tracked = {
       found: { ...found, reduced: null, frame: { ...frame, image: { ...image, data: new Uint8Array(0) } } },
       numbers: tracks.map((track) => track.number),
       changes: tracks.map((track, i) => track.changeFromFirst(small[i])),
       vanished: [...this.tracker.unseen(timeS, HIDE_UNSEEN_S).values()],
-      rows: await this.engine.rows(crops),
+      rows,
       qualities,
-      movements: await this.engine.measure(image, detections),
+      movements,
+      raw: detections.map((face, i) => this.engine.faceOf(rows[i], face, qualities[i], movements[i])),
     };
     for (const [number, person] of this.tracker.ids()) this.ids.set(number, person);
     return this.smooth(tracked);
@@ -171,10 +177,9 @@ export class VideoPipeline {
     const { timeS } = tracked.found.frame;
     this.waiting.push(tracked);
     tracked.numbers.forEach((number, i) => {
-      const history = this.histories.get(number) ?? { times: [], rows: [] };
+      const history = this.histories.get(number) ?? [];
       this.histories.set(number, history);
-      history.times.push(timeS);
-      history.rows.push(tracked.rows[i]);
+      history.push({ timeS, row: tracked.rows[i], warned: tracked.raw[i].warnings.length > 0 });
     });
     const done: FrameResult[] = [];
     while (this.waiting.length && this.waiting[0].found.frame.timeS <= timeS - this.delayS) {
@@ -184,51 +189,51 @@ export class VideoPipeline {
     return done;
   }
 
-  private result({ found, numbers, changes, vanished, rows, qualities, movements }: TrackedFrame): FrameResult {
+  private result({ found, numbers, changes, vanished, rows, qualities, movements, raw }: TrackedFrame): FrameResult {
     const { index, timeS } = found.frame;
     const faces: TrackedFace[] = [];
     const others: FaceBox[] = [];
     numbers.forEach((number, i) => {
       // A face is smoothed from its first frame on, also before it is known whose it is.
-      const row = this.smoothed(number, timeS, rows[i]);
+      const row = this.smoothed(number, timeS, rows[i], raw[i].warnings.length > 0);
       const person = this.ids.get(number);
       const detection = found.detections[i];
       if (person === undefined) {
         others.push(detection.box);
         return;
       }
-      const { emotions, abstentions } = this.engine.faceOf(rows[i], detection, qualities[i]);
       const face = this.engine.faceOf(row, detection, qualities[i], movements[i]);
-      const raw = { emotions, abstentions };
-      faces.push({ face_id: person, ...face, detected: found.detected, change: changes[i], raw });
+      const ofFrame = { emotions: raw[i].emotions, abstentions: raw[i].abstentions };
+      faces.push({ face_id: person, ...face, detected: found.detected, change: changes[i], raw: ofFrame });
     });
     faces.sort((a, b) => b.box[2] * b.box[3] - a.box[2] * a.box[3]);
     return { frame: index, time_s: timeS, faces, others: [...others, ...vanished] };
   }
 
-  private smoothed(number: number, timeS: number, row: number[]): number[] {
+  /** Without warnings, over frames without warnings alone; with warnings, over all frames. */
+  private smoothed(number: number, timeS: number, row: number[], warned: boolean): number[] {
     if (this.live) {
-      const smoother = this.causal.get(number) ?? new CausalSmoother(this.smoothing);
-      this.causal.set(number, smoother);
-      return smoother.step(timeS, row);
+      const fresh = () => new CausalSmoother(this.smoothing);
+      const [all, clear] = this.causal.get(number) ?? [fresh(), fresh()];
+      this.causal.set(number, [all, clear]);
+      const ofAll = all.step(timeS, row);
+      return warned ? ofAll : clear.step(timeS, row);
     }
-    const history = this.histories.get(number);
-    if (!history) return row;
-    return centred(history.times, history.rows, history.times.indexOf(timeS), this.smoothing);
+    const history = (this.histories.get(number) ?? []).filter((past) => warned || !past.warned);
+    const times = history.map((past) => past.timeS);
+    const rows = history.map((past) => past.row);
+    return centred(times, rows, times.indexOf(timeS), this.smoothing);
   }
 
   /** Lets go of what no frame that waits can reach any more. */
   private forget(newestS: number): void {
     const fromS = (this.waiting[0]?.found.frame.timeS ?? newestS) - reachOf(this.smoothing);
     for (const [number, history] of this.histories) {
-      while (history.times.length && history.times[0] < fromS) {
-        history.times.shift();
-        history.rows.shift();
-      }
-      if (!history.times.length) this.histories.delete(number);
+      while (history.length && history[0].timeS < fromS) history.shift();
+      if (!history.length) this.histories.delete(number);
     }
-    for (const [number, smoother] of this.causal) {
-      if (newestS - smoother.timeS > this.smoothing.gapS) this.causal.delete(number);
+    for (const [number, [all]] of this.causal) {
+      if (newestS - all.timeS > this.smoothing.gapS) this.causal.delete(number);
     }
     const waiting = new Set(this.waiting.flatMap(({ numbers }) => numbers));
     for (const number of this.ids.keys()) if (!waiting.has(number)) this.ids.delete(number);

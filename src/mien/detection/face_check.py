@@ -5,12 +5,17 @@ It was trained by scripts/train_face_check.py, on the crops that the emotion mod
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import UsageError
+from mien.geometry import Detection
+from mien.images.crop import FER2013_FRAMING, face_square
+from mien.images.quality import Quality
+from mien.models.card import Framing
 from mien.models.registry import FOLDER, expected_hash
 from mien.models.runtime import open_session, run_session
 
@@ -64,3 +69,33 @@ class FaceCheck:
             return Checks(none, none, none)
         (values,) = run_session(self._session, ("checks",), {"pixels": crops}, "the face check")
         return Checks(values[:, 0], values[:, 1], values[:, 2])
+
+    def complete(
+        self, qualities: Sequence[Quality], crops: Sequence[NDArray[np.uint8]]
+    ) -> tuple[Quality, ...]:
+        """The qualities with `covered` and `moved`; crops as for `check`, one per quality.
+
+        Raises:
+            UsageError, ModelError: as `check`.
+        """
+        if not qualities:
+            return ()
+        checks = self.check(np.stack(crops))
+        pairs = zip(qualities, checks.covered.tolist(), checks.moved.tolist(), strict=True)
+        return tuple(replace(quality, covered=covered, moved=moved) for quality, covered, moved in pairs)
+
+
+def check_crops(
+    image: NDArray[np.uint8],
+    detections: Sequence[Detection],
+    squares: Sequence[NDArray[np.uint8]],
+    framing: Framing,
+) -> Sequence[NDArray[np.uint8]]:
+    """The crops of faces as `FaceCheck.check` takes them, from an image RGB (H, W, 3) or gray (H, W).
+
+    `squares` are the model's crops in `framing`, before they are made brighter; they serve if size and
+    framing are the same.
+    """
+    if framing == FER2013_FRAMING and all(square.shape == (SIDE, SIDE) for square in squares):
+        return squares
+    return [face_square(image, detection, FER2013_FRAMING, size=SIDE) for detection in detections]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, overload
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.detection.blazeface import BlazeFace
-from mien.detection.face_check import LIMITS, SIDE, FaceCheck
+from mien.detection.face_check import LIMITS, FaceCheck, check_crops
 from mien.detection.turned import detect_turned
 from mien.errors import ImageError, UsageError
 from mien.geometry import Detection, Detector
@@ -202,25 +202,13 @@ class Analyzer:
 
     def _qualities(
         self, image: DecodedImage, detections: list[Detection], squares: list[NDArray[np.uint8]]
-    ) -> list[Quality]:
+    ) -> tuple[Quality, ...]:
         """How well each face can be seen, with the checks of its crop."""
-        if not detections:
-            return []
-        framing, size = self.classifier.card.framing or FER2013_FRAMING, self.classifier.card.input_size
-        crops = squares
-        if (framing, size) != (FER2013_FRAMING, SIDE):
-            crops = [face_square(image.pixels, each, FER2013_FRAMING, size=SIDE) for each in detections]
-        checks = self.face_check.check(np.stack(crops))
-        return [
-            replace(
-                quality_of(detection, square, image.width, image.height),
-                covered=float(covered),
-                moved=float(moved),
-            )
-            for detection, square, covered, moved in zip(
-                detections, squares, checks.covered, checks.moved, strict=True
-            )
-        ]
+        pairs = zip(detections, squares, strict=True)
+        qualities = [quality_of(each, square, image.width, image.height) for each, square in pairs]
+        framing = self.classifier.card.framing or FER2013_FRAMING
+        crops = check_crops(image.pixels, detections, squares, framing)
+        return self.face_check.complete(qualities, crops)
 
     def _classify(self, images: list[_ImageFaces]) -> Iterator[list[Face]]:
         """The faces of each image; the model runs once for all."""
@@ -235,7 +223,7 @@ class _ImageFaces:
 
     detections: list[Detection]
     crops: list[NDArray[np.uint8]]
-    qualities: list[Quality]
+    qualities: tuple[Quality, ...]
     movements: tuple[Movements | None, ...] | None
 
 

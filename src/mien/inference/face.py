@@ -47,7 +47,7 @@ class Face:
         certain_margin: the least `margin` of a certain face; from the card, or None.
         votes: what share of people would name each emotion; they sum to 1. None if `emotions` is the
             prediction of one head.
-        quality: how well the face can be seen; None for frames of clips and for `analyze_crops`.
+        quality: how well the face can be seen; None for `analyze_crops`.
         warnings: what of it lies outside of what the model was measured on, in words such as ``"blurred"``;
             the limits are on the model's card.
         movements: landmarks, pose of the head and named movements; None if they were not asked for
@@ -290,7 +290,7 @@ def face_of(
         certain_margin=head.certain_margin,
         votes=shares.votes,
         quality=quality,
-        warnings=_warnings(quality, limits, movements),
+        warnings=face_warnings(quality, limits, movements),
         movements=None if movements is None else movements[0],
     )
 
@@ -311,10 +311,13 @@ def read_shares(rows: NDArray[np.float32], head: Head) -> list[Shares]:
     ]
 
 
-def _warnings(
+def face_warnings(
     quality: Quality | None, limits: Limits, movements: tuple[Movements | None] | None
 ) -> tuple[str, ...]:
-    """What lies outside of the limits; of the yaw, the face mesh knows better than the key points."""
+    """What of a face lies outside of the limits; arguments as of `read_face`.
+
+    Of the yaw, the face mesh knows better than the key points.
+    """
     if movements is None:
         return () if quality is None else warnings_of(quality, limits)
     others = {name: limit for name, limit in limits.items() if name != "yaw"}

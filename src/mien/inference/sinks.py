@@ -11,6 +11,8 @@ from mien.inference.face import Face, face_columns
 from mien.models.card import Head
 from mien.names import csv_cell, json_text
 
+_BETWEEN = "; "  # two warnings in a cell
+
 
 def image_columns(head: Head, *, movements: bool = False) -> list[str]:
     """The columns of a table of images, one row per face."""
@@ -20,7 +22,12 @@ def image_columns(head: Head, *, movements: bool = False) -> list[str]:
 
 def warnings_cell(face: Face) -> str:
     """The warnings of a face in one cell: empty where there are none."""
-    return "; ".join(face.warnings)
+    return _BETWEEN.join(face.warnings)
+
+
+def split_warnings(cell: str) -> tuple[str, ...]:
+    """The warnings in a cell of `warnings_cell`."""
+    return tuple(cell.split(_BETWEEN)) if cell else ()
 
 
 class Result(Protocol):

@@ -136,7 +136,7 @@ class VideoAnalysis(Iterator[FrameResult]):
             yield from self._go_on(log)
 
     def _header(self) -> dict[str, Any]:
-        return log_header(self.video.source, self.analyzer.classifier, self._options)
+        return log_header(self.video.source, self.analyzer.classifier, self.analyzer.limits, self._options)
 
     def _go_on(self, log: LogWriter | None) -> Generator[AnalyzedFrame, None, None]:
         live = self.video.live

@@ -1,8 +1,8 @@
 """The log of a clip's analysis: everything that was expensive to compute, from which every result follows.
 
 JSON lines: a header, then one line per analyzed frame with its time, boxes, landmarks, detection confidence,
-8 x 8 grey values, portrait and probabilities of each face. An interrupted run resumes from it, and `replay`
-tracks and smooths again without reading the clip.
+8 x 8 grey values, portrait, quality and probabilities of each face. An interrupted run resumes from it, and
+`replay` tracks and smooths again without reading the clip.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 import mien
 from mien.errors import UsageError, reason
 from mien.geometry import Detection
-from mien.models.card import Head, read_head
+from mien.images.quality import Quality
+from mien.models.card import Head, Limits, read_head
 from mien.models.onnx import OnnxClassifier
 from mien.movements.measures import NAMES, Movements
 from mien.video.frame import FramePosition
@@ -37,7 +38,8 @@ from mien.video.tracking.people import People
 from mien.video.tracking.portrait import portrait_from
 from mien.video.tracking.tracker import Tracker
 
-FORMAT = "mien video log 2"
+_NAME = "mien video log"
+FORMAT = f"{_NAME} 3"
 _HASHED_BYTES = 1 << 20
 
 
@@ -95,8 +97,14 @@ class Log:
         self._path = path
         lines = self._lines()
         first = next(lines, None)
-        if first is None or first[1].get("format") != FORMAT:
-            raise UsageError(f"{path} is not a log of this version of mien; it should begin with {FORMAT!r}.")
+        form = first[1].get("format") if first else None
+        if first is None or form != FORMAT:
+            if str(form).startswith(_NAME):
+                raise UsageError(
+                    f"{path} has the format {form!r} of another version of mien; this one reads {FORMAT!r}. "
+                    "Analyze the clip again, with --overwrite."
+                )
+            raise UsageError(f"{path} is not a log of a clip: it does not begin with {FORMAT!r}.")
         lines.close()
         self._head_size, self.header = first
 
@@ -214,7 +222,7 @@ def replay_details(
         live=options["live"],
         selector=FaceSelector(faces or options["faces"]),
         part_of=part_of,
-        limits={name: (low, high) for name, (low, high) in header["model"].get("limits", {}).items()},
+        limits={name: (low, high) for name, (low, high) in header["model"]["limits"].items()},
     )
     for record in log.records():
         yield from stage.feed(track_record(tracker, record))
@@ -226,10 +234,12 @@ def head_of(header: dict[str, Any]) -> Head:
     return read_head(header["model"]["head"])
 
 
-def log_header(source: str, classifier: OnnxClassifier, options: dict[str, Any]) -> dict[str, Any]:
+def log_header(
+    source: str, classifier: OnnxClassifier, limits: Limits, options: dict[str, Any]
+) -> dict[str, Any]:
     """The header of a log: which clip, analyzed by which model, how, and by which version of mien."""
     model = {"name": classifier.name, "sha256": classifier.card.sha256, "head": asdict(classifier.head)}
-    model["limits"] = {name: list(ends) for name, ends in classifier.card.limits.items()}
+    model["limits"] = {name: list(ends) for name, ends in limits.items()}
     file = _file_facts(Path(source))
     return {
         "format": FORMAT,
@@ -260,6 +270,7 @@ def _to_json(record: FrameRecord) -> dict[str, Any]:
             "confidence": float(detection.confidence),
             "keypoints": None if points is None else _numbers(points),
             "small": _text(record.small[i].tobytes()),
+            "quality": astuple(record.qualities[i]),
             "probabilities": _numbers(record.probabilities[i]),
         }
         if (portrait := record.portraits[i]) is not None:
@@ -299,6 +310,7 @@ def _from_json(line: dict[str, Any]) -> FrameRecord:
             else None
             for face in faces
         ),
+        qualities=tuple(Quality(*face["quality"]) for face in faces),
         probabilities=np.array([face["probabilities"] for face in faces], np.float32),
         thumbnails={i: b64decode(face["thumbnail"]) for i, face in enumerate(faces) if "thumbnail" in face},
         movements=tuple(face["movements"] and Movements(**face["movements"]) for face in faces)

@@ -63,9 +63,7 @@ class TrackedFace:
         if row["confidence"] is not None:
             row["confidence"] = round(row["confidence"], 4)
         row |= {"detected": self.detected, "change": round(self.change, 2)}
-        if self.face.warnings or self.face.movements is not None:
-            row["warnings"] = warnings_cell(self.face)
-        return {"face_id": self.id, **row}
+        return {"face_id": self.id, **row, "warnings": warnings_cell(self.face)}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class History:
 
     def __init__(self, width: int) -> None:
         self._times, self._rows = np.empty(_ROOM), np.empty((_ROOM, width), np.float32)
+        self._warned = np.empty(_ROOM, np.bool_)
         self._first = self._end = 0
 
     def __len__(self) -> int:
@@ -56,14 +57,22 @@ class History:
         """(N, C); a view."""
         return self._rows[self._first : self._end]
 
-    def append(self, time_s: float, row: Rows) -> None:
+    @property
+    def warned(self) -> NDArray[np.bool_]:
+        """Whether the face had warnings, (N,); a view."""
+        return self._warned[self._first : self._end]
+
+    def append(self, time_s: float, row: Rows, *, warned: bool = False) -> None:
         """Take the next row."""
         if self._end == len(self._times):
             room = max(_ROOM, 2 * len(self))
-            times, rows = np.empty(room), np.empty((room, self._rows.shape[1]), np.float32)
-            times[: len(self)], rows[: len(self)] = self.times_s, self.rows
-            self._times, self._rows, self._first, self._end = times, rows, 0, len(self)
-        self._times[self._end], self._rows[self._end] = time_s, row
+            kept = (self.times_s, self.rows, self.warned)
+            grown = [np.empty((room, *values.shape[1:]), values.dtype) for values in kept]
+            for values, more in zip(kept, grown, strict=True):
+                more[: len(values)] = values
+            self._first, self._end = 0, len(self)
+            self._times, self._rows, self._warned = grown
+        self._times[self._end], self._rows[self._end], self._warned[self._end] = time_s, row, warned
         self._end += 1
 
     def forget_before(self, time_s: float) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mien.emotions import ABSTAIN, column_name
 from mien.errors import MissingExtra, UsageError
+from mien.inference.sinks import split_warnings
 from mien.video.results import FrameResult
 
 if TYPE_CHECKING:
@@ -21,9 +22,23 @@ GAP_S = 0.5
 # that move changed by 6.5 and 20.9, posters in three clips by 0.0 to 1.3.
 _STATIC_S, _STATIC_LEVELS = 1.0, 2.5
 
-# A face in one frame: its person's number, its most probable emotion, whether that is uncertain, the
-# detector's confidence, and its change.
-Seen = tuple[int, str, bool, float, float]
+
+class Seen(NamedTuple):
+    """A face in one frame.
+
+    Attributes:
+        face_id: its person's number.
+        top, uncertain: its most probable emotion, and whether that should not be reported.
+        confidence, change: the detector's, and by how much the face differs from when it appeared.
+        warnings: in which ways it is hard to see.
+    """
+
+    face_id: int
+    top: str
+    uncertain: bool
+    confidence: float
+    change: float
+    warnings: tuple[str, ...]
 
 
 @dataclass
@@ -44,7 +59,9 @@ class Person:
         first_s, last_s: when the face was first and last seen.
         seconds: for how long it was seen in all.
         emotions: emotion to the seconds for which it was the most probable one.
-        uncertain_s: for how long no single emotion stood out.
+        uncertain_s: for how long no single emotion should be reported.
+        warned_s: for how long the face had warnings.
+        warnings: warning to the seconds for which the face had it.
         switches: how often the most probable emotion changed.
         confidence_s, change_s: the detector's confidence, and the change since it appeared, times seconds.
         run, longest: the run of one emotion that is going on, and the longest so far.
@@ -58,6 +75,8 @@ class Person:
     seconds: float = 0.0
     emotions: dict[str, float] = field(default_factory=dict)
     uncertain_s: float = 0.0
+    warned_s: float = 0.0
+    warnings: dict[str, float] = field(default_factory=dict)
     switches: int = 0
     confidence_s: float = 0.0
     change_s: float = 0.0
@@ -94,8 +113,8 @@ class ClipSummary:
         self.add(
             result.time_s,
             [
-                (face.id, face.top[0], face.face.uncertain, face.face.confidence or 0.0, face.change)
-                for face in result.faces
+                Seen(it.id, it.top[0], face.uncertain, face.confidence or 0.0, it.change, face.warnings)
+                for it, face in ((it, it.face) for it in result.faces)
             ],
         )
 
@@ -106,8 +125,8 @@ class ClipSummary:
             before_s = self._last[0]
             self._step_s = time_s - before_s
             self._credit(self._step_s)
-        for face_id, emotion, *_ in seen:
-            self._notice(face_id, emotion, time_s, before_s)
+        for face in seen:
+            self._notice(face.face_id, face.top, time_s, before_s)
         self._last = (time_s, seen)
 
     def people(self) -> list[Person]:
@@ -130,13 +149,16 @@ class ClipSummary:
 
     def _credit(self, seconds: float) -> None:
         """Give the last frame's faces the time for which it was shown."""
-        for face_id, emotion, uncertain, confidence, change in self._last[1] if self._last else ():
-            person = self._people[face_id]
+        for face in self._last[1] if self._last else ():
+            person, emotion = self._people[face.face_id], face.top
             person.seconds += seconds
             person.emotions[emotion] = person.emotions.get(emotion, 0.0) + seconds
-            person.uncertain_s += seconds * uncertain
-            person.confidence_s += seconds * confidence
-            person.change_s += seconds * change
+            person.uncertain_s += seconds * face.uncertain
+            person.warned_s += seconds * bool(face.warnings)
+            for warning in face.warnings:
+                person.warnings[warning] = person.warnings.get(warning, 0.0) + seconds
+            person.confidence_s += seconds * face.confidence
+            person.change_s += seconds * face.change
             person.run.seconds += seconds
             longest_s = person.longest_runs.get(emotion, 0.0)
             person.longest_runs[emotion] = max(longest_s, person.run.seconds)
@@ -148,10 +170,10 @@ def summary(frame: pandas.DataFrame, *, shortest_s: float = 0.0) -> pandas.DataF
     """One row per person of a table of `to_frame` (or of the file that `mien predict` writes of a clip).
 
     Columns: source, face_id, first_s, last_s, seconds, top (the emotion seen longest), a share of time for
-    each emotion (``share_happy``, ...; they sum to 1), uncertain (share of time), switches, and the longest
-    run of one emotion: longest, longest_start_s, longest_s; then confidence (the detector's, on average) and
-    static (the face does not change while it is seen, as on a poster). Who was seen for less than
-    `shortest_s` seconds in all has no row.
+    each emotion (``share_happy``, ...; they sum to 1), uncertain and warned (shares of time; warned: the face
+    is hard to see), switches, and the longest run of one emotion: longest, longest_start_s, longest_s; then
+    confidence (the detector's, on average) and static (the face does not change while it is seen, as on a
+    poster). Who was seen for less than `shortest_s` seconds in all has no row.
 
     Raises:
         MissingExtra: pandas is not installed.
@@ -161,7 +183,7 @@ def summary(frame: pandas.DataFrame, *, shortest_s: float = 0.0) -> pandas.DataF
         import pandas as pd
     except ImportError:
         raise MissingExtra("tables of videos", "video") from None
-    needed = ["source", "frame", "time_s", "face_id", "top", "uncertain", "confidence", "change"]
+    needed = ["source", "frame", "time_s", "face_id", "top", "uncertain", "confidence", "change", "warnings"]
     if missing := [name for name in needed if name not in frame]:
         raise UsageError(f"the table has no column {missing[0]!r}; give one that mien.to_frame made.")
     raw = [name.removeprefix("raw_") for name in map(str, frame.columns) if name.startswith("raw_")]
@@ -178,13 +200,15 @@ def _people(source: str, part: pandas.DataFrame) -> Iterable[Person]:
     tally = ClipSummary(source)
     named = part["face_id"].notna()
     names = ["face_id", "top", "uncertain", "confidence", "change"]
-    columns = [part["frame"], part["time_s"], named, *(part[name] for name in names)]
+    # In a file, no warning is an empty cell.
+    warnings = [cell if isinstance(cell, str) else "" for cell in part["warnings"]]
+    columns = [part["frame"], part["time_s"], named, *(part[name] for name in names), warnings]
     rows: Iterator[tuple[Any, ...]] = zip(*columns, strict=True)
     for _, faces in groupby(rows, key=lambda row: row[0]):
         of_frame = list(faces)
         seen = [
-            (int(face), str(top), bool(unsure), float(sure), float(change))
-            for _, _, there, face, top, unsure, sure, change in of_frame
+            Seen(int(face), str(top), bool(unsure), float(sure), float(change), split_warnings(cell))
+            for _, _, there, face, top, unsure, sure, change, cell in of_frame
             if there
         ]
         tally.add(float(of_frame[0][1]), seen)
@@ -195,7 +219,7 @@ def _columns(emotions: list[str]) -> list[str]:
     shares = [f"share_{column_name(name)}" for name in emotions]
     head = ["source", "face_id", "first_s", "last_s", "seconds", "top"]
     longest = ["longest", "longest_start_s", "longest_s"]
-    return [*head, *shares, "uncertain", "switches", *longest, "confidence", "static"]
+    return [*head, *shares, "uncertain", "warned", "switches", *longest, "confidence", "static"]
 
 
 def person_row(person: Person, emotions: list[str]) -> dict[str, Any]:
@@ -210,6 +234,7 @@ def person_row(person: Person, emotions: list[str]) -> dict[str, Any]:
         "top": person.main[0],
         **{f"share_{column_name(name)}": person.emotions.get(name, 0.0) / whole for name in emotions},
         "uncertain": person.uncertain_s / whole,
+        "warned": person.warned_s / whole,
         "switches": person.switches,
         "longest": person.longest.emotion,
         "longest_start_s": person.longest.start_s,

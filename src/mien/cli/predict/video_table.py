@@ -23,6 +23,7 @@ from mien.video.summary import Person
 
 _BAR = 12  # characters
 _MOST_PEOPLE = 20  # lines of the table
+_HARD_TO_SEE = 0.1  # from this share of the time on, it is said in words
 _FRAMES_PER_UPDATE = 5
 _COLUMNS = {
     "person": "right",
@@ -136,6 +137,15 @@ def print_people(console: Console, clip: str, people: list[Person]) -> None:
         console.print(
             "? uncertain: most of the time, no single expression was clearly the most probable", style="dim"
         )
+    for person in sorted(longest, key=lambda person: person.face_id):
+        if person.warned_s > person.seconds * _HARD_TO_SEE:
+            console.print(f"{person.face_id} is hard to see: {_warnings(person)} of the time", style="dim")
+
+
+def _warnings(person: Person) -> str:
+    """The warnings of a person with their shares of time, the longest first."""
+    longest = sorted(person.warnings.items(), key=lambda item: -item[1])
+    return ", ".join(f"{warning} {seconds / person.seconds:.0%}" for warning, seconds in longest)
 
 
 def _cells(person: Person) -> list[Text]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import mien
 from mien.files import staged
 from mien.inference.face import Face
+from mien.inference.sinks import warnings_cell
 from mien.models.card import Head
 from mien.video.log import Log, head_of
 from mien.video.options.study import StudyOptions
@@ -32,6 +33,7 @@ _UNCERTAIN_S = 0.2
 _LANES = 40
 _ROUNDING = 1e6
 _KEPT = ".viewer.npz"
+_ARRAYS = 2  # one more whenever other arrays are kept
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 logger = logging.getLogger("mien.serve")
@@ -57,6 +59,8 @@ class ClipFaces:
         boxes: (N, 4) x, y, width and height in pixels.
         emotions: (N, E) probabilities, smoothed over time.
         uncertain, corrected: (N,) whether no emotion should be reported; whether a person set it.
+        warnings: (N,) index into `words`, which are cells of warnings, such as "covered; moved"; the first is
+            empty.
     """
 
     source: str
@@ -68,6 +72,8 @@ class ClipFaces:
     boxes: NDArray[np.float32]
     emotions: NDArray[np.float32]
     uncertain: NDArray[np.bool_]
+    warnings: NDArray[np.uint16]
+    words: NDArray[np.str_]
     corrected: NDArray[np.bool_]
 
     @property
@@ -108,7 +114,7 @@ class ClipFaces:
             CorrectionError: a correction does not fit.
         """
         people, corrected = np.zeros_like(self.people), np.zeros_like(self.corrected)
-        emotions, uncertain = self.emotions.copy(), self.uncertain.copy()
+        emotions, uncertain, warnings = self.emotions.copy(), self.uncertain.copy(), self.warnings.copy()
         labels = self.labels
         for result in corrections.correct(self.results(), check=check):
             for face in result.faces:
@@ -116,10 +122,10 @@ class ClipFaces:
                     raise TypeError(f"a correction lost the place of {face!r}")
                 people[face.place] = face.id
                 if face.corrected:
-                    corrected[face.place], uncertain[face.place] = True, False
+                    corrected[face.place], uncertain[face.place], warnings[face.place] = True, False, 0
                     emotions[face.place] = [face.face.emotions[label] for label in labels]
         known = (self.source, self.head, self.frames, self.times_s, self.first)
-        return ClipFaces(*known, people, self.boxes, emotions, uncertain, corrected)
+        return ClipFaces(*known, people, self.boxes, emotions, uncertain, warnings, self.words, corrected)
 
 
 def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> ClipFaces:
@@ -143,7 +149,8 @@ def load_faces(clip: Path, progress: Callable[[int], None] = lambda _: None) -> 
 def _read_log(clip: Path, progress: Callable[[int], None]) -> Arrays:
     # Arrays of bytes, since a clip may have millions of faces.
     frames, times, first = array("q"), array("d"), array("q", [0])
-    people, boxes, emotions, uncertain = array("q"), array("f"), array("f"), bytearray()
+    people, boxes, emotions, uncertain, warnings = array("q"), array("f"), array("f"), bytearray(), array("H")
+    words = {"": 0}
     labels = Measures(head_of(Log(clip / "log.jsonl").header)).labels
     for result in clip_results(clip):
         frames.append(result.frame)
@@ -153,6 +160,7 @@ def _read_log(clip: Path, progress: Callable[[int], None]) -> Arrays:
             boxes.extend(face.box)
             emotions.extend(face.face.emotions[label] for label in labels)
             uncertain.append(face.face.uncertain)
+            warnings.append(words.setdefault(warnings_cell(face.face), len(words)))
         first.append(len(people))
         progress(len(frames))
     return {
@@ -163,13 +171,15 @@ def _read_log(clip: Path, progress: Callable[[int], None]) -> Arrays:
         "boxes": np.array(boxes, np.float32).reshape(-1, 4),
         "emotions": np.array(emotions, np.float32).reshape(-1, len(labels)),
         "uncertain": np.frombuffer(bytes(uncertain), np.bool_),
+        "warnings": np.array(warnings, np.uint16),
+        "words": np.array(list(words)),
     }
 
 
 def _key_of(log: Path) -> str:
-    """What kept arrays must agree with: the log, and the version that replayed it."""
+    """What kept arrays must agree with: the log, the version that replayed it, and which arrays they are."""
     status = log.stat()
-    return f"{mien.__version__} {status.st_size} {status.st_mtime_ns}"
+    return f"{mien.__version__} {_ARRAYS} {status.st_size} {status.st_mtime_ns}"
 
 
 def _read_kept(path: Path, key: str) -> Arrays | None:
@@ -209,6 +219,7 @@ def people_of(clip: ClipFaces, names: dict[int, str]) -> list[dict[str, Any]]:
                 "last_s": rounded(clip.times_s[at[mine][-1]]),
                 "top": clip.labels[int(top)],
                 "uncertain": _share(seconds[clip.uncertain[mine]].sum(), whole),
+                "warned": _share(seconds[clip.warnings[mine] > 0].sum(), whole),
                 "corrected": _share(seconds[clip.corrected[mine]].sum(), whole),
             }
         )
@@ -283,8 +294,8 @@ def timeline_of(clip: ClipFaces, from_s: float, to_s: float, bins: int) -> dict[
 def frames_of(clip: ClipFaces, from_s: float, to_s: float) -> dict[str, Any]:
     """The frames in a stretch with the faces in them, and the first frame behind it.
 
-    Returns ``{"frames": [[number, time, [[person, x, y, width, height, uncertain, corrected, share of each
-    emotion...]]]], "to_s"}``; `to_s` is None at the clip's end.
+    Returns ``{"frames": [[number, time, [[person, x, y, width, height, uncertain, corrected, warnings, share
+    of each emotion...]]]], "to_s"}``; `to_s` is None at the clip's end.
     """
     begin, end = np.searchsorted(clip.times_s, [from_s - 1 / _ROUNDING, to_s])
     frames = []
@@ -295,6 +306,7 @@ def frames_of(clip: ClipFaces, from_s: float, to_s: float) -> dict[str, Any]:
                 *np.round(clip.boxes[row].astype(float), 1).tolist(),
                 int(clip.uncertain[row]),
                 int(clip.corrected[row]),
+                str(clip.words[clip.warnings[row]]),
                 *np.round(clip.emotions[row].astype(float), 3).tolist(),
             ]
             for row in range(clip.first[i], clip.first[i + 1])

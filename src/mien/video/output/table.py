@@ -32,14 +32,12 @@ def columns(head: Head, *, images: bool = False, movements: bool = False) -> lis
     """The table's columns: frame, face, probabilities smoothed over time, then those of the frame alone.
 
     With `images`, those of images too: their rows have no frame, and nothing of one frame alone. With
-    `movements`, those of the frame alone, and warnings.
+    `movements`, those of the frame alone.
     """
     numbers = face_columns(head, movements=movements)[len(_FACE) :]
     raw = [f"raw_{name}" for name in label_columns(head)]
-    names = [*_PLACE, *_FACE[:5], "detected", "change", *_FACE[5:], *numbers, *raw]
-    if images:
-        return ["source", *_SIZE, *names[1:], "warnings", "error"]
-    return [*names, "warnings"] if movements else names
+    names = [*_PLACE, *_FACE[:5], "detected", "change", *_FACE[5:], *numbers, *raw, "warnings"]
+    return ["source", *_SIZE, *names[1:], "error"] if images else names
 
 
 def to_frame(
@@ -53,8 +51,8 @@ def to_frame(
         >>> mien.to_frame(mien.analyze(["anna.jpg", "bert.jpg"]))[["image", "face_id", "top", "happy"]]
 
     Columns of clips: source, frame, time_s, face_id, x, y, box_width, box_height, confidence, detected,
-    change, top, uncertain, then each emotion and valence (smoothed over time) and each ``raw_`` emotion (of
-    that frame).
+    change, top, uncertain, then each emotion and valence (smoothed over time), each ``raw_`` emotion (of
+    that frame), and warnings (text, separated by semicolons, of that frame).
     Columns of images: image (number, from 0) and face_id (from 1), x, y, box_width, box_height, confidence,
     top, uncertain, then each emotion and valence.
 
@@ -68,10 +66,11 @@ def to_frame(
     items: list[Any] = list(results)
     images = bool(items) and not isinstance(items[0], FrameResult)
     place = ["source", "width", "height"] if images and isinstance(items[0], ImageResult) else ["image"]
-    first = [*place, "face_id", *_FACE] if images else columns(Head("", ()))
+    first = [*place, "face_id", *_FACE] if images else columns(Head("", ()))[:-1]
+    last = [] if images else ["warnings"]
     rows = list(_rows(items))
     widest = max(rows, key=len, default={})
-    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *widest])))
+    frame = pd.DataFrame(rows, columns=list(dict.fromkeys([*first, *widest, *last])))
     kinds = {"face_id": "Int64", "uncertain": "boolean"}
     return frame.astype(kinds if images else {**kinds, "detected": "boolean"})
 

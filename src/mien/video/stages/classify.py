@@ -1,11 +1,13 @@
-"""Tracked faces in, the model's probabilities for each out."""
+"""Tracked faces in, the model's probabilities for each out, and whether it is covered or moved."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
+from mien.detection.face_check import FaceCheck
 from mien.models.onnx import OnnxClassifier
 from mien.video.stages.track import TrackedFrame
 
@@ -16,17 +18,18 @@ _LONGEST_WAIT_S = 0.5
 
 
 class ClassifyStage:
-    """Runs the model on tracked faces in batches.
+    """Runs the model and the face check on tracked faces in batches.
 
     A batch ends with a frame behind which a run can resume, so that a resumed run has the same batches.
 
     Args:
         classifier: its `rows` of gray faces (N, S, S) are what `mien.inference.face.read_face` takes.
+        face_check: completes the quality of each face.
         live: give each frame back at once.
     """
 
-    def __init__(self, classifier: OnnxClassifier, *, live: bool = False) -> None:
-        self._classifier, self._live = classifier, live
+    def __init__(self, classifier: OnnxClassifier, face_check: FaceCheck, *, live: bool = False) -> None:
+        self._classifier, self._face_check, self._live = classifier, face_check, live
         self._waiting: list[TrackedFrame] = []
 
     def feed(self, tracked: TrackedFrame) -> list[TrackedFrame]:
@@ -45,7 +48,15 @@ class ClassifyStage:
         crops = [crop for tracked in batch for crop in tracked.crops]
         rows = self._classifier.rows(np.stack(crops)) if crops else np.zeros((0, 0), np.float32)
         ends = np.cumsum([len(tracked.crops) for tracked in batch])[:-1]
-        return [
-            replace(tracked, record=replace(tracked.record, probabilities=own), crops=())
-            for tracked, own in zip(batch, np.split(rows, ends), strict=True)
-        ]
+        qualities = iter(
+            self._face_check.complete(
+                [quality for tracked in batch for quality in tracked.record.qualities],
+                [crop for tracked in batch for crop in tracked.checked],
+            )
+        )
+        done = []
+        for tracked, own in zip(batch, np.split(rows, ends), strict=True):
+            seen = tuple(islice(qualities, len(tracked.crops)))
+            record = replace(tracked.record, probabilities=own, qualities=seen)
+            done.append(replace(tracked, record=record, crops=(), checked=()))
+        return done

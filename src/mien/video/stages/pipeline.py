@@ -74,14 +74,14 @@ class Pipeline:
         """
         self.tracker.measure = analyzer.measure if analyzer.mesh else None
         classifier = analyzer.classifier
-        self.classifier = ClassifyStage(classifier, live=self._live)
+        self.classifier = ClassifyStage(classifier, analyzer.face_check, live=self._live)
         self.smoother = SmoothStage(
             self._source,
             classifier.head,
             self._smoothing,
             live=self._live,
             selector=self._selector,
-            limits=classifier.card.limits,
+            limits=analyzer.limits,
         )
 
     def track(self, frame: Frame) -> list[TrackedFrame]:

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.inference.face import Shares, face_of, read_shares
+from mien.inference.face import Shares, face_of, face_warnings, read_shares
 from mien.models.card import Head, Limits
+from mien.movements.measures import Movements
 from mien.video.results import AnalyzedFrame, FrameResult, TrackedFace
 from mien.video.smoothing import CausalSmoother, History, Smoothing, centred
 from mien.video.stages.select import FaceSelector
@@ -32,6 +33,9 @@ PartOf: TypeAlias = Callable[[int, float], int | None]
 class SmoothStage:
     """Smooths each face's probabilities, gives persons their numbers, and returns results in order.
 
+    A face without warnings is smoothed over frames of the same kind alone, so that what is hard to see has no
+    part in a certain answer. A face with warnings is smoothed over all frames; it is uncertain in any case.
+
     Args:
         source: the clip's name, for the results.
         head: names the columns of the probabilities.
@@ -40,7 +44,7 @@ class SmoothStage:
             smoothed from both sides.
         selector: which faces are reported; all for None.
         part_of: where a person's time is to be divided for smoothing; nowhere for None.
-        limits: of the model's card, for the pose of heads whose movements are measured.
+        limits: of the quality, beyond which a face has warnings, see `Analyzer.limits`.
     """
 
     def __init__(
@@ -64,7 +68,8 @@ class SmoothStage:
         self._ids: dict[int, int] = {}
         # The probabilities of each track, as far back as smoothing reaches.
         self._history: dict[int, History] = {}
-        self._causal: dict[tuple[int, int | None], CausalSmoother] = {}
+        # By track, part, and whether it takes faces without warnings alone.
+        self._causal: dict[tuple[int, int | None, bool], CausalSmoother] = {}
 
     def feed(self, tracked: TrackedFrame) -> list[AnalyzedFrame]:
         """Take the next classified frame; returns the results that are complete by now, in order."""
@@ -72,10 +77,11 @@ class SmoothStage:
         self._ids |= tracked.ids
         self._waiting.append(tracked)
         if not self._live:
-            for number, row in zip(tracked.numbers, tracked.record.probabilities, strict=True):
+            rows = zip(tracked.numbers, tracked.record.probabilities, strict=True)
+            for i, (number, row) in enumerate(rows):
                 if number not in self._history:
                     self._history[number] = History(len(row))
-                self._history[number].append(time_s, row)
+                self._history[number].append(time_s, row, warned=self._warned(tracked, i))
         done = []
         while self._waiting and self._waiting[0].record.position.time_s <= time_s - self._delay_s:
             done.append(self._result(self._waiting.popleft()))
@@ -119,33 +125,43 @@ class SmoothStage:
 
     def _face(self, tracked: TrackedFrame, i: int, person: int, smooth: Shares, raw: Shares) -> TrackedFace:
         record = tracked.record
-        found, movements = record.detections[i], record.movements
+        found = record.detections[i]
         face = face_of(
             smooth,
             self._head,
             box=found.box,
             confidence=found.confidence,
             keypoints=found.keypoints,
+            quality=record.qualities[i],
             limits=self._limits,
-            movements=None if movements is None else (movements[i],),
+            movements=_movements(tracked, i),
         )
         of_frame = replace(face, emotions=raw.emotions, abstentions=raw.abstentions, votes=raw.votes)
         return TrackedFace(person, face, of_frame, record.detected, tracked.changes[i])
 
+    def _warned(self, tracked: TrackedFrame, i: int) -> bool:
+        return bool(face_warnings(tracked.record.qualities[i], self._limits, _movements(tracked, i)))
+
     def _from_past(self, tracked: TrackedFrame, i: int, person: int | None) -> Rows:
         number, time_s = tracked.numbers[i], tracked.record.position.time_s
         part = None if self._part_of is None or person is None else self._part_of(person, time_s)
-        smoother = self._causal.setdefault((number, part), CausalSmoother(self._smoothing))
-        return smoother.step(time_s, tracked.record.probabilities[i])
+        row: Rows = tracked.record.probabilities[i]
+        smooth = row
+        for clear in (False,) if self._warned(tracked, i) else (False, True):
+            smoother = self._causal.setdefault((number, part, clear), CausalSmoother(self._smoothing))
+            smooth = smoother.step(time_s, row)
+        return smooth
 
     def _from_both_sides(self, tracked: TrackedFrame, i: int, person: int) -> Rows:
         time_s, history = tracked.record.position.time_s, self._history[tracked.numbers[i]]
-        times_s, rows = history.times_s, history.rows
+        times_s, rows, warned = history.times_s, history.rows, history.warned
+        own_warned = warned[np.searchsorted(times_s, time_s)]
+        mine = np.ones(len(times_s), np.bool_) if own_warned else ~warned
         if self._part_of:
             part = self._part_of(person, time_s)
-            mine = [self._part_of(person, at_s) == part for at_s in times_s.tolist()]
-            if not all(mine):
-                times_s, rows = times_s[mine], rows[mine]
+            mine &= np.array([self._part_of(person, at_s) == part for at_s in times_s.tolist()])
+        if not mine.all():
+            times_s, rows = times_s[mine], rows[mine]
         return centred(times_s, rows, int(np.searchsorted(times_s, time_s)), self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:
@@ -164,3 +180,9 @@ class SmoothStage:
         }
         waiting = {number for tracked in self._waiting for number in tracked.numbers}
         self._ids = {number: person for number, person in self._ids.items() if number in waiting}
+
+
+def _movements(tracked: TrackedFrame, i: int) -> tuple[Movements | None] | None:
+    """Those of a face, as `face_of` takes them."""
+    movements = tracked.record.movements
+    return None if movements is None else (movements[i],)

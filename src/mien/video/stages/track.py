@@ -10,8 +10,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.detection.face_check import check_crops
 from mien.geometry import Box, Detection
-from mien.images.crop import crop_face, sample_square
+from mien.images.crop import brightened, face_square, sample_square
+from mien.images.quality import Quality, quality_of
 from mien.models.card import Framing
 from mien.movements.measures import Movements
 from mien.video.frame import Frame, FramePosition
@@ -39,6 +41,7 @@ class FrameRecord:
         cut: whether it begins a new scene.
         small: each face's crop as 8 x 8 grey values, uint8 (8, 8), for `appearance_of`.
         portraits: what each face looks like; None where the detector did not run.
+        qualities: how well each face can be seen; without `covered` and `moved` until they were checked.
         probabilities: float32 (N, C), one row per face; (0, 0) until the model has run.
         thumbnails: face's index to a small JPEG of it.
         movements: of each face, None for one without landmarks; None if they are not asked for.
@@ -50,6 +53,7 @@ class FrameRecord:
     cut: bool
     small: tuple[NDArray[np.uint8], ...]
     portraits: tuple[Portrait | None, ...]
+    qualities: tuple[Quality, ...]
     probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     thumbnails: dict[int, bytes] = field(default_factory=dict)
     movements: tuple[Movements | None, ...] | None = None
@@ -65,7 +69,7 @@ class TrackedFrame:
         changes: by how many gray levels each face differs from the first of its track.
         ids: numbers of the tracks that are confirmed by now -> their person's number.
         vanished: person's number to where their face should be, which this frame does not show.
-        crops: the model's input, one per face; empty once the probabilities are known.
+        crops, checked: the input of the model and of the face check, one per face; empty once both ran.
         frame: the frame itself, where it is wanted later.
         settled: as in `DetectedFrame`.
     """
@@ -76,6 +80,7 @@ class TrackedFrame:
     ids: dict[int, int]
     vanished: dict[int, Box]
     crops: tuple[NDArray[np.uint8], ...] = ()
+    checked: tuple[NDArray[np.uint8], ...] = ()
     frame: Frame | None = None
     settled: bool = False
 
@@ -87,7 +92,7 @@ class TrackStage:
         measure: as the argument; it may change between two frames.
 
     Args:
-        framing, size, align: of the crops, as `crop_face` takes them.
+        framing, size, align: of the crops, as `face_square` takes them.
         keep_frames: hand the frames on, for drawing on them.
         thumbnails: take small images of the faces now and then.
         people: numbers people.
@@ -113,10 +118,12 @@ class TrackStage:
 
     def feed(self, found: DetectedFrame) -> TrackedFrame:
         """Track the faces of the next frame."""
-        crops = tuple(
-            crop_face(found.gray, detection, self._framing, size=self._size, align=self._align)
+        squares = [
+            face_square(found.gray, detection, self._framing, size=self._size, align=self._align)
             for detection in found.detections
-        )
+        ]
+        crops = tuple(map(brightened, squares))
+        pairs = zip(found.detections, squares, strict=True)
         record = FrameRecord(
             found.frame.position,
             found.detections,
@@ -124,13 +131,15 @@ class TrackStage:
             found.cut,
             tuple(map(shrink, crops)),
             _portraits(found, crops),
+            tuple(quality_of(detection, square, *found.frame.size) for detection, square in pairs),
             movements=self._movements(found),
         )
         tracked = track_record(self._tracker, record)
         if self._thumbnails:
             record.thumbnails.update(self._thumbnails_of(found.frame, tracked))
         frame = found.frame if self._keep_frames else None
-        return replace(tracked, crops=crops, frame=frame, settled=found.settled)
+        checked = tuple(check_crops(found.gray, found.detections, squares, self._framing))
+        return replace(tracked, crops=crops, checked=checked, frame=frame, settled=found.settled)
 
     def replay(self, record: FrameRecord) -> TrackedFrame:
         """Track the faces of a frame that an earlier run recorded."""

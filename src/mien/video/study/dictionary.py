@@ -175,6 +175,7 @@ def people_columns(measures: Measures) -> list[Column]:
         Column("top", "string", "the emotion that was the most probable one for longest"),
         *(_share(f"share_{name}", f"share of the time with {name} as most probable") for name in emotions),
         _share("uncertain", "share of the time in which no single emotion should be reported"),
+        _share("warned", "share of the time in which the face is hard to see, see warnings in frames"),
         Column("switches", "integer", "changes of the most probable emotion", None, (0, None)),
         Column("longest", "string", "the emotion of the longest run"),
         _seconds("longest_start_s", "when the longest run began"),

@@ -36,8 +36,7 @@ export class CsvTable {
     const columns = names.map((name) => name.replaceAll(" ", "_"));
     const moved = namesIn(rows, "movements");
     const raw = columns.map((name) => `raw_${name}`);
-    const warnings = moved.length ? ["warnings"] : [];
-    const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...moved, ...raw, ...warnings];
+    const header = [...POSITION, ...PREDICTION, ...columns, ...derived, ...moved, ...raw, "warnings"];
     const lines = rows.map(({ source, frame, timeS, face }) => {
       const position = [source, frame ?? "", timeS === null ? "" : timeS.toFixed(3)];
       if (!face) return [...position, ...Array(header.length - position.length).fill("")];
@@ -50,8 +49,8 @@ export class CsvTable {
       const smoothed = values({ ...face.emotions, ...face.abstentions });
       const valence = derived.map(() => valenceOf(face.emotions));
       const movements = moved.map((name) => face.movements?.[name] ?? "");
-      const why = warnings.map(() => (face.warnings ?? []).join("; "));
-      const rest = [...smoothed, ...valence, ...movements, ...values(face.raw), ...why];
+      const why = (face.warnings ?? []).join("; ");
+      const rest = [...smoothed, ...valence, ...movements, ...values(face.raw), why];
       return [...position, face.id, ...box, ...prediction, ...rest];
     });
     return [header, ...lines].map((cells) => cells.map(quoted).join(",")).join("\n") + "\n";

@@ -116,6 +116,8 @@ const QUALITY = [
   ["roll", degrees, "tilt", "To the side"],
   ["yaw", degrees, "turn", "To the left or right, estimated"],
   ["pitch", degrees, "up or down", "Downwards, estimated"],
+  ["covered", percent, "covered", "Score that a part of the face is covered; the limit is 50%"],
+  ["moved", percent, "moved", "Score that the face is smeared by motion; the limit is 50%"],
 ];
 
 function degrees(value) {

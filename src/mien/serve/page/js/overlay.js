@@ -4,6 +4,7 @@ import { colourOverImage, percent } from "./emotions.js";
 
 const PANEL = "rgb(16 18 22 / 86%)";
 const BLUR_MARGIN = 0.25; // of a face's box, on each side: hair and chin lie outside it
+const MOST_WARNINGS = 2; // in a label
 const BLUR_CELLS = 7; // a blurred face is this many blocks wide
 
 export class Overlay {
@@ -112,6 +113,7 @@ function drawLabel(context, [left, top, , height], face, line) {
     { text: String(face.id), colour: "#AEB6BD", weight: 500 },
     { text: name, colour: colourOverImage(face.top), weight: 650 },
     { text: percent(face.emotions[face.top]), colour: "#FFFFFF", weight: 450 },
+    ...(face.warnings ?? []).slice(0, MOST_WARNINGS).map((text) => ({ text, colour: "#AEB6BD", weight: 450 })),
   ];
   const font = (weight) => `${weight} ${em}px system-ui, "DejaVu Sans", sans-serif`;
   const widths = parts.map(({ text, weight }) => {

@@ -81,10 +81,12 @@ export class FrameStore {
     return { number, timeS, faces: faces.map((face) => this.#face(face)) };
   }
 
-  #face([id, x, y, width, height, uncertain, corrected, ...shares]) {
+  #face([id, x, y, width, height, uncertain, corrected, warnings, ...shares]) {
     const emotions = Object.fromEntries(this.#labels.map((label, i) => [label, shares[i]]));
     const top = this.#labels[shares.indexOf(Math.max(...shares))];
-    return { id, box: { x, y, width, height }, uncertain: Boolean(uncertain), corrected: Boolean(corrected), emotions, top };
+    const box = { x, y, width, height };
+    const marks = { uncertain: Boolean(uncertain), corrected: Boolean(corrected) };
+    return { id, box, ...marks, warnings: warnings ? warnings.split("; ") : [], emotions, top };
   }
 }
 

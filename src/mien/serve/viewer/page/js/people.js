@@ -37,9 +37,10 @@ function item(person, selected, select) {
   return element;
 }
 
-function about({ top, uncertain, corrected, first_s: firstS, last_s: lastS }) {
+function about({ top, uncertain, warned, corrected, first_s: firstS, last_s: lastS }) {
   const parts = [`${clock(firstS)} to ${clock(lastS)}`, `mostly ${top}`];
   if (uncertain >= 0.005) parts.push(`uncertain ${percent(uncertain)}`);
+  if (warned >= 0.005) parts.push(`hard to see ${percent(warned)}`);
   if (corrected >= 0.005) parts.push(`set by hand ${percent(corrected)}`);
   return parts.join(", ");
 }
