@@ -1,14 +1,17 @@
-"""The service while clients hold connections and streams: good clients are served."""
+"""The service while clients hold connections and streams, and its memory after many requests."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -63,3 +66,45 @@ def test_good_clients_are_served_during_an_attack(name: str, harness: ModuleType
     if "stream" not in name or SOAK:  # a stream without frames has its place for five seconds
         assert measured.streams
         assert measured.stream_share() > 0.95
+
+
+def memory_mb(pid: int) -> float:
+    """The memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+def growth_mb(work: Callable[[], object], times: int, pid: int) -> float:
+    """How much a process grows in the second half of that many pieces of work."""
+    for _ in range(times // 2):
+        work()
+    before = memory_mb(pid)
+    for _ in range(times // 2):
+        work()
+    return memory_mb(pid) - before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_the_service_does_not_grow_with_requests_and_streams(harness: ModuleType, port: int) -> None:
+    """The control grows by as much as one photo each time, which the limit notices."""
+    served = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"mien.cli.app\0serve\0--port" in path.read_bytes()
+        and f"PPid:\t{os.getpid()}\n" in (path.parent / "status").read_text(encoding="utf-8")
+    ]
+    target = harness.Target(port, float("inf"))
+    statuses: list[int] = []
+
+    def frame() -> None:
+        stream.send(struct.pack(">Id", 1, 0.0) + harness.PHOTO)
+        statuses.append(200 if json.loads(stream.recv(timeout=10))["type"] == "faces" else 500)
+
+    times, most = (20_000, 30.0) if SOAK else (60, 6.0)
+    assert growth_mb(lambda: statuses.append(target.post(harness.PHOTO)), times, served[0]) < most
+    with target.stream() as stream:
+        assert json.loads(stream.recv(timeout=10))["type"] == "ready"
+        assert growth_mb(frame, times, served[0]) < most
+    assert statuses == [200] * (4 * (times // 2))
+    kept: list[np.ndarray] = []
+    assert growth_mb(lambda: kept.append(np.ones(512 * 512, np.float32)), times, os.getpid()) > most

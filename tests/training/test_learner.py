@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mien.errors import Diverged
 from mien.runs.recipe import Recipe
 from mien.training.data.loader import Batch
 from mien.training.distributed import World
@@ -128,6 +130,15 @@ def test_out_of_memory_halves_the_batch_says_so_and_changes_nothing_else(
         "Out of memory: continuing with 6 faces at once, with accumulated gradients.",
         "Out of memory: continuing with 3 faces at once, with accumulated gradients.",
     ]
+
+
+def test_weights_that_are_not_finite_are_named_and_not_saved(learner: Callable[..., Learner]) -> None:
+    trained = learner()
+    trained.check_finite()
+    name, weights = list(trained.network.state_dict().items())[3]
+    weights.view(-1)[-1] = float("nan")
+    with pytest.raises(Diverged, match=f"{re.escape(name)} is no longer finite; it is not saved"):
+        trained.check_finite()
 
 
 def test_a_refusal_in_the_midst_leaves_no_half_gradient(
