@@ -66,7 +66,7 @@ class History:
         """Take the next row."""
         if self._end == len(self._times):
             room = max(_ROOM, 2 * len(self))
-            kept = (self.times_s, self.rows, self.warned)
+            kept: tuple[NDArray[Any], ...] = (self.times_s, self.rows, self.warned)
             grown = [np.empty((room, *values.shape[1:]), values.dtype) for values in kept]
             for values, more in zip(kept, grown, strict=True):
                 more[: len(values)] = values
