@@ -196,3 +196,18 @@ def test_the_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.M
     if sys.platform == "linux":
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
         assert cache.cache_dir() == tmp_path / "xdg" / "mien"
+
+
+@pytest.mark.parametrize("home", [Path("~/.cache/mien"), RuntimeError("no home")])
+def test_without_a_home_nothing_is_kept_and_the_source_is_read(
+    home: object, rows: Rows, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(*_: object, **__: object) -> object:
+        if isinstance(home, Exception):
+            raise home
+        return home
+
+    monkeypatch.delenv("MIEN_CACHE")
+    monkeypatch.setattr(cache, "user_cache_path", folder)
+    assert len(load(write_csv(rows(3)))) == 3
+    assert not cache.cache_dir().exists()

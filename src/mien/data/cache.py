@@ -42,8 +42,11 @@ def cache_dir() -> Path:
     """
     if chosen := os.environ.get("MIEN_CACHE"):
         return expanded(chosen)
-    folder = user_cache_path("mien", appauthor=False, opinion=False)
-    return folder if folder.is_absolute() else Path(os.devnull, "no-home-folder")
+    with contextlib.suppress(RuntimeError):  # newer versions of platformdirs; the older ones give ~/.cache
+        folder = user_cache_path("mien", appauthor=False, opinion=False)
+        if folder.is_absolute():
+            return folder
+    return Path(os.devnull, "no-home-folder")
 
 
 def entry_for(sha256: str, *options: object) -> Path:
