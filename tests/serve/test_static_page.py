@@ -72,7 +72,7 @@ def test_the_service_worker_keeps_every_file_once_and_larger_models_when_used() 
         name: json.loads(value)
         for name, value in re.findall(rb"const (FILES|LATER) = (\[.*?\]);", files["sw.js"])
     }
-    assert lists[b"LATER"] == ["models/mien-lite0.onnx", "models/mien-lite0.json"]
+    assert lists[b"LATER"] == ["models/mien-lite0.onnx", "models/mien-lite0.json", "mien-js/facemesh.onnx"]
     assert sorted(lists[b"FILES"] + lists[b"LATER"]) == sorted({"./", *files} - {"sw.js"})
 
 

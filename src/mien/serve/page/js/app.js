@@ -203,7 +203,7 @@ export class App {
   #onClipFrame(timeS) {
     this.#frameS = timeS;
     const known = this.#clip.at(timeS);
-    if (known) {
+    if (known && (this.#moving || !this.#clip.open(timeS))) {
       this.#frameLoop.skip();
       this.#view.update(known, copyFrame(this.#video));
       if (known.faces.length) this.#lastFaceMs = performance.now();
@@ -218,7 +218,7 @@ export class App {
   /** A face is tracked from a few frames on; so the frame of a paused clip is analyzed by itself. */
   #sendClipFrame(timeS) {
     if (!this.#moving) {
-      this.#frameLoop.submitStill(this.#video, timeS, () => !this.#clip.at(timeS));
+      this.#frameLoop.submitStill(this.#video, timeS, () => this.#clip.open(timeS));
       return;
     }
     if (this.#jumped) {

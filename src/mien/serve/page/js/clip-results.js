@@ -9,6 +9,8 @@ const SAME_FRAME_S = 0.002; // times of one frame differ by rounding only
 const NEAR_S = 0.5;
 const SAME_FACE_IOU = 0.3;
 
+const rowsOf = ({ faces }) => Math.max(1, faces.length);
+
 export class ClipResults {
   #frames = []; // {timeS, prediction}, by time
   #numbers = new Map(); // the source's number of a face -> its number in the clip; since the last jump
@@ -32,15 +34,22 @@ export class ClipResults {
     return frame && frame.timeS <= timeS + SAME_FRAME_S ? frame.prediction : null;
   }
 
+  /** Whether the frame at this time is to be analyzed by itself: it was not yet, or its face was tracked only later. */
+  open(timeS) {
+    const known = this.at(timeS);
+    return !known || (known.faces.length === 0 && known.unconfirmed.length > 0);
+  }
+
   /**
-   * Adds the prediction for a frame and returns it with the clip's numbers for its faces: after a jump, a face that
+   * Adds the prediction for a frame, or replaces it, and returns it with the clip's numbers for its faces: after a jump, a face that
    * overlaps one within half a second before or after has its number, any other a new one.
    */
   add(timeS, prediction) {
-    const i = this.#indexOf(timeS);
+    const i = this.#indexOf(timeS - SAME_FRAME_S);
+    const replaced = this.at(timeS);
     const numbered = { ...prediction, faces: this.#numbered(prediction.faces, timeS, i) };
-    this.#frames.splice(i, 0, { timeS, prediction: numbered });
-    this.#rows += Math.max(1, numbered.faces.length);
+    this.#frames.splice(i, replaced ? 1 : 0, { timeS, prediction: numbered });
+    this.#rows += rowsOf(numbered) - (replaced ? rowsOf(replaced) : 0);
     return numbered;
   }
 
@@ -62,7 +71,7 @@ export class ClipResults {
   }
 
   #numbered(faces, timeS, i) {
-    const near = [this.#frames[i - 1], this.#frames[i]].filter((frame) => frame && Math.abs(frame.timeS - timeS) <= NEAR_S);
+    const near = this.#frames.slice(Math.max(i - 1, 0), i + 2).filter((frame) => frame && Math.abs(frame.timeS - timeS) <= NEAR_S);
     const taken = new Set(faces.map(({ id }) => this.#numbers.get(id)));
     for (const face of faces) {
       if (this.#numbers.has(face.id)) continue;
