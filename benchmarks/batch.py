@@ -1,17 +1,19 @@
-"""Data sets of photos: photos per second against the analysis of pixels in memory, memory, and killed runs.
+"""Data sets: photos per second against the analysis alone, memory, killed runs, and ranges of clips.
 
     python benchmarks/batch.py rate PHOTOS --files 10000
     python benchmarks/batch.py memory PHOTOS --files 1000 10000
     python benchmarks/batch.py memory PHOTOS --files 1000 10000 100000 --crops
     python benchmarks/batch.py engines PHOTOS --files 480 --rounds 3
     python benchmarks/batch.py kills PHOTOS --kills 50
+    python benchmarks/batch.py ranges PHOTOS --clips made package.mp4 --range 10
 
 PHOTOS is a folder of photos with faces. `rate` makes different files of them (another size and another frame
 for each), reads them with `read_images`, and between the parts of the run measures what detector and
 classifier alone do with the same pixels in memory, on as many processes. `memory` reads links to small
 versions, with `--crops` without detection. `engines` compares worker processes with actors of Ray, one and
 two of each, from the first batch to the last, so without their start. `kills` ends a run with SIGKILL at
-random moments, and compares the rows.
+random moments, and compares the rows. `ranges` reads clips as a whole and in ranges that are joined, and
+compares the rows: clips in files, and with `made`, clips that pan over the photos, some with hard cuts.
 """
 
 from __future__ import annotations
@@ -30,17 +32,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mien.batch import RayEngine, read_images
+from mien.batch import ClipReadOptions, RayEngine, read_clips, read_images
 from mien.batch.worker import ReadOptions
 from mien.errors import ImageError
 from mien.images.decode import DecodedImage, read_image
 from mien.images.find import find_images
+from mien.testing.clips import write_clip
 
 _SMALL, _SIDE = 160, 1024
 _HELD: list[DecodedImage] = []
@@ -276,11 +281,89 @@ def kills(arguments: argparse.Namespace) -> None:
         )
 
 
+def make_clips(photos: list[Path], folder: Path, seconds: float) -> list[Path]:
+    """Clips that pan over photos at 25 and 30 frames per second, in one scene or with a cut every 7.37 s."""
+    folder.mkdir()
+    scenes = []
+    for path in photos:
+        with Image.open(path) as photo:
+            height = max(400, round(photo.height * 720 / photo.width))
+            scenes.append(photo.convert("RGB").resize((720, height)))
+
+    def frames(first: int, rate: int, scene_s: float) -> Iterator[Any]:
+        for frame in range(round(seconds * rate)):
+            scene = int(frame / rate / scene_s)
+            image = scenes[(first + scene % 3) % len(scenes)]
+            shift = 35 * np.sin(0.3 * frame / rate + scene)
+            left, top = round(40 + shift), round(max(0.0, min(image.height / 4, image.height - 360)))
+            yield np.asarray(image.crop((left, top, left + 640, top + 360)))
+
+    made = []
+    for number, (rate, scene_s) in enumerate((rate, cut) for rate in (25, 30) for cut in (seconds, 7.37)):
+        path = folder / f"{rate}-{'cuts' if scene_s < seconds else 'one-scene'}.mp4"
+        made.append(write_clip(path, frames(3 * number, rate, scene_s), rate=rate))
+    return made
+
+
+def ranges(arguments: argparse.Namespace) -> None:
+    """Compare the rows of clips that are read in ranges with those of clips that are read as a whole."""
+    print(machine())
+    names = ["frame", "face_id"]
+    with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
+        clips = [Path(name) for name in arguments.clips if name != "made"]
+        if "made" in arguments.clips:
+            clips += make_clips(photos_of(arguments.photos), Path(scratch) / "made", arguments.seconds)
+        for number, clip in enumerate(clips):
+            tables = []
+            for range_s in (None, arguments.range):
+                start, out = time.perf_counter(), Path(scratch) / f"{number}-{range_s}"
+                options = ClipReadOptions(range_s=range_s)
+                result = read_clips([clip], out, options, workers=arguments.workers)
+                rows = pd.read_parquet(out / "clips.parquet").drop(columns="file_id")
+                tables.append(rows[rows["frame"].notna()].sort_values(names).reset_index(drop=True))
+                kind = f"{result.ranges} ranges" if range_s else "whole"
+                print(
+                    f"{clip.name}, {kind}: {len(rows)} rows, {time.perf_counter() - start:.1f} s", flush=True
+                )
+            print(f"  {compared(*tables)}", flush=True)
+
+
+def compared(whole: pd.DataFrame, joined: pd.DataFrame) -> str:
+    """What is the same in the rows of a whole clip and of its joined ranges."""
+    same = [
+        len(each.merge(other, on=list(whole.columns), how="inner")) / max(1, len(each))
+        for each, other in ((whole, joined), (joined, whole))
+    ]
+    text = (
+        f"equal rows {min(same):.1%}; persons {whole['face_id'].nunique()} and {joined['face_id'].nunique()}"
+    )
+    both = whole.merge(joined, on="frame", suffixes=("", "_b"))
+    width = np.minimum(both["x"] + both["box_width"], both["x_b"] + both["box_width_b"]) - both[
+        ["x", "x_b"]
+    ].max(axis=1)
+    height = np.minimum(both["y"] + both["box_height"], both["y_b"] + both["box_height_b"]) - both[
+        ["y", "y_b"]
+    ].max(axis=1)
+    overlap = width.clip(lower=0) * height.clip(lower=0)
+    union = both["box_width"] * both["box_height"] + both["box_width_b"] * both["box_height_b"] - overlap
+    both["iou"] = overlap / union
+    best = both.sort_values("iou").groupby(["frame", "face_id"]).tail(1)
+    matched = best[best["iou"] >= 0.5]
+    faces = max(1, whole["face_id"].notna().sum())
+    number = (matched["face_id"] == matched["face_id_b"]).mean()
+    change = (matched["raw_happy"] - matched["raw_happy_b"]).abs().quantile(0.99)
+    return (
+        f"{text}; frames {whole['frame'].nunique()} and {joined['frame'].nunique()}; faces with IoU 0.5 "
+        f"in the other {len(matched) / faces:.2%}, mean IoU {matched['iou'].mean():.4f}, the same number "
+        f"{number:.2%}; 99 % of raw_happy differ by less than {change:.4f}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["rate", "memory", "engines", "kills"])
+    parser.add_argument("what", choices=["rate", "memory", "engines", "kills", "ranges"])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--files", type=int, nargs="+", default=[300])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -289,9 +372,13 @@ def main() -> None:
     parser.add_argument("--crops", action="store_true", help="read without detection")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--longest", type=float, default=6.0, help="seconds until a run is killed, at most")
+    parser.add_argument("--clips", nargs="+", default=["made"], help="files of clips, and `made`")
+    parser.add_argument("--range", type=float, default=10.0, help="seconds of a range")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each clip that is made")
     parser.add_argument("--scratch", type=Path, help="folder for the files that are made")
     arguments = parser.parse_args()
-    {"rate": rate, "memory": memory, "engines": engines, "kills": kills}[arguments.what](arguments)
+    commands = {"rate": rate, "memory": memory, "engines": engines, "kills": kills, "ranges": ranges}
+    commands[arguments.what](arguments)
 
 
 if __name__ == "__main__":

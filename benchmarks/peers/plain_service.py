@@ -13,34 +13,18 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 
-from mien.detection.blazeface import BlazeFace
-from mien.images.crop import FER2013_FRAMING, crop_face
 from mien.images.decode import read_image
-from mien.inference.face import read_face
-from mien.models.onnx import OnnxClassifier
+from mien.inference.analyzer import Analyzer
 
 
 def make_app(model: str, how: str) -> FastAPI:
     """The application."""
-    app, detector, classifier = FastAPI(), BlazeFace(), OnnxClassifier(model)
-    framing = classifier.card.framing or FER2013_FRAMING
+    app, analyzer = FastAPI(), Analyzer(model)
 
     def read(body: bytes) -> dict[str, Any]:
-        picture = read_image(body)
-        faces = []
-        for found in detector.detect(picture.pixels):
-            crop = crop_face(picture.pixels, found, framing, size=classifier.card.input_size)
-            row = classifier.predict(crop[None])[0]
-            faces.append(
-                read_face(
-                    row,
-                    classifier.head,
-                    box=found.box,
-                    confidence=found.confidence,
-                    keypoints=found.keypoints,
-                ).to_dict()
-            )
-        return {"width": picture.width, "height": picture.height, "faces": faces}
+        image = read_image(body)
+        faces = [face.to_dict() for face in analyzer.analyze(image)]
+        return {"width": image.width, "height": image.height, "faces": faces}
 
     if how == "async":
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +77,61 @@ def test_daft_runs_the_function() -> None:
     assert found["found"][1]["error"] == "ImageError"
 
 
-def test_the_functions_of_the_documentation_for_spark_and_dask_keep_names(
-    function: mien.batch.ImageFunction,
-) -> None:
-    """Spark hands an iterator of data frames to the function, Dask one data frame."""
-    part = pd.DataFrame({"name": ["a", "b"], "image": [PHOTO.read_bytes(), b"nothing"]}, index=[7, 9])
+def reader(function: mien.batch.ImageFunction) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The function of the documentation for Spark and Dask."""
 
     def read(part: pd.DataFrame) -> pd.DataFrame:
         rows = pd.DataFrame(function(part["image"].tolist()))
         return rows.assign(name=part["name"].to_numpy()[rows["row"]])
 
-    rows = read(part)
+    return read
+
+
+@pytest.fixture
+def images() -> pd.DataFrame:
+    return pd.DataFrame({"name": ["a", "b"], "image": [PHOTO.read_bytes(), b"nothing"]}, index=[7, 9])
+
+
+def test_the_function_of_the_documentation_keeps_names(
+    function: mien.batch.ImageFunction, images: pd.DataFrame
+) -> None:
+    rows = reader(function)(images)
     assert rows["name"].tolist() == ["a", "b"]
     assert rows["top"].tolist() == ["happy", ""]
+
+
+def test_dask_runs_the_function(function: mien.batch.ImageFunction, images: pd.DataFrame) -> None:
+    dask = pytest.importorskip("dask")
+    frames = pytest.importorskip("dask.dataframe")
+    read = reader(function)
+    with dask.config.set({"dataframe.convert-string": False}):  # it would take bytes for text
+        frame = frames.from_pandas(images, npartitions=2)
+        rows = frame.map_partitions(read, meta=read(images.head(0))).compute(scheduler="sync")
+    assert rows["top"].tolist() == ["happy", ""]
+    assert rows["error"].tolist() == ["", "ImageError"]
+
+
+@pytest.mark.filterwarnings("ignore")  # its own about pandas
+def test_spark_runs_the_function(
+    function: mien.batch.ImageFunction, images: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs Java too."""
+    sql = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    read, names = reader(function), {"object": "string", "bool": "boolean", "int64": "bigint"}
+    names |= {"int32": "int", "float64": "double", "float32": "float"}
+    schema = ", ".join(f"`{name}` {names.get(kind, 'string')}" for name, kind in function.columns().items())
+    options = {"spark.ui.enabled": "false", "spark.driver.host": "127.0.0.1"}
+    options |= {"spark.driver.bindAddress": "127.0.0.1"}
+    spark = sql.SparkSession.builder.master("local[1]").config(map=options).getOrCreate()
+    try:
+        frame = spark.createDataFrame(images.reset_index(drop=True))
+        rows = frame.mapInPandas(lambda parts: map(read, parts), f"{schema}, name string").collect()
+    finally:
+        spark.stop()
+    assert [(row["name"], row["top"], row["error"]) for row in rows] == [
+        ("a", "happy", ""),
+        ("b", "", "ImageError"),
+    ]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from mien.batch import read_images
+from mien.batch import ClipReadOptions, read_clips, read_images
 from mien.batch.sources import is_store, iter_files, without_secrets
 from mien.errors import ImageError
+from mien.testing.clips import write_clip
 
 fsspec = pytest.importorskip("fsspec")
 SECRET = "a-secret-that-no-file-may-hold"
@@ -48,6 +52,26 @@ def bucket(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "s3://photos/set"
     server.stop()
     fsspec.filesystem("s3").clear_instance_cache()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of ten frames."""
+    path = tmp_path_factory.mktemp("clip") / "c.mkv"
+    return write_clip(path, [np.full((90, 160, 3), 90, np.uint8)] * 10)
+
+
+def test_clips_of_a_bucket_are_read_whole(bucket: str, clip: Path, tmp_path: Path) -> None:
+    import boto3
+
+    boto3.client("s3").upload_file(str(clip), "photos", "set/more/c.mkv")
+    fsspec.filesystem("s3").clear_instance_cache()
+    options = ClipReadOptions(interval_s=0.2, range_s=1.0)
+    result = read_clips([bucket], tmp_path / "out", options, workers=1)
+    assert (result.files, result.ranges, result.frames, result.failed) == (1, 0, 2, 0)
+    rows = pd.read_parquet(tmp_path / "out" / "clips.parquet")
+    assert set(rows["source"]) == {f"{bucket}/more/c.mkv"}
+    assert read_clips([bucket], tmp_path / "out", options, workers=1).known == 1
 
 
 def rows_of(out: Path) -> pd.DataFrame:
@@ -121,6 +145,66 @@ def test_addresses_of_files_and_memory_are_read(photos: Path, tmp_path: Path) ->
     assert (result.files, result.failed) == (6, 1)
     assert {source.split("://")[0] for source in rows_of(tmp_path / "out")["source"]} == {"memory", "file"}
     memory.rm("/set", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package", "system", "secret"),
+    [
+        ("gs", "gcsfs", "gcsfs.GCSFileSystem", "GOOGLE_APPLICATION_TOKEN"),
+        ("hf", "huggingface_hub", "huggingface_hub.HfFileSystem", "HF_TOKEN"),
+    ],
+)
+def test_addresses_of_other_stores_reach_their_file_system_without_secrets(
+    photos: Path,
+    clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    package: str,
+    system: str,
+    secret: str,
+) -> None:
+    """A file system in memory stands where the store's own would: there is no login in a test."""
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.registry import _registry, known_implementations
+
+    assert known_implementations[scheme]["class"] == system
+    if importlib.util.find_spec(package):
+        assert fsspec.get_filesystem_class(scheme).__name__ == system.split(".")[-1]
+
+    class Store(MemoryFileSystem):
+        protocol = scheme
+        store: ClassVar[dict[str, object]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return str(super()._strip_protocol(path.removeprefix(f"{scheme}://")))
+
+        def cat_file(self, path: str, *args: object, **options: object) -> bytes:
+            if path.endswith("denied.jpg"):
+                raise PermissionError(
+                    f"{scheme}://me:{SECRET}@host/{path}?token={SECRET} is not for {SECRET}"
+                )
+            return super().cat_file(path, *args, **options)
+
+    monkeypatch.setenv(secret, SECRET)
+    monkeypatch.setitem(_registry, scheme, Store)
+    store = fsspec.filesystem(scheme)
+    store.pipe("/set/a.jpg", (photos / "0.jpg").read_bytes())
+    store.pipe("/set/denied.jpg", b"x")
+    store.pipe("/set/c.mkv", clip.read_bytes())
+    address, out = f"{scheme}://set", tmp_path / "out"
+    result = read_images([address], out, workers=1)
+    assert (result.files, result.failed) == (2, 1)
+    assert "cannot be read" in result.failures[0][1]
+    read = read_clips([address], out, ClipReadOptions(interval_s=0.2), workers=1)
+    assert (read.files, read.failed, read.frames) == (1, 0, 2)
+    rows = pd.read_parquet(out / "clips.parquet")
+    assert set(rows["source"]) == {f"{scheme}://set/c.mkv"}
+    content = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert SECRET.encode() not in content
+    assert SECRET not in repr(result) + repr(read)
 
 
 def test_streams_are_not_stores_and_unknown_schemes_are_named(tmp_path: Path) -> None:

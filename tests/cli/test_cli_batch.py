@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from mien.cli.app import app
 from mien.errors import ImageError, UsageError
+from mien.testing.clips import Actor, play, write_clip
 
 pytest.importorskip("pyarrow")
 PHOTO = Path(__file__).parent.parent.parent / "examples" / "astronaut.jpg"
@@ -59,6 +61,29 @@ def test_shards_are_listed_and_merged(photos: Path, tmp_path: Path) -> None:
     assert len(pd.read_csv(out / "images.csv")) == 3
 
 
+def test_clips_and_photos_share_a_folder_and_a_long_clip_has_ranges(photos: Path, tmp_path: Path) -> None:
+    face, out = np.asarray(Image.open(photos / "a.jpg")), tmp_path / "faces"
+    write_clip(
+        photos / "long.mp4",
+        play([Actor(face, lambda _: (150, 90, 140))], 3.0, size=(320, 180), rate=10),
+        rate=10,
+    )
+    common = ("predict", photos, "--out", out, "--range", "1.5s", "--interval", "0.2s", "--threads", 1)
+    text = run(*common, "--shard", "1/2").stdout
+    assert "0 clips read: 0 frames, 0 cannot be read whole; 1 ranges of long clips, 0 joined, 1 lack" in text
+    text = run("batch", "status", out).stdout
+    assert "long.mp4: 1 of 2 ranges read" in text
+    assert "1 clips lack ranges" in run("batch", "merge", out).stdout
+    text = run(*common, "--shard", "2/2").stdout
+    assert "1 ranges of long clips, 1 joined. Shard 2/2" in text
+    assert "clips.parquet" in run("batch", "merge", out).stdout
+    rows = pd.read_csv(out / "clips.csv")
+    assert (len(rows), rows["face_id"].tolist()) == (15, [1] * 15)
+    assert len(pd.read_parquet(out / "images.parquet")) == 3
+    found = json.loads(run("batch", "status", out, "--json").stdout)
+    assert (found["files"], found["clips"]["files"], found["clips"]["shards"]) == (3, 1, {"joined ranges": 1})
+
+
 def test_annotated_photos_are_saved_beside_a_data_set(photos: Path, tmp_path: Path) -> None:
     run("predict", photos, "--out", tmp_path / "faces", "--save", tmp_path / "drawn")
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a.jpg", "b.jpg"]
@@ -69,12 +94,15 @@ def test_annotated_photos_are_saved_beside_a_data_set(photos: Path, tmp_path: Pa
     [
         (["list.txt"], "is a list of files: give --out a folder"),
         (["s3://me:secret@bucket/x"], "s3://bucket/x is an address of a store"),
-        ([str(PHOTO), "--shard", "1/2"], "are for photos, with a folder"),
+        ([str(PHOTO), "--shard", "1/2"], "are for data sets, with a folder"),
         ([str(PHOTO), "--out", "x", "--shard", "3/2"], "3/2 is not a share"),
-        (["clip.mp4", "--out", "x", "--verify-hash"], "are for photos, with a folder"),
+        (["0", "--out", "x", "--shard", "1/2"], "reads clips in files and stores, not 0"),
+        (["clip.mp4", "--out", "x", "--dataset", "--show"], "leave out --show"),
+        (["clip.mp4", "--out", "x", "--engine", "ray"], "--engine ray reads photos"),
+        (["clip.mp4", "--out", "x", "--range", "0.5s"], "a range must have 1 s or more, not 0.5 s"),
     ],
 )
-def test_options_of_data_sets_need_photos_and_a_folder(
+def test_options_of_data_sets_need_files_and_a_folder(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

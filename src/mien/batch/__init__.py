@@ -1,10 +1,13 @@
-"""Many images into a data set of Parquet files, which can be interrupted, continued and shared out."""
+"""Many images or clips into a data set of Parquet files, which can be interrupted, continued, shared out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mien.batch.clip_worker import ClipReadOptions as ClipReadOptions
+    from mien.batch.clips import merge_clips as merge_clips
+    from mien.batch.clips import read_clips as read_clips
     from mien.batch.function import ImageFunction as ImageFunction
     from mien.batch.function import udf as udf
     from mien.batch.overview import Status as Status
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 # Loaded on first use, so that a worker process imports only what it needs.
 _PLACES = {
+    "ClipReadOptions": "mien.batch.clip_worker",
+    "merge_clips": "mien.batch.clips",
+    "read_clips": "mien.batch.clips",
     "ImageFunction": "mien.batch.function",
     "udf": "mien.batch.function",
     "BatchResult": "mien.batch.run",

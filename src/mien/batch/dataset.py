@@ -1,10 +1,11 @@
-"""The folder of a data set of images: a manifest, and Parquet files that appear whole or not at all.
+"""The folder of a data set of images or clips: a manifest, and Parquet files that appear whole or not at all.
 
 DIR/
   images.json                  the manifest: model, options and version, the same for all rows; the columns
   images/
     part-00000.parquet         the rows of up to a thousand files; of a shard: part-03of16-00000.parquet
   images.csv, images.parquet   all rows as one table, see `merge`
+  clips.json, clips/, clips.*  the same of clips, see `mien.batch.clips`
 
 A part is written under another name and moved once. It is replaced as a whole where a file in it changed:
 first its old rows are taken out, then the file is one that is missing.
@@ -19,31 +20,31 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.batch.sources import SourceFile
+from mien.batch.sources import Kind, SourceFile
 from mien.errors import DataError, MissingExtra, UsageError, reason
 from mien.files import hold_lock, staged, write_atomically
 from mien.models.card import Head
 from mien.names import json_text
-from mien.video.study.dictionary import MISSING, Column, describe, images_columns
+from mien.video.study.dictionary import MISSING, Column, clips_columns, describe, images_columns
 from mien.video.study.files import join_tables, parquet_schema
 
-IMAGES, MANIFEST = "images", "images.json"
-_PART = re.compile(r"part-(?:\d+of\d+-)?(\d{5,})\.parquet")
+_PART = re.compile(r"part-(?:(?:\d+of\d+-)?\d{5,}|clip-[0-9a-f]{16})\.parquet")
 # Of each file, what a later run compares.
-_FILE_COLUMNS = ["file_id", "bytes", "version", "sha256", "error", "face_id"]
+_FILE_COLUMNS = ["file_id", "bytes", "version", "sha256", "error"]
 # An error that another try may not meet: a store that did not answer, a file that is not there yet.
 RETRIED = "OSError"
 
 
-def file_columns(head: Head, *, movements: bool = False) -> list[Column]:
-    """The columns of a data set: those of photos in a study."""
-    return images_columns(head, movements=movements)
+def file_columns(head: Head, kind: Kind = "images", *, movements: bool = False) -> list[Column]:
+    """The columns of a data set."""
+    return {"images": images_columns, "clips": clips_columns}[kind](head, movements=movements)
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,23 @@ class Known:
 class DataSet:
     """Reads and writes the folder of a data set.
 
+    Attributes:
+        folder: of the data set, and of its manifest and whole tables.
+        kind: what its rows are of.
+        rows: the folder of the parts.
+
     Raises:
         MissingExtra: pyarrow is not installed.
         UsageError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: Kind = "images") -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError:
-            raise MissingExtra("a data set of images", "data") from None
-        self.folder = folder
-        self.images = folder / IMAGES
+            raise MissingExtra(f"a data set of {kind}", "data") from None
+        self.folder, self.kind = folder, kind
+        self.rows = folder / kind
 
     def number_of(self, file: SourceFile) -> int:
         """A number of 64 bits for a file, by its path from the data set's folder, or by its address.
@@ -106,17 +112,17 @@ class DataSet:
         Raises:
             UsageError: it was not, or it cannot be written.
         """
-        path = self.folder / MANIFEST
+        path = self.folder / f"{self.kind}.json"
         try:
-            self.images.mkdir(parents=True, exist_ok=True)
+            self.rows.mkdir(parents=True, exist_ok=True)
             if overwrite:
-                for part in self.parts():
+                for part in (*self.parts(), *self.rows.glob("range-*")):
                     part.unlink()
                 path.unlink(missing_ok=True)
             if not path.exists():
                 write_atomically(path, json_text(manifest, indent=2) + "\n")
         except OSError as error:
-            raise UsageError(f"{self.images} cannot be written to: {error.strerror or error}.") from error
+            raise UsageError(f"{self.rows} cannot be written to: {error.strerror or error}.") from error
         there = self.manifest()
         changed = [key for key in manifest if there.get(key) != json.loads(json_text(manifest[key]))]
         if changed:
@@ -132,12 +138,12 @@ class DataSet:
         Raises:
             DataError: there is none, or it cannot be read.
         """
-        path = self.folder / MANIFEST
+        path = self.folder / f"{self.kind}.json"
         try:
             content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataError(
-                f"{self.folder} holds no data set of images: {path} is missing. "
+                f"{self.folder} holds no data set of {self.kind}: {path} is missing. "
                 "`mien predict FOLDER --out DIR` makes one."
             ) from None
         except (OSError, ValueError) as error:
@@ -146,9 +152,9 @@ class DataSet:
 
     def parts(self) -> list[Path]:
         """The parts, by name."""
-        if not self.images.is_dir():
+        if not self.rows.is_dir():
             return []
-        return sorted(path for path in self.images.iterdir() if _PART.fullmatch(path.name))
+        return sorted(path for path in self.rows.iterdir() if _PART.fullmatch(path.name))
 
     @contextmanager
     def locked(self, shard: tuple[int, int] | None) -> Iterator[None]:
@@ -158,7 +164,7 @@ class DataSet:
             UsageError: another process writes it.
         """
         name = "" if shard is None else f"-{shard[0]}of{shard[1]}"
-        with hold_lock(self.images / f".lock{name}") as owner:
+        with hold_lock(self.rows / f".lock{name}") as owner:
             if owner is not None:
                 raise UsageError(
                     f"{self.folder} is in use by process {owner}, which writes the same files. Wait until it "
@@ -173,16 +179,18 @@ class DataSet:
         Raises:
             DataError: a part cannot be read.
         """
+        import pyarrow.compute as pc
+
         columns: list[list[NDArray[Any]]] = [[] for _ in range(5)]
         paths = [path for path in self.parts() if not _is_of_another(path.name, shard)]
         for number, path in enumerate(paths):
-            table = read_part(path, _FILE_COLUMNS).to_pydict()
-            first = [face in (None, 1) for face in table["face_id"]]
-            rows = [i for i, is_first in enumerate(first) if is_first]
-            ids = [int(table["file_id"][i], 16) for i in rows]
-            versions = [version_number(table["bytes"][i], table["version"][i]) for i in rows]
-            hashes = [int((table["sha256"][i] or "0")[:16], 16) for i in rows]
-            retry = [table["error"][i] == RETRIED for i in rows]
+            rows = read_part(path, _FILE_COLUMNS)
+            failed = set(rows.filter(pc.equal(rows["error"], RETRIED))["file_id"].to_pylist())
+            table = first_rows(rows).to_pydict()
+            ids = [int(each, 16) for each in table["file_id"]]
+            versions = list(map(version_number, table["bytes"], table["version"]))
+            hashes = [int((each or "0")[:16], 16) for each in table["sha256"]]
+            retry = [each in failed for each in table["file_id"]]
             values = (ids, versions, hashes)
             for column, each in zip(columns, values, strict=False):
                 column.append(np.array(each, np.uint64))
@@ -203,13 +211,15 @@ class DataSet:
         import pyarrow as pa
 
         for name, numbers in files.items():
-            path = self.images / name
+            path = self.rows / name
+            if not path.exists():  # another shard has dropped it
+                continue
             table = read_part(path, None)
             keep = [int(each, 16) not in numbers for each in table["file_id"].to_pylist()]
             if any(keep):
-                self._put(path, table.filter(pa.array(keep)))
+                self._put(path, [table.filter(pa.array(keep))])
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def free_names(self, shard: tuple[int, int] | None) -> Iterator[str]:
         """Names of parts that are not there yet, in their order."""
@@ -230,26 +240,51 @@ class DataSet:
         """
         import pyarrow as pa
 
-        self._put(self.images / name, pa.concat_tables(tables))
+        self._put(self.rows / name, [pa.concat_tables(tables)])
+
+    def schema(self) -> Any:
+        """The schema of a part, by the manifest.
+
+        Raises:
+            DataError: there is no data set.
+        """
+        entries = self.manifest()["tables"][self.kind]
+        return parquet_schema([_column(name, entry) for name, entry in entries.items()], None)
+
+    def write_clip(self, number: int, tables: Iterable[Any]) -> None:
+        """Write the part of one clip, one table after the other; it appears whole or not at all.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        self._put(self.rows / f"part-clip-{number:016x}.parquet", tables)
+
+    def is_merged(self) -> bool:
+        """Whether the whole tables are there, of now or of before."""
+        return all((self.folder / f"{self.kind}.{suffix}").exists() for suffix in ("parquet", "csv"))
 
     def merge(self) -> int:
-        """Write all rows as ``images.csv`` and ``images.parquet``; returns how many parts there are.
+        """Write all rows as CSV and Parquet, such as ``images.csv``; returns how many parts there are.
 
         Raises:
             DataError: there is no data set, or a part cannot be read.
             UsageError: a file cannot be written.
         """
         manifest, paths = self.manifest(), self.parts()
-        columns = [_column(name, entry) for name, entry in manifest["tables"]["images"].items()]
-        join_tables(paths, self.folder, "images", columns, manifest)
+        columns = [_column(name, entry) for name, entry in manifest["tables"][self.kind].items()]
+        join_tables(paths, self.folder, self.kind, columns, manifest)
         return len(paths)
 
-    def _put(self, path: Path, table: Any) -> None:
+    def _put(self, path: Path, tables: Iterable[Any]) -> None:
         import pyarrow.parquet as pq
 
+        following = iter(tables)
+        first = next(following)
         try:
             with staged(path) as temporary:
-                pq.write_table(table, temporary)
+                with pq.ParquetWriter(temporary, first.schema) as writer:
+                    for table in chain([first], following):
+                        writer.write_table(table)
                 with temporary.open("rb") as file:
                     os.fsync(file.fileno())
         except OSError as error:
@@ -258,22 +293,30 @@ class DataSet:
     def _remove_staged(self, shard: tuple[int, int] | None) -> None:
         """Delete what a killed run of the same shard left."""
         start = ".part-" if shard is None else f".part-{shard[0]:02}of{shard[1]:02}-"
-        for path in self.images.glob(f"{start}*.tmp.parquet"):
+        for path in self.rows.glob(f"{start}*.tmp.parquet"):
             if shard is not None or "of" not in path.name:
                 path.unlink(missing_ok=True)
 
 
-def manifest_of(head: Head, facts: dict[str, Any], *, movements: bool = False) -> dict[str, Any]:
+def manifest_of(
+    head: Head, facts: dict[str, Any], kind: Kind = "images", *, movements: bool = False
+) -> dict[str, Any]:
     """The manifest of a data set of a model's head, with facts about model and options."""
     import mien
 
-    tables = {"images": describe(file_columns(head, movements=movements))}
+    tables = {kind: describe(file_columns(head, kind, movements=movements))}
     return {"format": 1, "mien": mien.__version__} | facts | {"missing": MISSING, "tables": tables}
 
 
-def schema_of(head: Head, *, movements: bool = False) -> Any:
+def schema_of(head: Head, kind: Kind = "images", *, movements: bool = False) -> Any:
     """The schema of a part; the dictionary of its columns is in the manifest."""
-    return parquet_schema(file_columns(head, movements=movements), None)
+    return parquet_schema(file_columns(head, kind, movements=movements), None)
+
+
+def first_rows(table: Any) -> Any:
+    """The first row of each file in a part."""
+    codes = table["file_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return table.take(np.sort(np.unique(codes, return_index=True)[1]))
 
 
 def version_number(size: int | None, version: str) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
@@ -15,13 +14,16 @@ from typing import IO, Any, TypeAlias
 
 from mien.batch.dataset import DataSet, Known, manifest_of, version_number
 from mien.batch.pool import Batch, read_batches
-from mien.batch.sources import SourceFile, in_shard, iter_files, read_bytes
+from mien.batch.ranges import item_name
+from mien.batch.sources import Kind, SourceFile, hash_of, in_shard, iter_files
 from mien.batch.worker import ImageRows, OnImage, ReadOptions
 from mien.errors import ImageError, UsageError
 from mien.progress import Progress
 
 # Reads batches of files; yields the rows of each, in order.
 Reader: TypeAlias = Callable[[Iterable[Batch]], Iterator[ImageRows]]
+# The items of work that a file is cut into, by the file and its number; those that are done are left out.
+Divide: TypeAlias = Callable[[SourceFile, int], list[SourceFile]]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class BatchResult:
         failures: source and message of the first hundred of those.
         known: files that were in the data set already, unchanged.
         changed: of the files, how many had been read before and were different then.
+        frames: of clips that were read as a whole; `faces` are rows with a face then.
+        ranges: of long clips, read in this run.
+        joined: long clips of which this run joined the ranges.
+        waiting: long clips of which ranges are still missing.
     """
 
     files: int = 0
@@ -73,13 +79,21 @@ class BatchResult:
     failures: list[tuple[str, str]] = field(default_factory=list)
     known: int = 0
     changed: int = 0
+    frames: int = 0
+    ranges: int = 0
+    joined: int = 0
+    waiting: int = 0
 
     def add(self, rows: ImageRows) -> None:
         """Count the rows of a batch."""
         self.files += rows.files
         self.faces += rows.faces
-        self.failed += len(rows.failures)
-        self.failures += rows.failures[: max(0, _NAMED - len(self.failures))]
+        self.fail(rows.failures)
+
+    def fail(self, failures: Sequence[tuple[str, str]]) -> None:
+        """Count files that could not be read."""
+        self.failed += len(failures)
+        self.failures += failures[: max(0, _NAMED - len(self.failures))]
 
 
 def read_images(
@@ -134,21 +148,25 @@ def read_images(
         return read_batches(batches, options, workers or os.cpu_count() or 1, on_image)
 
     with data.locked(shard), tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
-        result, count = _plan(
-            data, [os.fspath(each) for each in sources], shard, verify_hash, spool, progress
-        )
+        result, count = plan(data, sources, shard, verify_hash, spool, progress)
         report = progress or (lambda *_: None)
-        _read(data, _spooled(spool), reader, shard, part_files, result, lambda n: report("reading", n, count))
-        if merge or (merge is None and shard is None):
-            there = (data.folder / "images.parquet").exists() and (data.folder / "images.csv").exists()
-            if result.files or not there:
-                report("merging", 0, 0)
-                data.merge()
+        _read(data, spooled(spool), reader, shard, part_files, result, lambda n: report("reading", n, count))
+        changed = result.files or not data.is_merged()
+        if changed and (shard is None if merge is None else merge):
+            report("merging", 0, 0)
+            data.merge()
     return result
 
 
 def _manifest(options: ReadOptions) -> dict[str, Any]:
-    """What must be the same for all rows of a data set. A device changes nothing but rounding."""
+    return manifest_for(options, "images", {})
+
+
+def manifest_for(options: ReadOptions, kind: Kind, others: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for all rows of a data set, with `others` among its options.
+
+    A device changes nothing but rounding.
+    """
     classifier = options.analyzer().classifier
     card = classifier.card
     model = {"name": classifier.name, "sha256": card.sha256, "head": asdict(classifier.head)}
@@ -157,43 +175,49 @@ def _manifest(options: ReadOptions) -> dict[str, Any]:
     names = ("align", "detector_threshold", "crops", "movements")
     return manifest_of(
         classifier.head,
-        {"model": model, "options": {key: decisive[key] for key in names}},
+        {"model": model, "options": {key: decisive[key] for key in names} | others},
+        kind,
         movements=options.movements,
     )
 
 
-def _plan(
+def plan(
     data: DataSet,
-    sources: list[str],
+    sources: Iterable[str | os.PathLike[str]],
     shard: tuple[int, int] | None,
     verify_hash: bool,
     spool: IO[str],
     progress: Progress | None,
+    divide: Divide | None = None,
 ) -> tuple[BatchResult, int]:
     """Writes the files to read into `spool`, one per line, and drops the rows of changed ones.
 
-    Returns a result without files yet, and how many there are to read.
+    `divide` cuts files into items, each of which has a shard of its own. Returns a result without files yet,
+    and how many items there are to read.
     """
     known = data.known(shard)
     result, listed, count, stale = BatchResult(), 0, 0, _twice(known)
-    for file in iter_files(sources):
+    for file in iter_files([os.fspath(each) for each in sources], data.kind):
         listed += 1
         if progress is not None and listed % 1000 == 0:
             progress(f"listing {listed:,} files", 0, 0)
-        if not in_shard(file.name, shard):
+        if divide is None and not in_shard(file.name, shard):
             continue
         number = data.number_of(file)
         place = known.find(number)
-        if place is not None:
-            if _same(known, place, file, verify_hash):
-                result.known += 1
-                continue
+        if place is not None and _same(known, place, file, verify_hash):
+            result.known += in_shard(file.name, shard)
+            continue
+        items = [file] if divide is None else divide(file, number)
+        items = [item for item in items if in_shard(item_name(item), shard)]
+        if place is not None and items:
             stale.setdefault(known.names[known.parts[place]], set()).add(number)
             result.changed += 1
-        spool.write(json.dumps([*astuple(file), number]) + "\n")
-        count += 1
+        for item in items:
+            spool.write(json.dumps([*astuple(item), number]) + "\n")
+        count += len(items)
     if listed == 0:
-        raise ImageError("the sources name no image.")
+        raise ImageError(f"the sources name no {data.kind}.")
     data.drop(stale)
     spool.seek(0)
     return result, count
@@ -206,10 +230,9 @@ def _same(known: Known, place: int, file: SourceFile, verify_hash: bool) -> bool
     if not verify_hash:
         return int(known.versions[place]) == version_number(file.bytes, file.version)
     try:
-        content = read_bytes(file)
+        return int(hash_of(file)[:_BEGINNING], 16) == int(known.hashes[place])
     except (OSError, ImageError):
         return False
-    return int(hashlib.sha256(content).hexdigest()[:_BEGINNING], 16) == int(known.hashes[place])
 
 
 def _twice(known: Known) -> dict[str, set[int]]:
@@ -220,10 +243,11 @@ def _twice(known: Known) -> dict[str, set[int]]:
     return stale
 
 
-def _spooled(spool: IO[str]) -> Iterator[tuple[SourceFile, int]]:
+def spooled(spool: IO[str]) -> Iterator[tuple[SourceFile, int]]:
+    """Yields what `plan` wrote: items with the numbers of their files."""
     for line in spool:
-        *values, number = json.loads(line)
-        yield SourceFile(*values), number
+        source, location, name, size, version, of, number = json.loads(line)
+        yield SourceFile(source, location, name, size, version, of and (of[0], of[1])), number
 
 
 def _read(

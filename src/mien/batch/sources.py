@@ -1,4 +1,4 @@
-"""The images of folders, globs, lists of files and addresses of stores, one after the other."""
+"""The images, or the clips, of folders, globs, lists and addresses of stores, one after the other."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import hashlib
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mien.errors import ImageError, ImageTooLarge, MissingExtra, UsageError
-from mien.files import expanded
-from mien.images.find import SUFFIXES, is_several, walk_files
+from mien.files import expanded, sha256_file
+from mien.images.find import SUFFIXES as IMAGES
+from mien.images.find import is_several, walk_files
 from mien.names import shown, shown_text
+from mien.video.sources import SUFFIXES as CLIPS
 from mien.video.sources import is_address, without_password
 
+# What the rows of a data set are of. The two can share a folder.
+Kind: TypeAlias = Literal["images", "clips"]
 LIST_SUFFIX = ".txt"
+_KINDS: tuple[Kind, ...] = ("images", "clips")
+_SUFFIXES: dict[Kind, frozenset[str]] = {"images": IMAGES, "clips": CLIPS}
 # The stores that `mien` names an extra for; others work where their package is installed.
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "hf": "hf"}
 # Streams of `mien predict --stream`, not stores.
@@ -40,6 +48,7 @@ class SourceFile:
         name: its path in the folder or below the address that was given; chooses the shard.
         bytes: its size, or None where it cannot be known.
         version: changes when the file does: the time of its last change in ns, or the store's own tag.
+        range: (i, n) for the i-th of n ranges of a long clip; None for the whole file.
     """
 
     source: str
@@ -47,6 +56,7 @@ class SourceFile:
     name: str
     bytes: int | None
     version: str
+    range: tuple[int, int] | None = None
 
 
 def is_store(source: str) -> bool:
@@ -55,21 +65,43 @@ def is_store(source: str) -> bool:
 
 
 def is_list(source: str) -> bool:
-    """Whether a source is a text file that lists images, one per line."""
+    """Whether a source is a text file that lists images or clips, one per line."""
     return not is_address(source) and Path(source).suffix.lower() == LIST_SUFFIX
 
 
-def iter_files(sources: Iterable[str]) -> Iterator[SourceFile]:
-    """Yields the images of all sources in their order, each once; a missing file is yielded as well.
+def kinds_in(source: str) -> set[Kind]:
+    """What an address of a store, or a list, names; both where it may be either.
 
     Raises:
-        ImageError: a folder, a glob or an address without images; a list that cannot be read.
+        ImageError: the list cannot be read.
+    """
+    if is_list(source):
+        entries = _entries(expanded(source))
+        return {"clips" if _has_suffix(entry, CLIPS) else "images" for entry in entries}
+    return {kind for kind in _KINDS if _has_suffix(source, _SUFFIXES[kind])} or set(_KINDS)
+
+
+def names_any(source: str, kind: Kind) -> bool:
+    """Whether there is a file of a kind at an address of a store."""
+    try:
+        return next(_in_store(source, kind), None) is not None
+    except ImageError:
+        return False
+
+
+def iter_files(sources: Iterable[str], kind: Kind = "images") -> Iterator[SourceFile]:
+    """Yields the files of a kind in all sources, in their order, each once; missing ones are yielded as well.
+
+    Of a list, the lines with names of clips are clips, and all others are images.
+
+    Raises:
+        ImageError: a folder, a glob or an address without such a file; a list that cannot be read.
         MissingExtra: the package for a store is not installed.
     """
     sources = list(sources)
     seen: set[int] | None = set() if len(sources) > 1 or any(map(is_list, sources)) else None
     for source in sources:
-        for file in _files_of(source):
+        for file in _files_of(source, kind):
             if seen is not None:
                 number = _number(file.location)
                 if number in seen:
@@ -117,13 +149,51 @@ def read_bytes(file: SourceFile) -> bytes:
     return content
 
 
+def hash_of(file: SourceFile) -> str:
+    """The SHA-256 of a file's content, in hex; errors as of `read_bytes`."""
+    if is_store(file.location):
+        return hashlib.sha256(read_bytes(file)).hexdigest()
+    with _errors_named(Path(file.location)) as path:
+        return sha256_file(path)
+
+
+@contextmanager
+def local_path(file: SourceFile) -> Iterator[Path]:
+    """Where a file lies on this machine while the ``with`` block runs; that of a store is downloaded for it.
+
+    Raises:
+        OSError: it cannot be read; the message holds no credentials.
+        MissingExtra: the package for its store is not installed.
+    """
+    if not is_store(file.location):
+        with _errors_named(Path(file.location)) as path:
+            pass
+        yield path
+        return
+    store, inner = _open_store(file.location)
+    with tempfile.TemporaryDirectory(prefix="mien-") as folder:
+        path = Path(folder) / f"clip{PurePosixPath(file.name).suffix}"
+        try:
+            store.get_file(inner, str(path))
+        except Exception as error:  # each store has errors of its own
+            raise OSError(f"{shown(file.source)} cannot be read: {without_secrets(error)}.") from None
+        yield path
+
+
 def _read_local(path: Path) -> bytes:
+    with _errors_named(path):
+        return path.read_bytes()
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[Path]:
+    """A ``with`` block that reads a file, if it is one; what the system refuses becomes a whole sentence."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):  # reading a pipe could take for ever
             kind = "a folder that cannot be listed" if stat.S_ISDIR(mode) else "a pipe or a device"
-            raise OSError(f"{shown(path)} is {kind}, not an image.")
-        return path.read_bytes()
+            raise OSError(f"{shown(path)} is {kind}, not a file.")
+        yield path
     except (OSError, ValueError) as error:  # the latter for a zero byte in a name
         why = getattr(error, "strerror", None)
         raise OSError(f"{shown(path)} cannot be read: {why}." if why else f"{error}") from None
@@ -138,36 +208,48 @@ def without_secrets(text: object) -> str:
     return shown_text(clean).rstrip(".")
 
 
-def _files_of(source: str) -> Iterator[SourceFile]:
+def _files_of(source: str, kind: Kind) -> Iterator[SourceFile]:
     if is_store(source):
-        yield from _in_store(source)
+        yield from _in_store(source, kind)
     elif is_list(source):
-        yield from _in_list(expanded(source))
+        yield from _in_list(expanded(source), kind)
     elif is_several(source):
         root = expanded(source)
         parts = root.parts
         if not root.is_dir():  # a glob: what is before its first pattern
             fixed = next(i for i, part in enumerate(parts) if any(sign in part for sign in "*?["))
             root = Path(*parts[:fixed])
-        for path in walk_files(source):
+        for path in walk_files(source, _SUFFIXES[kind], kind=kind):
             yield _local(path, os.path.relpath(path, root))
     else:
         path = expanded(source)
         yield _local(path, path.name)
 
 
-def _in_list(path: Path) -> Iterator[SourceFile]:
+def _in_list(path: Path, kind: Kind) -> Iterator[SourceFile]:
     """The files of a list; relative paths start at the list's folder."""
+    for entry in _entries(path):
+        if is_store(entry) and not _has_suffix(entry, IMAGES | CLIPS):  # a folder
+            if kind == "images":
+                yield from _in_store(entry, kind)
+        elif _has_suffix(entry, CLIPS) != (kind == "clips"):
+            continue
+        elif is_store(entry):
+            yield from _in_store(entry, kind)
+        else:
+            yield _local(path.parent / expanded(entry), entry)
+
+
+def _has_suffix(name: str, suffixes: frozenset[str]) -> bool:
+    clean = _QUERY.sub("", name) if is_store(name) else name
+    return PurePosixPath(clean).suffix.lower() in suffixes
+
+
+def _entries(path: Path) -> Iterator[str]:
+    """The lines of a list that are not empty."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-            for line in lines:
-                entry = line.rstrip("\r\n")
-                if not entry.strip():
-                    continue
-                if is_store(entry):
-                    yield from _in_store(entry)
-                else:
-                    yield _local(path.parent / expanded(entry), entry)
+            yield from (entry for line in lines if (entry := line.rstrip("\r\n")).strip())
     except OSError as error:
         raise ImageError(f"the list {shown(path)} cannot be read: {error.strerror}.") from error
 
@@ -180,8 +262,8 @@ def _local(path: Path, name: str) -> SourceFile:
     return SourceFile(str(path), str(path), _posix(name), status.st_size, str(status.st_mtime_ns))
 
 
-def _in_store(address: str) -> Iterator[SourceFile]:
-    """The images at an address: one file, or what is below it or matches its pattern, by folder."""
+def _in_store(address: str, kind: Kind) -> Iterator[SourceFile]:
+    """The files of a kind at an address: one file, or what is below it or matches its pattern, by folder."""
     store, path = _open_store(address)
     root, whole = path.rstrip("/"), address.rstrip("/")
     # What stands before the path, a login included; None where the address holds more than that.
@@ -200,7 +282,7 @@ def _in_store(address: str) -> Iterator[SourceFile]:
         for name, info in files:
             if info.get("type") == "directory":
                 continue
-            if PurePosixPath(name).suffix.lower() not in SUFFIXES and name != path:
+            if PurePosixPath(name).suffix.lower() not in _SUFFIXES[kind] and name != path:
                 continue
             count += 1
             version = next((f"{info[key]}" for key in _VERSIONS if info.get(key) is not None), "")
@@ -213,8 +295,8 @@ def _in_store(address: str) -> Iterator[SourceFile]:
         raise ImageError(f"{shown(_clean(address))} cannot be listed: {without_secrets(error)}.") from None
     if not count:
         raise ImageError(
-            f"{shown(_clean(address))} contains no images: no name in it ends in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{shown(_clean(address))} contains no {kind}: no name in it ends in "
+            f"{', '.join(sorted(_SUFFIXES[kind]))}."
         )
 
 

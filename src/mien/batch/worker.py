@@ -121,7 +121,7 @@ class ImageWorker:
                 {**fact, "face_id": i, **face.to_row(), "warnings": warnings_cell(face)}
                 for i, face in enumerate(found, start=1)
             ] or [fact]
-        plain = [{name: _unicode(value) for name, value in row.items()} for row in rows]
+        plain = list(map(plain_row, rows))
         failures = tuple((fact["source"], fact["message"]) for fact in facts if "error" in fact)
         table = pa.Table.from_pylist(plain, self._schema)
         return ImageRows(table, len(facts), sum(map(len, faces)), failures)
@@ -208,9 +208,8 @@ def unread_rows(options: ReadOptions, file: SourceFile, number: int, message: st
     head = options.analyzer().classifier.head
     fact = {"source": file.source, "file_id": f"{number:016x}", "bytes": file.bytes, "version": file.version}
     fact |= {"error": "ProcessEnded", "message": message}
-    row = {name: _unicode(value) for name, value in fact.items()}
     schema = _schema(head, options)
-    return ImageRows(pa.Table.from_pylist([row], schema), 1, 0, ((file.source, message),))
+    return ImageRows(pa.Table.from_pylist([plain_row(fact)], schema), 1, 0, ((file.source, message),))
 
 
 class _Named(io.BytesIO):
@@ -263,9 +262,12 @@ def failure_of(error: BaseException) -> dict[str, str]:
     return {"error": kind, "message": shown_text(str(error) or kind)}
 
 
-def _unicode(value: Any) -> Any:
-    """Bytes of a name that are not Unicode, escaped: Parquet takes none."""
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with bytes of names that are not Unicode escaped: Parquet takes none."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def _schema(head: Any, options: ReadOptions) -> Any:

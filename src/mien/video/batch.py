@@ -131,7 +131,7 @@ class _Batch:
         options = self._options
         if options.jobs > 1 and len(clips) > 1:
             work = ClipWork(self._analyzer, options, self._names, self._corrections)
-            yield from read_together(clips, work, self._observer)
+            yield from read_together(clips, work, options.jobs, self._observer)
             return
         runner = ClipRunner(
             self._analyzer,

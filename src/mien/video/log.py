@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from base64 import b64decode, b64encode
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, astuple
 from functools import cached_property
 from itertools import islice
@@ -41,6 +43,7 @@ from mien.video.tracking.tracker import Tracker
 _NAME = "mien video log"
 FORMAT = f"{_NAME} 3"
 _HASHED_BYTES = 1 << 20
+_SEAM_TOLERANCE_S = 1e-4  # rounding, as of `Video.frames`
 
 
 class LogWriter:
@@ -71,6 +74,10 @@ class LogWriter:
         lines = [_to_json(record) for record in batch]
         lines[-1]["checkpoint"] = True
         self._write(lines)
+
+    def append_line(self, line: dict[str, Any]) -> None:
+        """Write a frame of another log, as `Log.lines` yields it."""
+        self._write([line])
 
     def close(self) -> None:
         """Close the file."""
@@ -139,6 +146,23 @@ class Log:
             if not whole and end > self.size:
                 return
             yield _from_json(line)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yields the frames as they are in the file."""
+        return (line for _, line in islice(self._lines(), 1, None))
+
+    def takes_over_s(self, seam_s: float) -> float:
+        """The time of the first frame from `seam_s` on where the detector ran; infinity for no such frame.
+
+        If it ran on none of them, the first frame counts.
+        """
+        first_s = math.inf
+        for line in self.lines():
+            if line["time_s"] >= seam_s - _SEAM_TOLERANCE_S:
+                if line["detected"]:
+                    return float(line["time_s"])
+                first_s = min(first_s, line["time_s"])
+        return first_s
 
     def positions(self) -> Iterator[FramePosition]:
         """Yields which frames the records are of."""
@@ -227,6 +251,39 @@ def replay_details(
     for record in log.records():
         yield from stage.feed(track_record(tracker, record))
     yield from stage.finish(final_ids(tracker))
+
+
+def join_logs(paths: Sequence[Path], seams_s: Sequence[float], out: Path) -> None:
+    """Writes the logs of ranges of one clip, which overlap, as one log.
+
+    Each log takes over from the one before at the first frame, from its seam on, on which the detector ran.
+    Frames keep the numbers that they have in the first log.
+
+    Args:
+        paths: the logs, in order.
+        seams_s: when each but the first takes over.
+        out: the log to write.
+
+    Raises:
+        UsageError: a file is not a log, or `out` cannot be written.
+    """
+    logs = [Log(path) for path in paths]
+    starts_s = [-math.inf, *(log.takes_over_s(seam_s) for log, seam_s in zip(logs[1:], seams_s, strict=True))]
+    shift, at_seam = 0, None
+    with closing(LogWriter(out, logs[0].header)) as writer:
+        for i, (log, start_s) in enumerate(zip(logs, starts_s, strict=True)):
+            end_s, number_at_end = min(starts_s[i + 1 :], default=math.inf), None
+            for line in log.lines():
+                if line["time_s"] < start_s:
+                    continue
+                if at_seam is not None:  # a range counts broken frames before it, which are in no log
+                    shift, at_seam = at_seam - line["frame"], None
+                line["frame"] += shift
+                if line["time_s"] >= end_s:
+                    number_at_end = line["frame"] if line["time_s"] == end_s else None
+                    break
+                writer.append_line(line)
+            at_seam = number_at_end
 
 
 def head_of(header: dict[str, Any]) -> Head:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from mien.errors import UsageError
 from mien.inference.analyzer import Analyzer
@@ -23,18 +22,46 @@ if TYPE_CHECKING:
     from mien.video.study.corrections import Corrections
 
 
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+_Item = TypeVar("_Item", contravariant=True)
+_Outcome = TypeVar("_Outcome", covariant=True)
+
+
+class Work(Protocol[_Item, _Outcome]):
+    """What a process needs to read any clip of a run. It is pickled."""
+
+    def reader(self, observer: BatchObserver) -> Callable[[_Item], _Outcome]:
+        """Prepares a process; what comes back reads one clip and calls `observer.analyzed` for each frame."""
+
+    def lost(self, item: _Item, error: str, observer: BatchObserver) -> _Outcome:
+        """The outcome of a clip whose process ended."""
+
+
 @dataclass(frozen=True)
 class ClipWork:
-    """What a process needs to read any clip of a run; see `ClipRunner`."""
+    """Reads clips into a study; see `ClipRunner`."""
 
     analyzer: Analyzer
     options: ClipOptions
     names: dict[str, str]
     corrections: Corrections | None
 
+    def reader(self, observer: BatchObserver) -> Callable[[str], ClipOutcome]:
+        """A function that reads a clip."""
+        corrections = self.corrections
+        return ClipRunner(self.analyzer, self.options, self.names, observer, corrections=corrections).read
 
-def read_together(clips: list[str], work: ClipWork, observer: BatchObserver) -> Iterator[ClipOutcome]:
-    """Reads clips into a study, `ClipOptions.jobs` at once; yields the outcome of each as it ends.
+    def lost(self, item: str, error: str, observer: BatchObserver) -> ClipOutcome:
+        """The outcome of a clip whose process ended."""
+        observer.failed(without_password(item), error)
+        return ClipOutcome(item, error, 1)
+
+
+def read_together(
+    clips: Iterable[Item], work: Work[Item, Outcome], jobs: int, observer: BatchObserver
+) -> Iterator[Outcome]:
+    """Reads clips, `jobs` at once, each in a process; yields the outcome of each as it ends.
 
     A process that ends by itself (a decoder that crashes, a full memory) costs its clip; another one goes on.
     Where the run is interrupted, each process first writes what it has read.
@@ -43,15 +70,22 @@ def read_together(clips: list[str], work: ClipWork, observer: BatchObserver) -> 
         UsageError: something cannot be written, or no process can be started.
         KeyboardInterrupt: the run was interrupted.
     """
-    waiting = deque(clips)
-    idle: list[_Reader] = []
-    busy: dict[Connection, _Reader] = {}
+    waiting, more = iter(clips), True
+    idle: list[_Reader[Item, Outcome]] = []
+    busy: dict[Connection, _Reader[Item, Outcome]] = {}
     try:
-        while waiting or busy:
-            while waiting and len(busy) < work.options.jobs:
+        while more or busy:
+            while more and len(busy) < jobs:
+                try:
+                    clip = next(waiting)
+                except StopIteration:
+                    more = False
+                    break
                 reader = idle.pop() if idle else _Reader(work)
-                reader.read(waiting.popleft())
+                reader.read(clip)
                 busy[reader.pipe] = reader
+            if not busy:  # to wait for nothing would take for ever
+                return
             heard = wait(list(busy))
             for pipe, reader in [it for it in busy.items() if it[0] in heard]:
                 outcome = reader.hear(observer)
@@ -70,24 +104,26 @@ def read_together(clips: list[str], work: ClipWork, observer: BatchObserver) -> 
             reader.join()
 
 
-class _Reader:
+class _Reader(Generic[Item, Outcome]):
     """A process that reads one clip after another."""
 
-    def __init__(self, work: ClipWork) -> None:
+    def __init__(self, work: Work[Item, Outcome]) -> None:
+        self._work = work
         # A forked process would share the locks of ONNX Runtime's and FFmpeg's threads.
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_read_clips, args=(theirs, work), daemon=True)
         self._process.start()
         theirs.close()
-        self._clip, self._ready, self.alive = "", False, True
+        self._clip: Item | None = None
+        self._ready, self.alive = False, True
 
-    def read(self, clip: str) -> None:
+    def read(self, clip: Item) -> None:
         self._clip = clip
         with suppress(BrokenPipeError):  # `hear` says so
             self.pipe.send(clip)
 
-    def hear(self, observer: BatchObserver) -> ClipOutcome | None:
+    def hear(self, observer: BatchObserver) -> Outcome | None:
         """Pass on what the process says; the outcome of its clip once there is one.
 
         Raises:
@@ -103,7 +139,7 @@ class _Reader:
         elif name == "raised":
             raise values[0]
         elif name == "done":
-            outcome: ClipOutcome = values[0]
+            outcome: Outcome = values[0]
             return outcome
         else:
             getattr(observer, name)(*values)
@@ -121,18 +157,18 @@ class _Reader:
                 self.pipe.recv()
         self._process.join()
 
-    def _lost(self, observer: BatchObserver) -> ClipOutcome:
+    def _lost(self, observer: BatchObserver) -> Outcome:
         self._process.join()
         self.alive = False
         if not self._ready:
             raise UsageError(
-                "the processes for --jobs cannot be started. In a script, call mien under "
+                "the processes that read clips cannot be started. In a script, call mien under "
                 '`if __name__ == "__main__":`, or read one clip at a time.'
             )
         code = self._process.exitcode
         error = f"the process that read it ended (exit code {code}): a decoder crashed, or the memory is full"
-        observer.failed(without_password(self._clip), error)
-        return ClipOutcome(self._clip, error, 1)
+        clip: Any = self._clip
+        return self._work.lost(clip, error, observer)
 
 
 class _Speaker(BatchObserver):
@@ -157,20 +193,20 @@ class _Speaker(BatchObserver):
         self._pipe.send(("failed", (source, error)))
 
 
-def _read_clips(pipe: Connection, work: ClipWork) -> None:
+def _read_clips(pipe: Connection, work: Work[Any, Any]) -> None:
     """Read the clips that are named through the pipe until it says None, or nobody is at its other end."""
     # Ctrl-C goes to the first process alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    runner = ClipRunner(work.analyzer, work.options, work.names, _Speaker(pipe), corrections=work.corrections)
+    read = work.reader(_Speaker(pipe))
     with suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         pipe.send(("ready", ()))
         while (clip := pipe.recv()) is not None:
-            pipe.send(_outcome(runner, clip))
+            pipe.send(_outcome(read, clip))
 
 
-def _outcome(runner: ClipRunner, clip: str) -> tuple[str, tuple[Any]]:
+def _outcome(read: Callable[[Any], Any], clip: Any) -> tuple[str, tuple[Any]]:
     try:
-        return "done", (runner.read(clip),)
+        return "done", (read(clip),)
     except BrokenPipeError:
         raise
     except Exception as error:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -139,6 +140,37 @@ class Video:
                 tick = now
             yield frame
         self._judge_the_end()
+
+    def times_s(self, start_s: float, until_s: float, interval_s: float | None = None) -> Iterator[float]:
+        """Yields the times of the frames that `frames` would yield up to a time, without decoding any.
+
+        None where the container has no time stamps.
+        """
+        stamps = self._stamps(until_s)
+        origin_s, tick = self._origin_s or 0.0, -math.inf
+        for pts in sorted(stamps):
+            time_s = float(pts * (self.stream.time_base or 0)) - origin_s
+            if not start_s - _TICK_TOLERANCE_S <= time_s <= until_s:
+                continue
+            if interval_s is not None:
+                if (now := _tick(time_s - start_s, interval_s)) <= tick:
+                    continue
+                tick = now
+            yield time_s
+
+    def _stamps(self, until_s: float) -> list[int]:
+        """Time stamps of frames up to a time and some behind it, in the order in which they are stored."""
+        base, found = self.stream.time_base or Fraction(0), []
+        with open_container(self.container.name) as other:
+            for packet in other.demux(other.streams[self.stream.index]):
+                if packet.pts is not None and not packet.is_discard:
+                    found.append(packet.pts)
+                if (
+                    packet.dts is not None
+                    and packet.dts * base - (self._origin_s or 0) - until_s > _REORDERED_S
+                ):
+                    break
+        return found
 
     def _check_range(self, start_s: float, end_s: float | None, interval_s: float | None) -> None:
         if start_s < 0 or (end_s is not None and end_s <= start_s):

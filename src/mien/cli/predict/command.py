@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mien.batch.sources import is_list, is_store
 from mien.cli import options as shared
 from mien.cli.predict import options as own
 from mien.cli.predict.corrections import apply_alone
@@ -53,7 +54,9 @@ def predict(
     smooth: own.Smooth = 0.2,
     detector_size: own.DetectorSize = 640,
     stream: own.Stream = False,
+    dataset: own.Dataset = False,
     shard: own.Shard = None,
+    range_s: own.Range = None,
     verify_hash: own.VerifyHash = False,
     engine: own.Engine = own.EngineChoice.local,
     address: own.Address = None,
@@ -76,27 +79,26 @@ def predict(
 
     Prints a table for people; with --json, --jsonl or --csv, only that. In a clip each person keeps a
     number, and --save draws timelines. --out FOLDER writes a data set of photos and a study of clips.
-
     A file that cannot be read is reported, and the others are read; the exit code is 5 then.
     """
     apply_alone(context, sources, apply, out)
-    clips, photos = split_sources(sources or [])
+    clips, photos = split_sources(sources or [], dataset=dataset or range_s is not None)
     values = (interval, start, end, faces.value, people.value, blur_others, show, jobs, smooth, detector_size)
     options = _clip_options(None, out, save, timeline, None, overwrite, resume, stream, *values)
     _check(options, bool(clips), crops, align or movements or detector_threshold is not None)
     form = format_of(as_json, as_jsonl, as_csv, out, clips=bool(clips))
-    data_set = _data_set(photos, form, bool(clips), shard, verify_hash, engine.value, address)
+    data_set = _data_set(clips, photos, form, dataset, shard, range_s, verify_hash, engine.value, address)
     study = (bin_s, event_threshold, event_hysteresis, span(baseline), _names(export), min_duration)
-    options = _for_study(options, form, StudyOptions(*study))
     read = _read_options(model, labels, detector_threshold, align, crops, device, movements)
-    _exit(_predict(clips, photos, read, options, data_set, threads))
+    _exit(_predict(clips, photos, read, _for_study(options, form, StudyOptions(*study)), data_set, threads))
 
 
-def _data_set(photos: list[str], form: str | None, clips: bool, *values: Any) -> DataSetOptions:
+def _data_set(clips: list[str], photos: list[str], form: str | None, *values: Any) -> DataSetOptions:
     """The options of a data set, if they fit the sources."""
     options = DataSetOptions(*values)
-    check_data_set(photos, form, options != DataSetOptions(), clips=clips)
-    return options
+    given = options != DataSetOptions()
+    check_data_set([*photos, *clips], form, options=given)
+    return replace(options, clips=given or any(is_store(each) or is_list(each) for each in clips))
 
 
 def _clip_options(form: str | None, out: str | None, *values: Any) -> ClipOptions:
@@ -151,16 +153,20 @@ def _predict(
     threads: int | None,
 ) -> int:
     """Write and print the faces of photos and clips; returns how many files cannot be read whole."""
-    from mien.cli.predict.dataset import write_data_set
+    from mien.cli.predict.dataset import check_clips, write_clip_data_set, write_data_set
     from mien.cli.predict.photos import photos_beside_clips, predict_photos
 
     failures = 0
+    if clips and data_set.clips:
+        check_clips(clips, options, data_set)
     if photos and options.study and options.out:
         replaced = options.overwrite
         failures = write_data_set(
             photos, options.out, read, data_set, save=options.save, overwrite=replaced, workers=threads
         )
         photos = []
+    if clips and data_set.clips:
+        return failures + write_clip_data_set(clips, read, options, data_set, workers=threads)
     if not clips and not photos:
         return failures
     # A clip is decoded and searched beside the model, which therefore gets one thread by default.

@@ -14,7 +14,7 @@ from mien.cli.predict.sources import seconds
 _DETECTION = "Face detection"
 _CLIPS = "Clips, streams and cameras"
 _CLIP_OUTPUT = "Output of clips"
-_DATA_SET = "Data sets of photos (--out FOLDER)"
+_DATA_SET = "Data sets (--out FOLDER)"
 _STUDY = "Tables of a study (--out FOLDER)"
 
 
@@ -55,7 +55,7 @@ Sources: TypeAlias = Annotated[
     typer.Argument(
         metavar="SOURCE...",
         help="Photos or clips: files, folders and globs; - for a photo on stdin; a camera's number. With "
-        "--out FOLDER, also photos of a list (names.txt, one path per line) or a store (s3://, gs://, hf://).",
+        "--out FOLDER, also those of a list (names.txt, one path per line) or a store (s3://, gs://, hf://).",
     ),
 ]
 
@@ -76,7 +76,8 @@ Out: TypeAlias = Annotated[
         "--out PATH",
         "Write the results to this file instead. The suffix sets the format: .json, .jsonl, .csv, and "
         "for clips .parquet. Without a suffix, or with a slash at its end: a folder, with a data set of "
-        "photos that a second run continues, and with all tables of a study of clips.",
+        "photos that a second run continues, and with all tables of a study of clips (or with --dataset, a "
+        "data set of them).",
     ),
 ]
 Save: TypeAlias = Annotated[
@@ -166,12 +167,31 @@ Stream: TypeAlias = Annotated[
     option(_CLIPS, "--stream", "Allow a source to be an address (rtsp://, http://, ...) and connect to it."),
 ]
 
+Dataset: TypeAlias = Annotated[
+    bool,
+    option(
+        _DATA_SET,
+        "--dataset",
+        "Write clips as a data set too: one table of all clips that a second run continues, instead of a "
+        "study. The options below mean the same.",
+    ),
+]
 Shard: TypeAlias = Annotated[
     str | None,
     option(
         _DATA_SET,
         "--shard I/N",
         "Read the I-th of N shares, chosen by a hash of each file's path: N machines need a shared folder.",
+    ),
+]
+Range: TypeAlias = Annotated[
+    float | None,
+    option(
+        _DATA_SET,
+        "--range TIME",
+        "Cut longer clips on disk into ranges of this time, e.g. 10m, which processes and shards share. "
+        "They are joined when all are read.",
+        parser=seconds,
     ),
 ]
 VerifyHash: TypeAlias = Annotated[

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from mien.batch.sources import is_list, is_store
+from mien.batch.sources import Kind, is_list, is_store, kinds_in, names_any
 from mien.errors import ImageError, UsageError
 from mien.images.find import SUFFIXES as IMAGES
 from mien.images.find import is_several, walk_files
@@ -17,18 +17,23 @@ from mien.video.sources import is_address, is_camera, is_clip, without_password
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
 STUDY = "study"
-_DATA_SET_ONLY = "--shard, --verify-hash, --engine and --address"
+_DATA_SET_ONLY = "--dataset, --shard, --range, --verify-hash, --engine and --address"
 
 
-def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
+def split_sources(sources: list[str], *, dataset: bool = False) -> tuple[list[str], list[str]]:
     """The sources of clips (with streams and cameras) and those of photos; a folder or a glob may be both.
 
-    A source that is neither counts as a photo: the reader of photos reports what is wrong with it.
+    A source that is neither counts as a photo: the reader of photos reports what is wrong with it. Clips in
+    a folder of a store are sources for a data set alone.
     """
     clips, photos = [], []
     for source in sources:
-        if is_store(source):
-            photos.append(source)
+        if is_store(source) or is_list(source):
+            wanted = _kinds_named(source, dataset)
+            if "clips" in wanted:
+                clips.append(source)
+            if "images" in wanted or not wanted:
+                photos.append(source)
             continue
         if is_camera(source) or is_address(source) or (is_clip(source) and not is_several(source)):
             clips.append(source)
@@ -41,11 +46,11 @@ def split_sources(sources: list[str]) -> tuple[list[str], list[str]]:
     return clips, photos
 
 
-def check_data_set(sources: list[str], form: str | None, options: bool, *, clips: bool) -> None:
-    """Raise for sources and options of a data set of photos where there is none.
+def check_data_set(sources: list[str], form: str | None, *, options: bool) -> None:
+    """Raise for sources and options of a data set where there is none.
 
     Raises:
-        UsageError: an address of a store, a list of files or `options` without a folder; `options` for clips.
+        UsageError: an address of a store, a list of files or `options` without a folder.
     """
     only = [each for each in sources if is_store(each) or is_list(each)]
     if form != STUDY and only:
@@ -54,10 +59,8 @@ def check_data_set(sources: list[str], form: str | None, options: bool, *, clips
             f"{shown(without_password(only[0]))} is {kind}: give --out a folder for the data set, such as "
             "faces/."
         )
-    if options and (form != STUDY or not sources):
-        raise UsageError(f"{_DATA_SET_ONLY} are for photos, with a folder as --out, such as faces/.")
-    if options and clips:
-        raise UsageError(f"{_DATA_SET_ONLY} are for photos, and the sources contain clips too.")
+    if options and form != STUDY:
+        raise UsageError(f"{_DATA_SET_ONLY} are for data sets, with a folder as --out, such as faces/.")
 
 
 def seconds(text: str | float) -> float:
@@ -114,6 +117,17 @@ def format_of(as_json: bool, as_jsonl: bool, as_csv: bool, out: str | None, *, c
         f"--out {out}: the suffix is not that of a known format. Use .{', .'.join(known)}, or add --json, "
         "--jsonl or --csv. A folder has a slash at its end."
     )
+
+
+def _kinds_named(source: str, dataset: bool) -> set[Kind]:
+    """What an address of a store, or a list, names; nothing for a list that cannot be read."""
+    try:
+        kinds = kinds_in(source)
+    except ImageError:
+        return set()
+    if len(kinds) == 1 or is_list(source):
+        return kinds
+    return {kind for kind in kinds if names_any(source, kind)} if dataset else {"images"}
 
 
 def _kinds_in(source: str) -> set[str]:

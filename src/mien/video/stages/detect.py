@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,8 +76,7 @@ class DetectStage:
         before_s = self._waiting[-1].frame.position.time_s if self._waiting else self._last and self._last[0]
         step_s = time_s - before_s if before_s is not None else 0.0
         self._waiting.append(DetectedFrame(frame, gray, cut=cut))
-        # Due now if the next frame would come too late.
-        if self._last is None or time_s + step_s / 2 >= self._last[0] + self._interval_s:
+        if self._last is None or _is_due(time_s, step_s, self._last[0], self._interval_s):
             done += self._settle()
         return done
 
@@ -111,6 +110,21 @@ class DetectStage:
         across, down = it.frame.size[0] / reduced.shape[1], it.frame.size[1] / reduced.shape[0]
         faces = tuple(_scaled(detection, across, down) for detection in self._detector.detect(reduced))
         return replace(it, detections=faces, detected=True, reduced=reduced)
+
+
+def due_s(times_s: Iterable[float], interval_s: float) -> Iterator[float]:
+    """Of the times of all frames of a scene, yields those of the frames on which the detector runs."""
+    last_s = before_s = None
+    for time_s in times_s:
+        if last_s is None or before_s is None or _is_due(time_s, time_s - before_s, last_s, interval_s):
+            yield time_s
+            last_s = time_s
+        before_s = time_s
+
+
+def _is_due(time_s: float, step_s: float, last_s: float, interval_s: float) -> bool:
+    """Whether the next frame, a step later, would come too late."""
+    return time_s + step_s / 2 >= last_s + interval_s
 
 
 def _corresponding(

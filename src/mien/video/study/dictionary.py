@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from mien.inference.face import label_columns
@@ -158,6 +158,17 @@ def images_columns(head: Head, *, movements: bool = False) -> list[Column]:
     known = _FACE | _MOVEMENTS | {"face_id": number}
     known |= {name: _share(name, f"probability of {name}", _NOBODY) for name in label_columns(head)}
     names = image_columns(head, movements=movements)
+    source, *rest = (_known(known, name) for name in names if name != "error")
+    return [source, *_FILE, *rest, *_FAILURE]
+
+
+def clips_columns(head: Head, *, movements: bool = False) -> list[Column]:
+    """The columns of a data set of clips: of each file, of the frame, and why a file could not be read."""
+    frames = {column.name: column for column in frame_columns(head, Measures(head, movements=movements))}
+    known = {name: _FACE[name] for name in ("width", "height", "warnings")} | frames
+    whole = "missing in a row that says what went wrong with the clip"
+    known |= {name: replace(known[name], missing=whole) for name in ("frame", "time_s")}
+    names = columns(head, images=True, movements=movements)
     source, *rest = (_known(known, name) for name in names if name != "error")
     return [source, *_FILE, *rest, *_FAILURE]
 
