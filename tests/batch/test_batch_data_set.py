@@ -249,7 +249,7 @@ def test_a_killed_run_is_finished_by_the_next(photos: Path, tmp_path: Path) -> N
     killed = 0
     for _ in range(6):
         run = subprocess.Popen([sys.executable, script, photos, out], stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.2, 1.6))
+        time.sleep(moments.uniform(0.1, 0.8))
         killed += run.poll() is None
         run.send_signal(signal.SIGKILL)
         run.wait()

@@ -542,7 +542,7 @@ def test_a_clip_can_be_dropped_and_is_tracked(launch: Callable[..., Any], site: 
         visit.page.focus("#seek")
         visit.page.keyboard.press("Home")
         visit.wait("document.getElementById('video').currentTime === 0")
-        assert visit.page.get_attribute("#seek", "aria-valuetext") == "0:00 of 0:02"
+        visit.wait("document.getElementById('seek').getAttribute('aria-valuetext') === '0:00 of 0:02'")
 
 
 def test_it_fits_on_a_phone_without_scrolling_sideways(launch: Callable[..., Any], site: str) -> None:
