@@ -115,7 +115,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_each_clip_and_all_together_have_every_table_as_csv_and_parquet(study: Path) -> None:
     for folder in (study, study / "dark", study / "gone at 12:30"):
         for name in TABLES:
-            text = pd.read_csv(folder / f"{name}.csv", dtype={"warnings": str})  # in most frames there is none
+            text = pd.read_csv(folder / f"{name}.csv", dtype={"warnings": str})  # often none
             parquet = pd.read_parquet(folder / f"{name}.parquet")
             assert list(text.columns) == list(parquet.columns)
             assert len(text) == len(parquet)
