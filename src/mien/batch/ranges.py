@@ -18,7 +18,8 @@ from typing import Any
 from mien.batch.sources import SourceFile
 from mien.errors import DataError, reason
 
-# Scenes are counted, and the detector falls into step, within so many seconds before a range.
+# Reading begins so many seconds before a range: scenes and the frames of the detector are then those
+# of one pass.
 OVERLAP_S = 2.0
 _ROUNDING = 1e-9
 _LEVEL = 3  # of compression; half of a log is base64

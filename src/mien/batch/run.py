@@ -138,7 +138,7 @@ def read_images(
     if part_files < 1:
         raise UsageError(f"part_files must be 1 or more, not {part_files}.")
     data = DataSet(Path(out))
-    data.open(_manifest(options), overwrite=overwrite)
+    data.open(manifest_for(options, data.kind, {}), overwrite=overwrite)
     if engine is not None and on_image is not None:
         raise UsageError("annotated photos are saved by one process, not by an engine of many machines.")
 
@@ -156,10 +156,6 @@ def read_images(
             report("merging", 0, 0)
             data.merge()
     return result
-
-
-def _manifest(options: ReadOptions) -> dict[str, Any]:
-    return manifest_for(options, "images", {})
 
 
 def manifest_for(options: ReadOptions, kind: Kind, others: dict[str, Any]) -> dict[str, Any]:
