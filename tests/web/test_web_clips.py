@@ -68,7 +68,7 @@ def test_a_clip_has_events_that_lead_to_their_beginnings(played: Any) -> None:
     assert 1.3 < onset_s < 2
     played.page.click("#events button >> nth=-1")
     played.wait(f"Math.abs(document.getElementById('video').currentTime - {onset_s}) < 0.11")
-    assert played.page.evaluate("document.body.dataset.state") == "paused"
+    played.wait("document.body.dataset.state === 'paused'")  # the browser tells of a jump later
     played.page.wait_for_selector(".face")  # the frame there is shown with its prediction
     played.set_slider("#event-threshold", 95)
     played.wait("document.querySelectorAll('#events button').length === 0")
