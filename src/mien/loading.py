@@ -38,6 +38,11 @@ def is_run(model: str | Path) -> bool:
                 f"{folder} has the runs of several seeds, which mien compare alone takes together. Give one "
                 f"of them: {', '.join(str(run) for run in sorted(folder.glob('seed-*')))}."
             )
+        if folds := sorted(folder.glob("fold-*/recipe.toml"), key=lambda path: int(path.parent.name[5:])):
+            raise UsageError(
+                f"{folder} has the runs of several folds, which mien report alone takes together. Give "
+                f"one of them: {', '.join(str(path.parent) for path in folds)}."
+            )
         raise UsageError(
             f"{folder} is a folder without a recipe.toml, so it is no training run. Give a run's folder, an "
             "ONNX file or the name of a shipped model (see `mien models`)."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn import metrics as sk
 from typer.testing import CliRunner
 
@@ -42,10 +43,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make_run(folder: Path, data: Path, *, seed: int = 0, accuracy: float = 0.3, lr: float = 1e-3) -> Path:
-    """A finished run of two epochs with its export."""
+def make_run(folder: Path, data: Path, *, accuracy: float = 0.3, **keys: int | float) -> Path:
+    """A finished run of two epochs with its export; `keys` of the recipe have _ for the dot."""
     folder.mkdir(parents=True)
-    recipe = load_recipe("report", {"loop.seed": seed, "optimizer.lr": lr})
+    recipe = load_recipe("report", {key.replace("_", ".", 1): value for key, value in keys.items()})
     (folder / "recipe.toml").write_text(to_toml(recipe), encoding="utf-8")
     facts = {
         "training_faces": 384,
@@ -97,7 +98,7 @@ def test_a_run_s_page_has_scores_curves_confusion_examples_recipe_and_environmen
 @pytest.mark.usefixtures("png_only")
 def test_seeds_have_one_page_with_mean_spread_and_mean_confusion(data: Path, tmp_path: Path) -> None:
     runs = [
-        make_run(tmp_path / "s" / f"seed-{seed}", data, seed=seed, accuracy=0.3 + seed / 10)
+        make_run(tmp_path / "s" / f"seed-{seed}", data, loop_seed=seed, accuracy=0.3 + seed / 10)
         for seed in (0, 2)
     ]
     (tmp_path / "s" / "seeds.json").write_text("{}")
@@ -118,6 +119,62 @@ def test_seeds_have_one_page_with_mean_spread_and_mean_confusion(data: Path, tmp
     assert sections["seeds"][0]["seed 2"] == "50.0"
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in CK+'s layout: six people with each emotion once; a sixth of the labels is another one."""
+    root = tmp_path_factory.mktemp("people") / "CK+48"
+    noise = np.random.default_rng(1)
+    for i in range(COUNT):
+        face = banded_face(i % 7, 7) ^ noise.integers(0, 4, (48, 48), np.uint8)
+        path = root / FER2013[(i + (i % 6 == 1)) % 7] / f"S{10 + i // 7:03d}_001_{i % 7 + 1:08d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(path)
+    return root
+
+
+@pytest.mark.usefixtures("png_only")
+def test_folds_have_one_page_with_the_scores_of_all_faces_out_of_fold(people: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cv"
+    for fold in (1, 2, 3):
+        keys = {"data_folds": 3, "data_fold": fold}
+        make_run(folder / f"fold-{fold}", people, accuracy=fold / 10, **keys)
+    mien.report(folder / "fold-1")
+    table = [{"fold": fold, "subjects": 2} for fold in (1, 2, 3)]
+    (folder / "folds.json").write_text(json.dumps({"folds": table}))
+    written = mien.report(folder)
+    text = written.page.read_text(encoding="utf-8")
+    assert "Accuracy 20.0% ± 10.0 after the last epoch (mean and standard deviation of 3 folds" in text
+    for address in ("../fold-1/report/report.html", "../fold-2/", "../fold-3/"):
+        assert f'<a href="{address}">' in text
+        assert (written.page.parent / address).exists()
+    sections = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))["sections"]
+    faces = mien.load(people)
+    guessed = load_model(folder / "fold-1" / "mine.onnx").predict(faces.pixels)["fer2013"].argmax(axis=1)
+    assert sections["confusion"]["counts"] == sk.confusion_matrix(faces.labels, guessed).tolist()
+    assert written.out_of_fold is not None
+    assert written.out_of_fold.scores.accuracy == sk.accuracy_score(faces.labels, guessed)
+    assert [row["fold"] for row in sections["folds"]] == ["1", "2", "3", "mean", "standard deviation"]
+    assert [row["people"] for row in sections["folds"]] == ["2", "2", "2", "", ""]
+    marks = sections["folds_per_class"]["happy"]
+    assert len(marks["folds"]) == 3
+    assert marks["mean"] == pytest.approx(np.mean(marks["folds"]))
+    assert [table.headings[0] for table in written.tables] == ["fold", "score", "class"]
+
+
+def test_the_page_of_folds_says_which_are_missing_and_refuses_one_twice(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_report, "write", not_drawn)
+    runs = [make_run(tmp_path / f"fold-{fold}", people, data_folds=3, data_fold=fold) for fold in (1, 2)]
+    other = make_run(tmp_path / "other", people, data_folds=3, data_fold=2, loop_seed=1)
+    text = mien.report(runs, out=tmp_path / "out").page.read_text(encoding="utf-8")
+    assert "1 of the 3 folds are missing." in text
+    with pytest.raises(UsageError, match="two of the runs are of fold 2"):
+        mien.report([*runs, runs[1]], out=tmp_path / "out")
+    with pytest.raises(UsageError, match=r"more than the fold: loop\.seed"):
+        mien.report([runs[0], other], out=tmp_path / "out")
+
+
 def not_drawn(document: Document, folder: Path, **_: object) -> Path:
     """In place of `write`: the page's lead alone, because drawing takes seconds."""
     folder.mkdir(parents=True)
@@ -129,7 +186,7 @@ def test_the_table_of_seeds_is_printed_for_a_paper(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_report, "write", not_drawn)
-    runs = [make_run(tmp_path / name, data, seed=seed) for seed, name in enumerate("ab")]
+    runs = [make_run(tmp_path / name, data, loop_seed=seed) for seed, name in enumerate("ab")]
     arguments = ["report", *map(str, runs), "--out", str(tmp_path / "out"), "--format", "latex"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.stdout.startswith("% report on PublicTest, n = 21, 2 seeds\n\\begin{tabular}")
@@ -137,7 +194,7 @@ def test_the_table_of_seeds_is_printed_for_a_paper(
 
 
 def test_runs_of_different_recipes_are_for_mien_compare(data: Path, tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / "a", data), make_run(tmp_path / "b", data, lr=1e-2)]
+    runs = [make_run(tmp_path / "a", data), make_run(tmp_path / "b", data, optimizer_lr=1e-2)]
     with pytest.raises(UsageError, match=r"more than the seed: optimizer\.lr.*mien compare"):
         mien.report(runs, out=tmp_path / "out")
     with pytest.raises(UsageError, match="--out"):
@@ -146,7 +203,7 @@ def test_runs_of_different_recipes_are_for_mien_compare(data: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="training run"):
         mien.report(tmp_path / "none")
     (tmp_path / "none/folds.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"folds\.csv.*Give the run of one fold, such as .*none/fold-1"):
+    with pytest.raises(UsageError, match="none has no run of a fold yet"):
         mien.report(tmp_path / "none")
 
 

@@ -14,7 +14,8 @@ Runs: TypeAlias = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN...",
-        help="The folder of a run, or of mien train --seeds; or several runs that differ in the seed alone.",
+        help="The folder of a run, or of mien train --seeds or --folds; or several runs that differ in the "
+        "seed or in the fold alone.",
     ),
 ]
 Data: TypeAlias = Annotated[
@@ -36,8 +37,10 @@ def report(
     """Write a training run as one page: scores, curves, confusion matrix, examples, recipe, environment.
 
     Writes report.html, one page that needs no other file; each figure as PNG, SVG and PDF; and report.json
-    with all numbers. Of several seeds, the page has the mean and the spread. The best epoch is scored on the
-    faces that chose it; without these faces the page goes without the scores of each face, and says so.
+    with all numbers. Of several seeds or folds, the page has the mean and the spread. Of folds, it also
+    has the scores of all faces, each predicted by the run that was not trained on its fold. The best epoch
+    is scored on the faces that chose it; without these faces the page has no scores of each face, and says
+    so.
     """
     import mien
     from mien.cli.progress import progress_bar

@@ -67,6 +67,7 @@ class Document:
         chapters: in order. The heading of a single chapter is left out.
         about: what the figures were made from, as plain data: the first keys of the JSON.
         facts: the same in words, name to value, for the page.
+        links: name to labels with their addresses, relative to the page; shown after the facts.
         report_places: the places of the original report and what each shows, in order. The page links each to
             its counterpart.
         missing: the places that have no counterpart this time, and why.
@@ -78,5 +79,6 @@ class Document:
     chapters: Iterable[Chapter]
     about: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     report_places: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)

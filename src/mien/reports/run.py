@@ -1,16 +1,16 @@
-"""A training run, or several that differ in the seed alone, as one page: scores, curves, faces, recipe."""
+"""A training run, its seeds or its folds as one page: scores, curves, faces, recipe."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
-
-import numpy as np
+from urllib.parse import quote
 
 from mien.data.folders.labels import NO_MAP, label_map
 from mien.data.sources import load
@@ -18,16 +18,26 @@ from mien.data.table import FaceTable
 from mien.errors import MienError, UsageError
 from mien.evaluation.result import Evaluation
 from mien.evaluation.run import EvaluationOptions, evaluate_model
+from mien.evaluation.scores import Scores
 from mien.files import expanded, kind_of_path
 from mien.loading import faces_of_run, is_run, load_model, model_of_run
 from mien.progress import Progress
 from mien.reports import evaluation, network, training
 from mien.reports.document import Chapter, Document, Section
-from mien.reports.figures import seeds as drawing
-from mien.reports.tabular import Tabular, of_evaluation, of_seeds
+from mien.reports.repeated import (
+    ABOUT_FOLDS,
+    ABOUT_SEEDS,
+    out_of_fold,
+    sections_of_folds,
+    sections_of_seeds,
+)
+from mien.reports.tabular import Tabular, of_evaluation, of_folds, of_seeds
 from mien.reports.writer import write
 from mien.runs.curves import Learning, read_runs
+from mien.runs.folds import RESULT as FOLDS
+from mien.runs.folds import CrossValidation, over_folds, read_fold, subjects_by_fold
 from mien.runs.recipe import Recipe, load_recipe
+from mien.runs.seed_folder import RESULT as SEEDS
 from mien.runs.seeds import SeedRuns, read_seed
 
 NAME = "report"
@@ -45,21 +55,31 @@ class RunReport:
         page: report.html.
         runs: the folders.
         evaluations: the scores of each run; empty where they were not measured.
-        seeds: the scores over the seeds; None for one run.
+        seeds: the scores over the seeds; None where the runs are no seeds of one recipe.
+        folds: the scores over the folds; None where the runs are no folds.
+        out_of_fold: the scores of all faces of the folds, each predicted by the run that was not trained on
+            its fold; None where the runs are no folds, or were not evaluated.
         not_evaluated: why the runs were not evaluated; empty where they were.
+        recipe: the name of their recipe.
     """
 
     page: Path
     runs: tuple[Path, ...]
     evaluations: tuple[Evaluation, ...] = ()
     seeds: SeedRuns | None = None
+    folds: CrossValidation | None = None
+    out_of_fold: Evaluation | None = None
     not_evaluated: str = ""
+    recipe: str = ""
 
     @property
     def tables(self) -> list[Tabular]:
-        """The tables for a paper: over the seeds, or those of the one run."""
+        """The tables for a paper: over the seeds or the folds, or those of the one run."""
         if self.seeds is not None:
             return of_seeds(self.seeds)
+        if self.folds is not None:
+            together = [] if self.out_of_fold is None else of_evaluation(self.out_of_fold)
+            return [*of_folds(self.recipe, self.folds), *together]
         return [table for each in self.evaluations for table in of_evaluation(each)]
 
     def __fspath__(self) -> str:
@@ -80,11 +100,27 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Scored:
-    """The evaluations of runs, or why there are none."""
+    """The evaluations of runs, and of folds all together; or why there are none."""
 
     evaluations: tuple[Evaluation, ...] = ()
+    out_of_fold: Evaluation | None = None
     reason: str = ""
     note: str = ""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """All that a page is made of."""
+
+    runs: Sequence[_Run]
+    learned: Sequence[Learning]
+    scored: _Scored
+    seeds: SeedRuns | None
+    folds: CrossValidation | None
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.runs[0].recipe
 
 
 def report(
@@ -103,18 +139,19 @@ def report(
 
     The page has the scores on the faces that chose the epoch, curves, confusion matrix, examples, mistakes,
     the network's layers and transforms, the recipe and the environment. Several runs that differ in the seed
-    alone are one page too, with mean and spread.
+    or in the fold alone are one page too, with mean and spread. The page of folds also has the scores of all
+    faces together, each predicted by the run that was not trained on its fold.
 
     Args:
-        runs: the folder of a run, of `mien train --seeds`, or several folders of runs.
+        runs: the folder of a run, of `mien train --seeds` or `--folds`, or several folders of runs.
         out: a folder, created if it does not exist; None for `report` in the folder that was given.
         data: the faces; None for those that the runs were started with.
         votes: FER+ votes (fer2013new.csv); None for those of the runs.
         progress: called with what is at work, how much is done, and how much there is.
 
     Raises:
-        UsageError: it is no folder of a run, runs differ in more than the seed, or several were given without
-            `out`.
+        UsageError: it is no folder of a run, runs differ in more than the seed or the fold, or several were
+            given without `out`.
         DataError: a run has no finished epoch, `data` cannot be read, or the folder cannot be created.
         MissingExtra: `data` was given and PyTorch is not installed, or matplotlib or jinja2 is not.
     """
@@ -122,15 +159,31 @@ def report(
     folders = [folder for each in given for folder in _folders(expanded(each))]
     if out is None and len(given) > 1:
         raise UsageError("several runs have no folder in common. Say where the page goes: --out DIR.")
-    learned = read_runs(folders)
+    first, *others = read_runs(folders)
+    learned = [first, *(dataclasses.replace(each, preview=None) for each in others)]
     described = [_Run(folder, load_recipe(folder / "recipe.toml"), _facts(folder)) for folder in folders]
     _check_same_recipe(described)
     scored = _score(described, data, votes, progress)
-    over_seeds = _over_seeds(described, learned) if len(folders) > 1 else None
+    is_folds = _differ_in_fold(described)
+    content = _Content(
+        described,
+        learned,
+        scored,
+        _over_seeds(described, learned) if len(folders) > 1 and not is_folds else None,
+        _over_folds(described) if is_folds else None,
+    )
     folder = expanded(given[0]) / NAME if out is None else Path(out)
-    document = _document(described, learned, scored, over_seeds)
-    page = write(document, folder, on_section=_drawing(progress))
-    return RunReport(page, tuple(folders), scored.evaluations, over_seeds, scored.reason)
+    page = write(_document(content, folder), folder, on_section=_drawing(progress))
+    return RunReport(
+        page,
+        tuple(folders),
+        scored.evaluations,
+        content.seeds,
+        content.folds,
+        scored.out_of_fold,
+        scored.reason,
+        content.recipe.name,
+    )
 
 
 def _drawing(progress: Progress | None) -> Callable[[str], None]:
@@ -144,15 +197,14 @@ def _drawing(progress: Progress | None) -> Callable[[str], None]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The runs of a folder: itself, or those of its seeds."""
-    if kind_of_path(folder / "seeds.json", UsageError) == "file":
-        found = sorted(folder.glob("seed-*/recipe.toml"), key=lambda path: int(path.parent.name[5:]))
+    """The runs of a folder: itself, or those of its seeds or folds."""
+    for plan, name in ((SEEDS, "seed"), (FOLDS, "fold")):
+        if kind_of_path(folder / plan, UsageError) != "file":
+            continue
+        found = sorted(folder.glob(f"{name}-*/recipe.toml"), key=lambda path: int(path.parent.name[5:]))
+        if not found:
+            raise UsageError(f"{folder} has no run of a {name} yet.")
         return [path.parent for path in found]
-    if kind_of_path(folder / "folds.json", UsageError) == "file":
-        raise UsageError(
-            f"{folder} has the folds of mien train --folds: their scores are in folds.csv, the mean in "
-            f"folds.json. Give the run of one fold, such as {folder / 'fold-1'}."
-        )
     if not is_run(folder):
         raise UsageError(f"{folder} is not the folder of a training run. Give one such as runs/NAME.")
     return [folder]
@@ -164,14 +216,24 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _check_same_recipe(runs: Sequence[_Run]) -> None:
+    """Several runs differ in the seed alone, or in the fold alone, and no seed or fold is there twice."""
     first, *others = (_flat(run.recipe) for run in runs)
+    may = "data.fold" if _differ_in_fold(runs) else "loop.seed"
+    word = may.rpartition(".")[2]
     for run, other in zip(runs[1:], others, strict=True):
-        differs = [key for key in first if first[key] != other[key] and key not in ("loop.seed", "name")]
+        differs = [key for key in first if first[key] != other[key] and key not in (may, "name")]
         if differs:
             raise UsageError(
-                f"{runs[0].folder} and {run.folder} differ in more than the seed: {', '.join(differs[:3])}. "
-                f"Compare them: mien compare {runs[0].folder} {run.folder}"
+                f"{runs[0].folder} and {run.folder} differ in more than the {word}: "
+                f"{', '.join(differs[:3])}. Compare them: mien compare {runs[0].folder} {run.folder}"
             )
+    folds = [run.recipe.data.fold for run in runs]
+    if may == "data.fold" and (twice := {fold for fold in folds if folds.count(fold) > 1}):
+        raise UsageError(f"two of the runs are of fold {min(twice)}. Give one run per fold.")
+
+
+def _differ_in_fold(runs: Sequence[_Run]) -> bool:
+    return bool(runs[0].recipe.data.folds) and len({run.recipe.data.fold for run in runs}) > 1
 
 
 def _score(
@@ -184,46 +246,50 @@ def _score(
 
     Without faces or PyTorch the page goes without them, and says why; with `data`, that is an error.
     """
-    if runs[0].recipe.data.folds:
-        return _Scored(reason="a run of one fold is scored by mien train --folds, on the faces of its fold")
     try:
-        table, split = _faces(runs[0], data, votes)
-        done = tuple(_evaluate(run.folder, table, split, progress) for run in runs)
+        table = _read(runs[0], data, votes)
+        done = tuple(_evaluate(run, table, progress) for run in runs)
     except MienError as error:
         if data is not None:
             raise
         return _Scored(reason=str(error))
     known = runs[0].facts.get("data", {}).get("sha256", table.sha256)
     note = "" if known == table.sha256 else "These are not the faces that the run was trained with. "
-    return _Scored(done, note=note)
+    together = None
+    if _differ_in_fold(runs):
+        together = out_of_fold(runs[0].recipe.name, len(runs), table, done)
+    return _Scored(done, together, note=note)
 
 
-def _evaluate(run: Path, table: FaceTable, split: str, progress: Progress | None) -> Evaluation:
+def _evaluate(run: _Run, table: FaceTable, progress: Progress | None) -> Evaluation:
+    """The scores of a run on the split that chose its epoch."""
+    spec, split = run.recipe.data, run.recipe.data.validation
+    if spec.folds:
+        from mien.training.data.splits import with_fold_split
+
+        table, split = with_fold_split(table, spec), spec.validation_name
+    elif spec.holdout:
+        from mien.training.data.holdout import HELD_OUT, with_held_out_split
+
+        table, split = with_held_out_split(table, spec), HELD_OUT
     options = EvaluationOptions(split=split, known_only=True)
-    return evaluate_model(load_model(model_of_run(run)), table, options, progress=progress)
+    return evaluate_model(load_model(model_of_run(run.folder)), table, options, progress=progress)
 
 
-def _faces(run: _Run, data: str | Path | FaceTable | None, votes: str | Path | None) -> tuple[FaceTable, str]:
-    """The faces of a run, read as it read them, and the split that chose its epoch."""
-    spec = run.recipe.data
+def _read(run: _Run, data: str | Path | FaceTable | None, votes: str | Path | None) -> FaceTable:
+    """The faces of a run, read as it read them."""
     if isinstance(data, FaceTable):
-        table = data
-    else:
-        source = faces_of_run(run.folder, votes) if data is None else None
-        path = data if source is None or source.data is None else source.data
-        votes = votes if source is None else source.votes
-        mapping = source.label_map if source is not None else None
-        table = load(
-            str(path),
-            votes=None if votes is None else Path(votes),
-            size=spec.face_size,
-            mapping=NO_MAP if mapping is None else label_map(str(mapping)),
-        )
-    if not spec.holdout:
-        return table, spec.validation
-    from mien.training.data.holdout import HELD_OUT, with_held_out_split
-
-    return with_held_out_split(table, spec), HELD_OUT
+        return data
+    source = faces_of_run(run.folder, votes) if data is None else None
+    path = data if source is None or source.data is None else source.data
+    votes = votes if source is None else source.votes
+    mapping = source.label_map if source is not None else None
+    return load(
+        str(path),
+        votes=None if votes is None else Path(votes),
+        size=run.recipe.data.face_size,
+        mapping=NO_MAP if mapping is None else label_map(str(mapping)),
+    )
 
 
 def _over_seeds(runs: Sequence[_Run], learned: Sequence[Learning]) -> SeedRuns:
@@ -235,51 +301,96 @@ def _over_seeds(runs: Sequence[_Run], learned: Sequence[Learning]) -> SeedRuns:
     return SeedRuns(runs[0].recipe.name, learned[0].validation, faces, scores, runs[0].folder.parent)
 
 
-def _document(
-    runs: Sequence[_Run], learned: Sequence[Learning], scored: _Scored, over_seeds: SeedRuns | None
-) -> Document:
-    recipe = runs[0].recipe
+def _over_folds(runs: Sequence[_Run]) -> CrossValidation:
+    people = subjects_by_fold(runs[0].folder.parent)
+    folds = [(run.folder, run.recipe.data.fold) for run in runs]
+    return over_folds([read_fold(folder, fold, people.get(fold, 0)) for folder, fold in folds])
+
+
+def _document(content: _Content, folder: Path) -> Document:
+    scored, runs = content.scored, content.runs
+    links = {each.name: _address(run.folder, folder) for each, run in zip(content.learned, runs, strict=True)}
     return Document(
         name=NAME,
-        title=f"Training run {learned[0].name}"
-        if over_seeds is None
-        else f"{recipe.name}, {len(runs)} seeds",
-        lead=_lead(runs, learned, scored, over_seeds),
-        chapters=_chapters(runs, learned, scored, over_seeds),
+        title=_title(content),
+        lead=_lead(content),
+        chapters=_chapters(content),
         about={
-            "runs": [each.name for each in learned],
-            "recipe": recipe.name,
+            "runs": [each.name for each in content.learned],
+            "recipe": content.recipe.name,
             "evaluations": [each.to_dict() for each in scored.evaluations],
+            "out_of_fold": None if scored.out_of_fold is None else scored.out_of_fold.to_dict(),
             "not_evaluated": scored.reason or None,
         },
-        facts=_head(runs, learned, scored),
+        facts=_head(content),
+        links={"runs": links} if len(runs) > 1 else {},
     )
 
 
-def _lead(
-    runs: Sequence[_Run], learned: Sequence[Learning], scored: _Scored, over_seeds: SeedRuns | None
-) -> str:
-    if over_seeds is not None:
-        best, f1 = over_seeds.spreads["best_accuracy"], over_seeds.spreads["best_macro_f1"]
+def _address(run: Path, folder: Path) -> str:
+    """The address of a run from the page in a folder: its own page where it has one, else its files."""
+    target = run / NAME / f"{NAME}.html"
+    if target.is_file():
+        return quote(Path(os.path.relpath(target, folder)).as_posix())
+    return quote(Path(os.path.relpath(run, folder)).as_posix()) + "/"
+
+
+def _title(content: _Content) -> str:
+    if content.folds is not None:
+        done, wanted = len(content.runs), content.recipe.data.folds
+        return f"{content.recipe.name}, {done} folds" + (f" of {wanted}" if done < wanted else "")
+    if content.seeds is not None:
+        return f"{content.recipe.name}, {len(content.runs)} seeds"
+    return f"Training run {content.learned[0].name}"
+
+
+def _lead(content: _Content) -> str:
+    scored = content.scored
+    if content.folds is not None:
+        return _lead_of_folds(content.folds, content)
+    if content.seeds is not None:
+        best, f1 = content.seeds.spreads["best_accuracy"], content.seeds.spreads["best_macro_f1"]
         return (
-            f"Accuracy {best.mean:.1%} ± {100 * best.sd:.1f} on {over_seeds.validation} (mean and standard "
-            f"deviation of {best.n} seeds; 95 % interval of the mean {100 * best.low:.1f} to "
+            f"Accuracy {best.mean:.1%} ± {100 * best.sd:.1f} on {content.seeds.validation} (mean and "
+            f"standard deviation of {best.n} seeds; 95 % interval of the mean {100 * best.low:.1f} to "
             f"{100 * best.high:.1f}); macro F1 {f1.mean:.1%} ± {100 * f1.sd:.1f}. The epoch of each run was "
             "chosen on these faces, so the scores are a little too good."
         )
     if scored.evaluations:
         scores = scored.evaluations[0].scores
-        low, high = scores.accuracy_ci95
         return (
-            f"Accuracy {scores.accuracy:.1%} on {learned[0].validation}, {scores.n:,} faces (95 % interval "
-            f"{100 * low:.1f} to {100 * high:.1f}); macro F1 {scores.macro_f1:.1%}. {scored.note}The epoch "
+            f"Accuracy {scores.accuracy:.1%} on {content.learned[0].validation}, {scores.n:,} faces "
+            f"({_interval(scores)}); macro F1 {scores.macro_f1:.1%}. {scored.note}The epoch "
             "was chosen on these faces, so the scores are a little too good."
         )
-    summary = json.loads(_text(runs[0].folder / "summary.json") or "{}")
+    summary = json.loads(_text(content.runs[0].folder / "summary.json") or "{}")
     return str(summary.get("summary", "The run is not finished."))
 
 
-def _head(runs: Sequence[_Run], learned: Sequence[Learning], scored: _Scored) -> dict[str, str]:
+def _lead_of_folds(found: CrossValidation, content: _Content) -> str:
+    missing = content.recipe.data.folds - len(found.folds)
+    lacking = f" {missing} of the {content.recipe.data.folds} folds are missing." if missing else ""
+    lead = (
+        f"Accuracy {found.mean:.1%} ± {100 * found.sd:.1f} after the last epoch (mean and standard deviation "
+        f"of {len(found.folds)} folds; {found.pooled:.1%} of all {found.faces:,} faces).{lacking}"
+    )
+    if content.scored.out_of_fold is None:
+        return lead
+    scores = content.scored.out_of_fold.scores
+    return (
+        f"{lead} At the best epoch of each fold {scores.accuracy:.1%} of all faces ({_interval(scores)}), "
+        f"macro F1 {scores.macro_f1:.1%}. {content.scored.note}That epoch was chosen on the fold itself, so "
+        "these scores and those of the evaluation below are too good."
+    )
+
+
+def _interval(scores: Scores) -> str:
+    low, high = scores.accuracy_ci95
+    return f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+
+
+def _head(content: _Content) -> dict[str, str]:
+    runs, learned, scored = content.runs, content.learned, content.scored
     run, facts = runs[0], runs[0].facts
     data, hardware = facts.get("data", {}), facts.get("hardware", {})
     minutes = sum(each.curves.epochs.get("seconds", [0.0])[-1] for each in learned) / 60
@@ -289,7 +400,9 @@ def _head(runs: Sequence[_Run], learned: Sequence[Learning], scored: _Scored) ->
         else run.recipe.name,
         "data": f"{data.get('source', 'unknown')} ({_splits(data.get('splits', {}))})",
         "hash of the data": str(data.get("sha256", "unknown"))[:16],
-        "seed" if len(runs) == 1 else "seeds": ", ".join(str(each.recipe.loop.seed) for each in runs),
+        "seed" if content.seeds is None else "seeds": ", ".join(
+            map(str, dict.fromkeys(each.recipe.loop.seed for each in runs))
+        ),
         "epochs": ", ".join(str(len(each.curves.epochs["epoch"])) for each in learned),
         "time": f"{minutes:.1f} minutes",
         "hardware": f"{hardware.get('device', '')}, {hardware.get('processor', 'unknown')}",
@@ -302,61 +415,32 @@ def _splits(splits: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in splits.items())
 
 
-def _chapters(
-    runs: Sequence[_Run], learned: Sequence[Learning], scored: _Scored, over_seeds: SeedRuns | None
-) -> Iterator[Chapter]:
+def _chapters(content: _Content) -> Iterator[Chapter]:
     """The chapters of a report; the sections of each are computed when they are needed."""
-    if over_seeds is not None:
-        yield Chapter("seeds", "The seeds", _SEEDS, _of_seeds(over_seeds, scored.evaluations))
-    yield Chapter("training", "The training", "", training.sections(learned))
-    if len(scored.evaluations) == 1:
+    scored, recipe = content.scored, content.recipe
+    if content.seeds is not None:
+        sections = sections_of_seeds(content.seeds, scored.evaluations)
+        yield Chapter("seeds", "The seeds", ABOUT_SEEDS, sections)
+    if content.folds is not None:
+        sections = sections_of_folds(recipe.name, content.folds, scored.evaluations)
+        yield Chapter("folds", "The folds", ABOUT_FOLDS, sections)
+    yield Chapter("training", "The training", "", training.sections(content.learned))
+    if scored.out_of_fold is not None:
+        yield Chapter("evaluation", "Evaluation", _OUT_OF_FOLD, _evaluation(scored.out_of_fold))
+    elif len(scored.evaluations) == 1:
         yield Chapter("evaluation", "Evaluation", _EVALUATION, _evaluation(scored.evaluations[0]))
-    yield Chapter("network", "The network", "", _network(runs[0].folder))
-    yield Chapter("recipe", "Recipe and environment", "", _settings(runs))
+    yield Chapter("network", "The network", "", _network(content.runs[0].folder))
+    yield Chapter("recipe", "Recipe and environment", "", _settings(content.runs))
 
 
-_SEEDS = (
-    "Runs of one recipe that differ in the seed alone: initial heads, order and augmentation of the faces. "
-    "The spread over them is that of training; the intervals of one run are those of drawing other faces."
-)
 _EVALUATION = (
     "Of the best epoch, on the faces that chose it. The intervals are bootstrap intervals over faces, or "
     "over people where they are known."
 )
-
-
-def _of_seeds(found: SeedRuns, evaluations: Sequence[Evaluation]) -> Iterator[Section]:
-    (table,) = of_seeds(found)
-    yield Section.without_figure(
-        "seeds",
-        "Scores of the seeds",
-        f"{table.title}. The interval of the mean is Student's t.",
-        [dict(zip(table.headings, row, strict=True)) for row in table.rows],
-    )
-    if evaluations:
-        scores = drawing.per_class(evaluations)
-        yield Section(
-            "seeds_per_class",
-            "F1 per class and seed",
-            "One mark per seed, the bar is the mean.",
-            (9, 4.2),
-            lambda axes: drawing.draw_per_class(axes, scores),
-            {
-                name: {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1)), "seeds": values}
-                for name, values in scores.items()
-            },
-        )
-        shares = drawing.mean_confusion(evaluations)
-        names = list(evaluations[0].scores.per_class)
-        side = 2.4 + 0.78 * len(names)
-        yield Section(
-            "seeds_confusion",
-            "Confusion matrix, mean of the seeds",
-            "One row per label, one column per prediction; each share is the mean of those of the seeds.",
-            (side, 0.72 * side),
-            lambda axes: drawing.draw_mean_confusion(axes, shares, names),
-            {"labels": names, "shares": np.round(shares, 5).tolist()},
-        )
+_OUT_OF_FOLD = (
+    "All faces together, each predicted by the run whose fold it is in, which was not trained on it: the "
+    "best epoch of each run, which was chosen on its fold. The intervals are bootstrap intervals over people."
+)
 
 
 def _evaluation(found: Evaluation) -> Iterator[Section]:

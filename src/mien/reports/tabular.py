@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,6 +11,7 @@ from mien.evaluation.result import Evaluation
 from mien.evaluation.scores import Scores
 from mien.files import csv_text
 from mien.reports.comparison import Comparison, ModelScores
+from mien.runs.folds import CrossValidation
 from mien.runs.seeds import MEASURES, SeedRuns
 
 Format: TypeAlias = Literal["markdown", "latex", "csv"]
@@ -135,6 +137,36 @@ def of_seeds(runs: SeedRuns) -> list[Tabular]:
         rows.append((label if is_loss else f"{label}, %", *numbers))
     seeds = (f"seed {each.seed}" for each in runs.seeds)
     headings = ("measure", "mean", "standard deviation", "95 % from", "to", *seeds)
+    return [Tabular(title, headings, tuple(rows))]
+
+
+def of_folds(name: str, found: CrossValidation) -> list[Tabular]:
+    """One row per fold, then their mean and sample standard deviation."""
+    people = f", {found.subjects:,} people" if found.subjects else ""
+    title = f"{name}, {len(found.folds)} folds, n = {found.faces:,}{people}"
+    measures = {
+        "last_accuracy": "accuracy, last epoch, %",
+        "last_macro_f1": "macro F1, last epoch, %",
+        "best_accuracy": "accuracy, best epoch, %",
+        "best_macro_f1": "macro F1, best epoch, %",
+    }
+    rows = [
+        (
+            str(each.fold),
+            *([str(each.subjects)] if found.subjects else []),
+            f"{each.faces:,}",
+            f"{each.best_epoch} of {each.epochs}",
+            *(_percent(getattr(each, measure)) for measure in measures),
+        )
+        for each in found.folds
+    ]
+    columns = [[getattr(each, measure) for each in found.folds] for measure in measures]
+    empty = [""] * (len(rows[0]) - 1 - len(measures))
+    rows.append(("mean", *empty, *(_percent(statistics.fmean(values)) for values in columns)))
+    deviations = (f"{100 * statistics.stdev(values):.2f}" for values in columns)
+    rows.append(("standard deviation", *empty, *deviations))
+    people_column = ("people",) if found.subjects else ()
+    headings = ("fold", *people_column, "faces", "best epoch", *measures.values())
     return [Tabular(title, headings, tuple(rows))]
 
 

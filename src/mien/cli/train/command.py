@@ -208,13 +208,13 @@ def _print_seeds(result: SeedRuns, format: TableFormat | None) -> None:
 def _resume(folder: Path, format: TableFormat | None, **options: Any) -> None:
     with _needs_extra():
         from mien.cli.train.progress import TerminalReporter
-        from mien.runs.seed_folder import PLAN
+        from mien.runs import folds, seed_folder
         from mien.training import api
         from mien.training.repeated import cross_validation, seeds
     with TerminalReporter() as reporter:
-        if kind_of_path(folder / cross_validation.PLAN, UsageError) == "file":
+        if kind_of_path(folder / folds.PLAN, UsageError) == "file":
             cross_validation.resume_cross_validation(folder, reporter=reporter)
-        elif kind_of_path(folder / PLAN, UsageError) == "file":
+        elif kind_of_path(folder / seed_folder.PLAN, UsageError) == "file":
             _print_seeds(seeds.resume_seeds(folder, reporter=reporter), format)
         else:
             api.resume(folder, **options, reporter=reporter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,12 +223,40 @@ def fold_of(faces: FaceTable, spec: DataRecipe) -> tuple[FaceTable, FaceTable]:
     Raises:
         DataError, UsageError: as `fold_numbers` does; or the table has no labelled face.
     """
+    faces = faces.take(_dealt(faces, spec))
+    held_out = fold_numbers(faces, spec) == spec.fold
+    return faces.take(~held_out), faces.take(held_out)
+
+
+def with_fold_split(faces: FaceTable, spec: DataRecipe) -> FaceTable:
+    """The table of a run's data in which its fold is the split `spec.validation_name`, other folds Training.
+
+    Faces that are in no fold stay in their splits. The table has the subjects by which it was divided.
+
+    Raises:
+        DataError, UsageError: as `fold_of`.
+    """
+    dealt = _dealt(faces, spec)
+    mine = faces.take(dealt)
+    held_out = fold_numbers(mine, spec) == spec.fold
+    splits = faces.splits.astype(object)
+    splits[dealt] = np.where(held_out, spec.validation_name, "Training")
+    subjects = np.full(len(faces), "", object)
+    subjects[dealt] = subjects_of(mine, spec.subject)
+    return replace(faces, splits=splits.astype(str), subjects=subjects.astype(str))
+
+
+def _dealt(faces: FaceTable, spec: DataRecipe) -> NDArray[np.intp]:
+    """The indices of the faces that are divided into folds.
+
+    Raises:
+        DataError: none has a label.
+    """
+    dealt = faces.labels >= 0
     if spec.train in faces.split_counts:
-        faces = faces.split(spec.train)
-    faces = faces.take(faces.labels >= 0)
-    if not len(faces):
+        dealt &= faces.splits == spec.train
+    if not dealt.any():
         raise DataError(
             f"{faces.source or 'the table'} has no labelled face, so there is nothing to learn from."
         )
-    held_out = fold_numbers(faces, spec) == spec.fold
-    return faces.take(~held_out), faces.take(held_out)
+    return np.flatnonzero(dealt)

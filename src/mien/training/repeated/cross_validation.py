@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +15,20 @@ from mien.data.folders.subjects import subjects_of
 from mien.data.table import FaceTable
 from mien.errors import ResumeError, UsageError
 from mien.files import csv_text, expanded, kind_of_path, write_atomically
-from mien.runs.curves import read_curves
+from mien.runs.folds import (
+    PLAN,
+    RESULT,
+    SCORES,
+    CrossValidation,
+    FoldScore,
+    over_folds,
+    read_fold,
+)
 from mien.runs.recipe import Recipe, load_recipe, to_toml
 from mien.training.api import TrainOptions, default_folder, go, read_options, resolve, resume
 from mien.training.data.splits import fold_of
 from mien.training.reporter import LogReporter, Reporter
 from mien.training.trackers import trackers_of
-
-PLAN, RESULT, SCORES = "folds.toml", "folds.json", "folds.csv"
-
-
-@dataclass(frozen=True)
-class FoldScore:
-    """One fold: accuracy on the people that were held out, after the last epoch and at the best one.
-
-    The best epoch was chosen on the fold itself, so its accuracy is too high; the last was not chosen.
-    """
-
-    fold: int
-    subjects: int
-    faces: int
-    epochs: int
-    last_accuracy: float
-    last_loss: float
-    best_epoch: int
-    best_accuracy: float
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """All folds of a recipe.
-
-    Attributes:
-        folds: one row per fold.
-        subjects, faces: how many people and faces the folds have together.
-        mean, sd: accuracy over the folds after the last epoch, and its sample standard deviation.
-        pooled: that accuracy over all faces.
-        best_mean, best_sd: as `mean` and `sd`, at each fold's best epoch.
-        summary: all of it in one line.
-    """
-
-    folds: tuple[FoldScore, ...]
-    subjects: int
-    faces: int
-    mean: float
-    sd: float
-    pooled: float
-    best_mean: float
-    best_sd: float
-    summary: str = ""
 
 
 def cross_validate(
@@ -142,7 +106,7 @@ def _run_folds(
         elif not (fold / "summary.json").exists():
             resume(fold, reporter=reporter)
         scores.append(_score(recipe, faces, fold))
-    result = _mean_over_folds(plan, folder, scores)
+    result = _with_summary(plan, folder, over_folds(scores))
     _write_json(folder, {"options": asdict(options), **asdict(result)})
     columns = [entry.name for entry in fields(FoldScore)]
     write_atomically(folder / SCORES, csv_text(columns, map(asdict, result.folds)))
@@ -152,36 +116,12 @@ def _run_folds(
 
 def _score(recipe: Recipe, faces: FaceTable, fold: Path) -> FoldScore:
     _, held_out = fold_of(faces, recipe.data)
-    curves = read_curves(fold)
-    facts = json.loads((fold / "run.json").read_text(encoding="utf-8"))
-    best = curves.best or 0
-    return FoldScore(
-        fold=recipe.data.fold,
-        subjects=len(np.unique(subjects_of(held_out, recipe.data.subject))),
-        faces=int(facts["validation_faces"]),
-        epochs=len(curves.epochs["epoch"]),
-        last_accuracy=curves.epochs["validation_accuracy"][-1],
-        last_loss=curves.epochs["validation_loss"][-1],
-        best_epoch=int(curves.epochs["epoch"][best]),
-        best_accuracy=curves.epochs["validation_accuracy"][best],
-    )
+    return read_fold(fold, recipe.data.fold, len(np.unique(subjects_of(held_out, recipe.data.subject))))
 
 
-def _mean_over_folds(plan: Recipe, folder: Path, scores: Sequence[FoldScore]) -> CrossValidation:
-    last, best = [each.last_accuracy for each in scores], [each.best_accuracy for each in scores]
-    faces = sum(each.faces for each in scores)
-    result = CrossValidation(
-        folds=tuple(scores),
-        subjects=sum(each.subjects for each in scores),
-        faces=faces,
-        mean=statistics.fmean(last),
-        sd=statistics.stdev(last),
-        pooled=sum(each.last_accuracy * each.faces for each in scores) / faces,
-        best_mean=statistics.fmean(best),
-        best_sd=statistics.stdev(best),
-    )
+def _with_summary(plan: Recipe, folder: Path, result: CrossValidation) -> CrossValidation:
     summary = (
-        f"{plan.name}: {len(scores)} folds, {result.subjects} subjects, {faces} faces, "
+        f"{plan.name}: {len(result.folds)} folds, {result.subjects} subjects, {result.faces} faces, "
         f"seed {plan.loop.seed}: "
         f"{result.mean:.2%} ± {100 * result.sd:.2f} after the last epoch (mean and standard deviation over "
         f"folds; {result.pooled:.2%} of all faces); {result.best_mean:.2%} ± {100 * result.best_sd:.2f} at "
