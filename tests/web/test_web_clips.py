@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,13 +51,12 @@ def play_to_the_end(visit: Any) -> None:
 
 
 def play_until(visit: Any, condition: str) -> None:
-    """Plays the clip again until a condition holds: each time the frames that were skipped before are added.
-
-    A face is tracked from its third frame on, and a slow machine analyzes fewer of half a second.
-    """
-    deadline = time.monotonic() + 120
+    """Plays the clip again, slower each time, until a condition holds: skipped frames are added."""
+    deadline = time.monotonic() + 180
     while not visit.page.evaluate(condition):
         assert time.monotonic() < deadline, f"never: {condition}"
+        video = "document.getElementById('video')"
+        visit.page.evaluate(f"{video}.playbackRate = Math.max({video}.playbackRate / 2, 0.0625)")
         visit.page.click("#pause")
         play_to_the_end(visit)
         visit.page.wait_for_timeout(300)  # the last frame's prediction
@@ -76,7 +76,7 @@ def test_a_clip_has_events_that_lead_to_their_beginnings(played: Any) -> None:
     play_until(played, "document.querySelectorAll('#events button').length >= 2")
     events = played.page.locator("#events button").all_inner_texts()
     assert events[0].startswith("…0:00.")
-    assert "face 1 happy, up to 9" in events[0]
+    assert re.search(r"face \d happy, up to 9", events[0])
     onset_s = float(events[-1].split()[0].removeprefix("…0:0"))
     assert 1.3 < onset_s < 2
     played.page.click("#events button >> nth=-1")
@@ -100,6 +100,34 @@ def test_a_frame_has_one_row_however_often_it_is_played(played: Any) -> None:
     assert len(times) <= 20
     assert [int(row["frame"]) for row in again] == list(range(len(again)))
     assert {row["source"] for row in again} == {"clip.webm"}
+
+
+SEES = """async (tracked) => {
+    const { WorkerApi } = await import("./js/worker-api.js");
+    const box = { x: 90, y: 60, width: 180, height: 240 };
+    const [emotions, quality, warnings] = [{ happy: 1 }, {}, []];
+    const prediction = { top: ["happy", 1], emotions, raw: emotions, abstentions: {}, quality, warnings };
+    const face = { id: 1, box, confidence: 0.9, ...prediction };
+    WorkerApi.prototype.predict = async ({ width, height }) => ({
+        width, height, faces: tracked ? [face] : [], unconfirmed: tracked ? [] : [box],
+    });
+}"""
+
+
+def test_a_frame_whose_face_is_not_tracked_yet_is_analyzed_again_when_the_clip_is_played_again(
+    address: str, clip: Path, visit: Any
+) -> None:
+    """On a slow machine few frames of a face are analyzed, and the first of them have no number."""
+    visit.open(address).page.evaluate(SEES, False)
+    visit.page.set_input_files("#files", str(clip))
+    play_to_the_end(visit)
+    first = rows(visit)
+    assert {row["face_id"] for row in first} == {""}
+    visit.page.evaluate(SEES, True)
+    visit.page.click("#pause")
+    play_to_the_end(visit)
+    visit.wait("document.querySelectorAll('#events button').length === 1")
+    assert len([row for row in rows(visit) if row["face_id"] == "1"]) > 1
 
 
 def test_the_seek_bar_works_with_the_keyboard_and_shows_what_was_predicted(played: Any) -> None:
@@ -134,8 +162,17 @@ def test_a_position_that_was_not_played_is_analyzed_when_it_is_chosen(
     assert visit.page.evaluate("document.body.dataset.state") == "paused"
 
 
+def settled_rows(visit: Any) -> list[dict[str, str]]:
+    """The table, once no prediction has been added for a second."""
+    before, now = None, rows(visit)
+    while now != before:
+        visit.page.wait_for_timeout(1000)
+        before, now = now, rows(visit)
+    return now
+
+
 def test_other_labels_analyze_the_clip_again(played: Any) -> None:
-    before = rows(played)
+    before = settled_rows(played)
     played.page.select_option("#labels", "fer2013")
     played.wait("!document.querySelector('#legend').textContent.includes('ontempt')")
     assert played.page.locator("#events button").count() == 0

@@ -203,7 +203,7 @@ export class App {
   #onClipFrame(timeS) {
     this.#frameS = timeS;
     const known = this.#clip.at(timeS);
-    if (known && (this.#moving || !this.#clip.open(timeS))) {
+    if (known && !this.#clip.open(timeS)) {
       this.#frameLoop.skip();
       this.#view.update(known, copyFrame(this.#video));
       if (known.faces.length) this.#lastFaceMs = performance.now();
