@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mien.errors import UnknownEmotion, UsageError
 
@@ -114,6 +115,7 @@ def own_classes(names: Iterable[str]) -> tuple[str, ...]:
     return (*emotions, *sorted(known - set(emotions)))
 
 
+@lru_cache(maxsize=256)
 def column_name(label: str) -> str:
     """The label as the name of a table's column, without spaces: ``"not a face"`` gives ``"not_a_face"``."""
     return label.replace(" ", "_")

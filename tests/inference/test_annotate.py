@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,13 @@ def test_an_unsure_face_is_marked() -> None:
         np.asarray(draw(white(480, 640), [face((200, 100, 150, 200), probability=p)])) for p in (0.51, 0.5)
     )
     assert (sure != unsure).any()
+
+
+def test_a_face_that_is_hard_to_see_has_the_words_in_its_label() -> None:
+    ground, plain = white(480, 640), face((200, 100, 150, 200))
+    warned = replace(plain, warnings=("covered", "looking down"))
+    heights = [changed(ground, [it])[:, 400:].any(axis=1).sum() for it in (plain, warned)]
+    assert heights[1] > heights[0] + 2 * 15
 
 
 def test_colours_contrast_with_the_panel_and_differ_from_each_other() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -203,6 +204,21 @@ def test_a_label_keeps_to_its_side_while_there_is_room() -> None:
     assert [label_is_right(x) for x in (100, 200, 300)] == [True] * 3
     assert not label_is_right(520)  # no room there
     assert not label_is_right(400)  # and no hopping back
+
+
+def test_each_warning_has_a_row_in_the_label() -> None:
+    """The label grows by a row of text per warning, beside a face with bars and a small one."""
+    ground = np.full((360, 640, 3), 128, np.uint8)
+
+    def label_height(side: int, *warnings: str) -> int:
+        shown = face((100, 100, side, side))
+        shown = replace(shown, face=replace(shown.face, warnings=warnings))
+        painted = ClipPainter().paint(ground, [shown])
+        return int((painted != ground).any(axis=2)[:, 100 + side + 20 :].any(axis=1).sum())
+
+    for side in (100, 30):
+        none, one, two = label_height(side), label_height(side, "covered"), label_height(side, "covered", "x")
+        assert two - one == one - none > 10
 
 
 @pytest.mark.parametrize("box", [(-50, -50, 80, 80), (600, 330, 90, 90), (0, 0, 640, 360), (10, 10, 1, 1)])

@@ -14,7 +14,7 @@ from mien.inference.face import Face
 
 Font = FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom
-LabelRow = tuple[str, float, str]  # text, share, colour
+LabelRow = tuple[str, float | None, str]  # text, share (None for a warning), colour
 
 WHITE = "#FFFFFF"  # text, and what has no colour of its own
 DARK = (16, 18, 22)
@@ -129,23 +129,32 @@ def draw_row(
 ) -> None:
     """A row of a label: text at the left, share at the right, and a bar between; the first row is coloured.
 
-    `at` is the row's left, top, right and bottom; `bar` is None for a row without a bar.
+    `at` is the row's left, top, right and bottom; `bar` is None for a row without a bar. A row without a
+    share is text alone.
     """
     text, share, colour = row
     left, top, right, bottom = at
     middle = (top + bottom) / 2
     pen.text((left, middle), text, fill=colour if first else WHITE, font=font, anchor="lm")
+    if share is None:
+        return
     pen.text((right, middle), f"{share:.0%}", fill=WHITE, font=font, anchor="rm")
     if bar is not None:
         draw_bar(pen, bar, share, colour)
 
 
-def label_rows(ranked: Sequence[tuple[str, float]], count: int, *, uncertain: bool) -> tuple[LabelRow, ...]:
-    """The rows of a label: the first `count` names, at least one, a question mark behind an uncertain one."""
-    return tuple(
+def label_rows(
+    ranked: Sequence[tuple[str, float]], count: int, *, uncertain: bool, warnings: Sequence[str] = ()
+) -> tuple[LabelRow, ...]:
+    """The rows of a label: the first `count` names, at least one, then one row per warning of the face.
+
+    A question mark stands behind an uncertain name.
+    """
+    names = (
         (name + ("?" if uncertain and i == 0 else ""), share, EMOTION_COLOURS.get(name, WHITE))
         for i, (name, share) in enumerate(ranked[: max(count, 1)])
     )
+    return (*names, *((warning, None, WHITE) for warning in warnings))
 
 
 def label_places(
@@ -204,7 +213,8 @@ def _layout(face: Face, box: Rectangle, size: tuple[int, int], bars: int) -> _La
     em = max(LEAST_FONT, round(min(min(size) * _FONT_OF_SIDE, tall * _FONT_OF_FACE)))
     font = ImageFont.load_default(em)
     with_bars = bars > 0 and bars * 1.4 * em <= tall
-    rows = label_rows(face.shown, bars if with_bars else 1, uncertain=face.uncertain)
+    count = bars if with_bars else 1
+    rows = label_rows(face.shown, count, uncertain=face.uncertain, warnings=face.warnings)
     name_width = max(font.getbbox(text)[2] for text, _, _ in rows)
     bar_width = 4 * em if with_bars else 0
     width = name_width + bar_width + font.getbbox("100 %")[2] + (2.0 if with_bars else 1.5) * em

@@ -95,7 +95,7 @@ class Face:
             return lead
         return min(lead, self.votes[top] - max(share for name, share in self.votes.items() if name != top))
 
-    @property
+    @cached_property
     def valence(self) -> float | None:
         """Happy less the strongest of angry, disgust, fear and sad, -1..1; None without all five.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -163,7 +163,7 @@ class ClipSummary:
             longest_s = person.longest_runs.get(emotion, 0.0)
             person.longest_runs[emotion] = max(longest_s, person.run.seconds)
             if person.run.seconds >= person.longest.seconds:
-                person.longest = replace(person.run)
+                person.longest = Run(person.run.emotion, person.run.start_s, person.run.seconds)
 
 
 def summary(frame: pandas.DataFrame, *, shortest_s: float = 0.0) -> pandas.DataFrame:

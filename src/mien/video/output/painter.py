@@ -99,7 +99,7 @@ def _bars(face: TrackedFace, em: int) -> int:
 
 def _panel_size(face: TrackedFace, em: int) -> tuple[int, int]:
     bars = _bars(face, em)
-    rows = min(max(bars, 1), len(face.face.emotions))
+    rows = min(max(bars, 1), len(face.face.emotions)) + len(face.face.warnings)
     return round((12 if bars else 9) * em), round(1.4 * em) * rows + round(0.6 * em)
 
 
@@ -110,7 +110,8 @@ def _panel(face: TrackedFace, em: int) -> Image.Image:
     panel = Image.new("RGBA", size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(panel)
     left, right = round(0.45 * em), size[0] - round(0.45 * em)
-    for i, text in enumerate(label_rows(ranked, bars, uncertain=face.face.uncertain)):
+    rows = label_rows(ranked, bars, uncertain=face.face.uncertain, warnings=face.face.warnings)
+    for i, text in enumerate(rows):
         top = round(0.3 * em) + i * row
         y = top + row / 2
         bar = (left + 5.1 * em, y - 0.24 * em, right - 2.7 * em, y + 0.24 * em) if bars else None

@@ -155,14 +155,14 @@ class SmoothStage:
     def _from_both_sides(self, tracked: TrackedFrame, i: int, person: int) -> Rows:
         time_s, history = tracked.record.position.time_s, self._history[tracked.numbers[i]]
         times_s, rows, warned = history.times_s, history.rows, history.warned
-        own_warned = warned[np.searchsorted(times_s, time_s)]
-        mine = np.ones(len(times_s), np.bool_) if own_warned else ~warned
+        at = int(np.searchsorted(times_s, time_s))
+        mine = np.ones(len(times_s), np.bool_) if warned[at] else ~warned
         if self._part_of:
             part = self._part_of(person, time_s)
             mine &= np.array([self._part_of(person, at_s) == part for at_s in times_s.tolist()])
         if not mine.all():
-            times_s, rows = times_s[mine], rows[mine]
-        return centred(times_s, rows, int(np.searchsorted(times_s, time_s)), self._smoothing)
+            times_s, rows, at = times_s[mine], rows[mine], np.count_nonzero(mine[:at])
+        return centred(times_s, rows, at, self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:
         """Let go of what no frame that waits can reach any more."""

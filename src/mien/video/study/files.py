@@ -15,7 +15,7 @@ from mien.names import csv_cell, json_text
 from mien.video.study.dictionary import Column
 
 Row = dict[str, Any]
-_BLOCK = 20_000  # rows of Parquet written at once
+_BLOCK = 20_000  # rows written at once
 
 
 class TableFiles:
@@ -31,7 +31,7 @@ class TableFiles:
         self._text = csv.writer(text, lineterminator="\n")
         self._names: list[str] = schema.names
         self._known = frozenset(self._names)
-        self._block: list[list[Any]] = []
+        self._block: list[tuple[Any, ...]] = []
 
     def write(self, rows: Iterable[Row]) -> None:
         """Take the next rows; a column that a row lacks is empty.
@@ -42,24 +42,29 @@ class TableFiles:
         for row in rows:
             if not row.keys() <= self._known:
                 raise ValueError(f"the table has no column {(row.keys() - self._known).pop()!r}")
-            values = [row.get(name) for name in self._names]
-            self._text.writerow([csv_cell(it) if isinstance(it, str) else it for it in values])
-            self._block.append(values)
+            self._block.append(tuple(map(row.get, self._names)))
             if len(self._block) >= _BLOCK:
                 self.flush()
 
     def flush(self) -> None:
-        """Hand the rows that wait to the Parquet file."""
+        """Hand the rows that wait to both files."""
         import pyarrow as pa
 
-        if self._block:
-            columns = zip(*self._block, strict=True)
-            arrays = [
-                pa.array([_unicode(it) for it in values] if pa.types.is_string(kind) else values, kind)
-                for values, kind in zip(columns, self._schema.types, strict=True)
-            ]
-            self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
-            self._block = []
+        if not self._block:
+            return
+        arrays, cells = [], []
+        for values, kind in zip(zip(*self._block, strict=True), self._schema.types, strict=True):
+            if pa.types.is_string(kind):  # the same few texts again and again
+                texts = set(values)
+                as_cell, as_unicode = {it: csv_cell(it) for it in texts}, {it: _unicode(it) for it in texts}
+                cells.append([as_cell[it] for it in values])
+                arrays.append(pa.array([as_unicode[it] for it in values], kind))
+            else:
+                cells.append(values)
+                arrays.append(pa.array(values, kind))
+        self._text.writerows(zip(*cells, strict=True))
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._block = []
 
     def copy(self, part: Path) -> None:
         """Take the rows of a Parquet file with these columns, and those of the CSV file beside it as text."""

@@ -18,7 +18,7 @@ from PIL import Image
 from mien.geometry import Box, iou
 from mien.video.tracking.assignment import assign
 from mien.video.tracking.people import People
-from mien.video.tracking.portrait import Portrait, likeness
+from mien.video.tracking.portrait import Portrait, likeness, unit
 
 Appearance = NDArray[np.float32]
 
@@ -87,7 +87,7 @@ class Track:
         values = small.astype(np.int16)
         if self.first is None:
             self.first = values
-        return float(np.abs(values - self.first).mean())
+        return int(np.abs(values - self.first).sum()) / values.size
 
     def expected(self, time_s: float) -> Box:
         """Where it should be now, if it goes on as it moved."""
@@ -204,7 +204,7 @@ class Tracker:
             track.appearance = face.appearance
         elif face.appearance is not None and track.appearance is not None and alone:
             change = face.appearance - track.appearance
-            track.appearance = _unit(track.appearance + _NEW_APPEARANCE * change)
+            track.appearance = unit(track.appearance + _NEW_APPEARANCE * change)
         track.box, track.seen_s = face.box, time_s
         track.hits += 1
 
@@ -282,7 +282,7 @@ def appearance_of(small: NDArray[np.uint8]) -> Appearance:
     The correlation of two appearances is their dot product. A crop of one grey level gives zeros.
     """
     values = small.astype(np.float32).ravel()
-    return _unit(values - values.mean())
+    return unit(values - values.sum() / values.size)
 
 
 def _cost(track: Track, time_s: float, face: Sighting) -> float:
@@ -318,7 +318,3 @@ def _apart(a: Box, b: Box) -> tuple[float, float]:
 def _centre(box: Box) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
 
-
-def _unit(values: Appearance) -> Appearance:
-    length = float(np.linalg.norm(values))
-    return values / np.float32(length) if length > 1e-6 else np.zeros_like(values)
