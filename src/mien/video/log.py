@@ -13,7 +13,7 @@ import math
 from base64 import b64decode, b64encode
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, astuple
+from dataclasses import asdict, fields
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -42,6 +42,7 @@ from mien.video.tracking.tracker import Tracker
 
 _NAME = "mien video log"
 FORMAT = f"{_NAME} 3"
+_QUALITY = tuple(field.name for field in fields(Quality))
 _HASHED_BYTES = 1 << 20
 _SEAM_TOLERANCE_S = 1e-4  # rounding, as of `Video.frames`
 
@@ -327,7 +328,7 @@ def _to_json(record: FrameRecord) -> dict[str, Any]:
             "confidence": float(detection.confidence),
             "keypoints": None if points is None else _numbers(points),
             "small": _text(record.small[i].tobytes()),
-            "quality": astuple(record.qualities[i]),
+            "quality": [getattr(record.qualities[i], name) for name in _QUALITY],
             "probabilities": _numbers(record.probabilities[i]),
         }
         if (portrait := record.portraits[i]) is not None:

@@ -317,4 +317,3 @@ def _apart(a: Box, b: Box) -> tuple[float, float]:
 
 def _centre(box: Box) -> tuple[float, float]:
     return box[0] + box[2] / 2, box[1] + box[3] / 2
-
