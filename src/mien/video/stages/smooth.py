@@ -161,7 +161,7 @@ class SmoothStage:
             part = self._part_of(person, time_s)
             mine &= np.array([self._part_of(person, at_s) == part for at_s in times_s.tolist()])
         if not mine.all():
-            times_s, rows, at = times_s[mine], rows[mine], np.count_nonzero(mine[:at])
+            times_s, rows, at = times_s[mine], rows[mine], int(np.count_nonzero(mine[:at]))
         return centred(times_s, rows, at, self._smoothing)
 
     def _forget(self, newest: TrackedFrame) -> None:

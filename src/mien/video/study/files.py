@@ -52,7 +52,8 @@ class TableFiles:
 
         if not self._block:
             return
-        arrays, cells = [], []
+        arrays: list[Any] = []
+        cells: list[Sequence[Any]] = []
         for values, kind in zip(zip(*self._block, strict=True), self._schema.types, strict=True):
             if pa.types.is_string(kind):  # the same few texts again and again
                 texts = set(values)
